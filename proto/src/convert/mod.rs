@@ -1,0 +1,1 @@
+//! Translation between wire and domain, one file per domain room.

@@ -1,0 +1,166 @@
+//! Policy: which rules hold for which agent. A list of rules; the first that matches an agent applies, fields it
+//! leaves out come from the defaults.
+
+use crate::diagnosis::Diagnosis;
+use crate::healing::Action;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What holds for one agent, every field decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Whether levers are pulled at all.
+    pub mode: Mode,
+    /// From this severity on a person decides; 0 to 10, default 7.0 (`SEVERITY_REQUIRING_APPROVAL`).
+    pub severity_requiring_approval: f64,
+    /// Deviation above which a metric is an anomaly, standard deviations, default 2.5.
+    pub threshold_stddev: f64,
+    /// Length of the recent window, seconds, default 10.
+    pub window_seconds: u32,
+    /// Samples before a baseline may judge, default 15.
+    pub baseline_samples_min: u32,
+    /// Whether a high retry rate is an anomaly of its own, default true.
+    pub high_retry_rate: bool,
+    /// Share of recent executions with a retry above which the rate is high, default 0.30.
+    pub high_retry_share: f64,
+    /// Whether posted vitals are judged here; default false: posted records drive nothing.
+    pub judge_posted_vitals: bool,
+    /// Order of actions per diagnosis.
+    pub ladders: BTreeMap<Diagnosis, Vec<Action>>,
+    /// Probation after a healing.
+    pub probation: Probation,
+    /// Automatic quarantines per run at the same time.
+    pub blast_radius: BlastRadius,
+    /// Wait between two steps of a ladder, seconds, default 2.
+    pub cooldown_seconds: u32,
+    /// Steps per case before a person is asked, default 8.
+    pub attempts_max: u32,
+    /// Time until a waiting approval escalates, seconds, default 900.
+    pub approval_escalates_after_seconds: u32,
+    /// Names of the levers that contain and heal this agent; default `["lifecycle"]`.
+    pub levers: Vec<String>,
+}
+
+/// Whether levers are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Detect and show; never contain or heal without a person's order.
+    Observe,
+    /// Contain and heal.
+    #[default]
+    Enforce,
+}
+
+/// How a healing is proven.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probation {
+    /// Executions that must lie within the baseline, default 5.
+    pub executions: u32,
+    /// After this time fewer executions are enough, as long as there is one; seconds, default 60.
+    pub seconds: u32,
+    /// After this time without any execution nothing is proven and a person is asked; seconds, default 600.
+    pub silence_seconds_max: u32,
+}
+
+/// The cap on automatic quarantines at the same time: the larger of the two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BlastRadius {
+    /// Agents, default 5.
+    pub agents: u32,
+    /// Share of the agents seen in the last hour, default 0.20.
+    pub share: f64,
+}
+
+impl Default for Probation {
+    fn default() -> Self {
+        Probation { executions: 5, seconds: 60, silence_seconds_max: 600 }
+    }
+}
+
+impl Default for BlastRadius {
+    fn default() -> Self {
+        BlastRadius { agents: 5, share: 0.20 }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            mode: Mode::Enforce,
+            severity_requiring_approval: 7.0,
+            threshold_stddev: 2.5,
+            window_seconds: 10,
+            baseline_samples_min: 15,
+            high_retry_rate: true,
+            high_retry_share: 0.30,
+            judge_posted_vitals: false,
+            ladders: default_ladders(),
+            probation: Probation::default(),
+            blast_radius: BlastRadius::default(),
+            cooldown_seconds: 2,
+            attempts_max: 8,
+            approval_escalates_after_seconds: 900,
+            levers: vec!["lifecycle".to_owned()],
+        }
+    }
+}
+
+/// The ladders that existing users know, extended to the diagnoses that are newer.
+fn default_ladders() -> BTreeMap<Diagnosis, Vec<Action>> {
+    use Action::{CloneAgent, ReduceAutonomy, ResetAgent, ResetMemory, RevokeTools, RollbackPrompt};
+    BTreeMap::from([
+        (Diagnosis::PromptDrift, vec![ResetMemory, RollbackPrompt, ReduceAutonomy, CloneAgent]),
+        (Diagnosis::PromptInjection, vec![RevokeTools, ResetMemory, RollbackPrompt, CloneAgent, ResetAgent]),
+        (Diagnosis::InfiniteLoop, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
+        (Diagnosis::ToolInstability, vec![ReduceAutonomy, RollbackPrompt, CloneAgent]),
+        (Diagnosis::RetryStorm, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
+        (Diagnosis::MemoryCorruption, vec![ResetMemory, CloneAgent]),
+        (Diagnosis::LatencyDegradation, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
+        (Diagnosis::TokenExplosion, vec![ResetMemory, RollbackPrompt, ReduceAutonomy, CloneAgent]),
+        (Diagnosis::CostOverrun, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
+        (Diagnosis::SilentDegradation, vec![RollbackPrompt, ResetMemory, CloneAgent]),
+        (Diagnosis::ExternalCause, vec![]),
+        (Diagnosis::Unknown, vec![ResetMemory, ReduceAutonomy, CloneAgent]),
+    ])
+}
+
+/// The list of rules.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policies {
+    /// What holds where no rule says otherwise.
+    pub defaults: Policy,
+    /// Rules, the first that matches applies.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule: whom it matches and what it changes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rule {
+    /// For people.
+    pub name: String,
+    /// Whom it matches; an absent part matches everyone.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// Fields to change, as a partial [`Policy`]; validated when the configuration is loaded.
+    pub set: BTreeMap<String, serde_json::Value>,
+}
+
+/// Whom a rule matches. Texts may hold `*` for any run of characters.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Match {
+    /// Run.
+    pub run: Option<String>,
+    /// Agent id.
+    pub agent: Option<String>,
+    /// Agent type.
+    pub agent_type: Option<String>,
+    /// Kubernetes namespace.
+    pub namespace: Option<String>,
+}

@@ -1,0 +1,3 @@
+//! HTTP: problems (RFC 9457).
+
+pub mod problem;

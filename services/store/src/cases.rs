@@ -1,0 +1,140 @@
+//! Cases with their outgoing events.
+
+use crate::action_log::LogRow;
+use crate::error::Result;
+use async_trait::async_trait;
+use immune_domain::case::Case;
+use immune_domain::{AgentKey, CaseId, InfectionId, RunId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What a saved change brings along, written in the same transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Alongside {
+    /// Rows for the action log.
+    pub log: Vec<LogRow>,
+    /// Events for those who listen.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event to announce.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewEvent {
+    /// Machine word: `case_opened`, `case_waiting`, `case_decided`, `case_healing`, `case_healed`, `case_failed`,
+    /// `case_breached`, `case_released`, `case_contained`.
+    pub kind: String,
+    /// Which case.
+    pub case: CaseId,
+    /// Whose.
+    pub key: AgentKey,
+    /// When.
+    pub at: Timestamp,
+    /// One sentence for people.
+    pub text: String,
+    /// Details for programs.
+    pub payload: serde_json::Value,
+}
+
+/// An announced event with its place in the order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Place in the order of all events; resuming after it misses nothing.
+    pub sequence: u64,
+    /// What happened.
+    pub event: NewEvent,
+}
+
+/// The answer to opening a case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Opened {
+    /// The case is open now.
+    New,
+    /// The agent has an open case already; here it is.
+    AlreadyOpen(Box<Case>),
+    /// This infection has been reported before; here is its case, open or closed.
+    AlreadyReported(Box<Case>),
+}
+
+/// The answer to saving a case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Saved {
+    /// Stored; its version is the expected one plus one.
+    Done,
+    /// Someone else saved first; here is the case as it is now.
+    Conflict(Box<Case>),
+    /// There is no such case.
+    Missing,
+}
+
+/// Which cases to list. Newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CaseFilter {
+    /// Only of this run.
+    pub run: Option<RunId>,
+    /// Only of this agent (with `run`).
+    pub agent: Option<AgentKey>,
+    /// Only open (`true`) or closed (`false`) ones.
+    pub open: Option<bool>,
+    /// Only in these states, by wire name.
+    pub states: Vec<String>,
+    /// Only cases older than this one, for paging.
+    pub before: Option<(Timestamp, CaseId)>,
+    /// At most this many; 0 means 100.
+    pub limit: u32,
+}
+
+/// Counts of a run's cases over its whole life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaseTotals {
+    /// Ever opened.
+    pub opened: u64,
+    /// Open now.
+    pub open: u64,
+    /// Ever quarantined (cases whose agent was to be contained).
+    pub quarantined: u64,
+    /// Closed as healed.
+    pub healed: u64,
+}
+
+/// The store of cases.
+#[async_trait]
+pub trait CaseStore: Send + Sync {
+    /// Opens a case, unless its agent has an open one or its infection was reported before. The case's version
+    /// must be 1. All or nothing with what comes alongside.
+    async fn open_case(&self, case: &Case, alongside: &Alongside) -> Result<Opened>;
+
+    /// Stores a changed case whose version is `expected_version + 1`, if the stored one still has
+    /// `expected_version`. All or nothing with what comes alongside. A closing save frees the agent for a new case.
+    async fn save_case(&self, case: &Case, expected_version: u64, alongside: &Alongside) -> Result<Saved>;
+
+    /// One case.
+    async fn get(&self, id: &CaseId) -> Result<Option<Case>>;
+
+    /// The open case of an agent.
+    async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>>;
+
+    /// The case that an infection opened or was merged into first, if it opened one.
+    async fn case_of_infection(&self, infection: &InfectionId) -> Result<Option<Case>>;
+
+    /// Cases that match, newest first.
+    async fn list(&self, filter: &CaseFilter) -> Result<Vec<Case>>;
+
+    /// Open cases in states that a healer may claim at `now` (queued and due, or healing and probation with an
+    /// expired lease), oldest first.
+    async fn claimable(&self, now: Timestamp, limit: u32) -> Result<Vec<Case>>;
+
+    /// Cases, closed ones included, whose containment is not what it should be: phases `requested`, `partial`,
+    /// `breached`, `releasing`, and `probation` with an unconfirmed lever.
+    async fn unsettled(&self, limit: u32) -> Result<Vec<Case>>;
+
+    /// Totals of a run.
+    async fn totals(&self, run: &RunId) -> Result<CaseTotals>;
+
+    /// Events after a place in the order, oldest first, at most `limit`.
+    async fn events_after(&self, sequence: u64, limit: u32) -> Result<Vec<Event>>;
+
+    /// Place of the newest event; 0 when there is none.
+    async fn last_event(&self) -> Result<u64>;
+
+    /// Removes cases closed before `before` and events of that age; returns how many cases.
+    async fn purge(&self, before: Timestamp) -> Result<u64>;
+}

@@ -1,0 +1,48 @@
+//! What every store must do: one contract per file, in the domain's language, never SQL's.
+//!
+//! - [`vitals`]: records of executions. Large, append-mostly, never workflow state.
+//! - [`baselines`]: profiles and the state that learns them. Owner: the baseline role.
+//! - [`cases`]: cases with their outgoing events. Owner: the quarantine role.
+//! - [`healings`]: attempts and immune memory. Owner: the healer role.
+//! - [`client_records`]: what client-deployed immune systems post for themselves; drives nothing here.
+//! - [`action_log`]: the audit record, append-only, written by everyone through one function.
+//!
+//! [`memory`] holds the in-memory version of each, [`conformance`] the suite that every backend runs. To add a
+//! backend: implement the traits in a crate of its own, run the suite on it, name it in `server/wiring.rs`.
+//!
+//! "Not found" is `None`. An error means that the store could not answer.
+
+pub mod action_log;
+pub mod baselines;
+pub mod cases;
+pub mod client_records;
+pub mod error;
+pub mod healings;
+pub mod vitals;
+
+pub use action_log::ActionLog;
+pub use baselines::BaselineStore;
+pub use cases::CaseStore;
+pub use client_records::ClientRecordStore;
+pub use error::StorageError;
+pub use healings::HealingStore;
+pub use vitals::VitalsStore;
+
+use std::sync::Arc;
+
+/// Every contract of one wiring; a role takes those it owns.
+#[derive(Clone)]
+pub struct Stores {
+    /// Records of executions.
+    pub vitals: Arc<dyn VitalsStore>,
+    /// Profiles.
+    pub baselines: Arc<dyn BaselineStore>,
+    /// Cases and outgoing events.
+    pub cases: Arc<dyn CaseStore>,
+    /// Attempts and immune memory.
+    pub healings: Arc<dyn HealingStore>,
+    /// Records posted by client-deployed immune systems.
+    pub client_records: Arc<dyn ClientRecordStore>,
+    /// The audit record.
+    pub action_log: Arc<dyn ActionLog>,
+}
