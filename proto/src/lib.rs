@@ -6,7 +6,12 @@
 pub mod convert;
 
 /// Generated from `immune/v1/*.proto`.
-#[allow(missing_docs, clippy::all, reason = "generated; the contracts carry the comments")]
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    clippy::all,
+    reason = "generated; the contracts carry the comments"
+)]
 pub mod v1 {
     tonic::include_proto!("immune.v1");
 }

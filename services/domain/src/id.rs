@@ -104,7 +104,10 @@ pub struct AgentKey {
 impl AgentKey {
     /// Joins the two parts.
     pub fn new(run: impl Into<RunId>, agent: impl Into<AgentId>) -> Self {
-        AgentKey { run: run.into(), agent: agent.into() }
+        AgentKey {
+            run: run.into(),
+            agent: agent.into(),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod policy;
 pub mod time;
 pub mod vitals;
+pub mod words;
 
 pub use error::ErrorKind;
 pub use id::{AgentId, AgentKey, ApprovalId, CaseId, ExecutionId, HealingId, InfectionId, RunId};

@@ -48,12 +48,18 @@ impl Timestamp {
 
     /// This time moved into the future.
     pub fn plus(self, by: Duration) -> Self {
-        Timestamp(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+        Timestamp(
+            self.0
+                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// This time moved into the past.
     pub fn minus(self, by: Duration) -> Self {
-        Timestamp(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+        Timestamp(
+            self.0
+                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -86,7 +92,10 @@ mod tests {
     #[test]
     fn prints_rfc_3339() {
         assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(Timestamp::from_micros(951_782_400_500_000).to_string(), "2000-02-29T00:00:00.500Z");
+        assert_eq!(
+            Timestamp::from_micros(951_782_400_500_000).to_string(),
+            "2000-02-29T00:00:00.500Z"
+        );
         assert_eq!(Timestamp::from_micros(-1).to_string(), "1969-12-31T23:59:59.999Z");
     }
 
@@ -96,6 +105,9 @@ mod tests {
         for bad in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
             assert_eq!(Timestamp::from_epoch_seconds(bad), None, "{bad}");
         }
-        assert_eq!(Timestamp::from_epoch_seconds(1.5), Some(Timestamp::from_micros(1_500_000)));
+        assert_eq!(
+            Timestamp::from_epoch_seconds(1.5),
+            Some(Timestamp::from_micros(1_500_000))
+        );
     }
 }

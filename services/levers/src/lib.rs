@@ -7,6 +7,11 @@
 //! To add a lever: implement [`Lever`] in a crate of its own, run [`conformance`] on it, name it in
 //! `server/wiring.rs`.
 
+pub mod conformance;
+pub mod dry_run;
+
+pub use dry_run::DryRun;
+
 use async_trait::async_trait;
 use immune_domain::case::Containment;
 use immune_domain::healing::Action;

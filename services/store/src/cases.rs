@@ -3,7 +3,7 @@
 use crate::action_log::LogRow;
 use crate::error::Result;
 use async_trait::async_trait;
-use immune_domain::case::Case;
+use immune_domain::case::{Case, LeverStatus, QuarantinePhase, State};
 use immune_domain::{AgentKey, CaseId, InfectionId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +112,7 @@ pub trait CaseStore: Send + Sync {
     /// The open case of an agent.
     async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>>;
 
-    /// The case that an infection opened or was merged into first, if it opened one.
+    /// The case that an infection opened, or whose worst report it was when the case was saved first.
     async fn case_of_infection(&self, infection: &InfectionId) -> Result<Option<Case>>;
 
     /// Cases that match, newest first.
@@ -123,7 +123,8 @@ pub trait CaseStore: Send + Sync {
     async fn claimable(&self, now: Timestamp, limit: u32) -> Result<Vec<Case>>;
 
     /// Cases, closed ones included, whose containment is not what it should be: phases `requested`, `partial`,
-    /// `breached`, `releasing`, and `probation` with an unconfirmed lever.
+    /// `breached`, `releasing`, and `probation` with an unconfirmed lever ([`is_unsettled`]). The one changed
+    /// longest ago comes first, so that none waits behind others that fail again and again.
     async fn unsettled(&self, limit: u32) -> Result<Vec<Case>>;
 
     /// Totals of a run.
@@ -135,6 +136,54 @@ pub trait CaseStore: Send + Sync {
     /// Place of the newest event; 0 when there is none.
     async fn last_event(&self) -> Result<u64>;
 
-    /// Removes cases closed before `before` and events of that age; returns how many cases.
+    /// Removes cases closed before `before`; returns how many. A case whose containment is not settled stays, or
+    /// nobody would lift it. Totals stay.
     async fn purge(&self, before: Timestamp) -> Result<u64>;
+
+    /// Removes events from before `before`; returns how many. Places in the order are never used again.
+    async fn purge_events(&self, before: Timestamp) -> Result<u64>;
+}
+
+/// From when on a healer may claim the case; `None` when it may not. A lease holds before its `until`.
+pub fn due_at(case: &Case) -> Option<Timestamp> {
+    match &case.state {
+        State::HealQueued { not_before, .. } => Some(*not_before),
+        State::Healing { lease, .. } | State::Probation { lease, .. } => Some(lease.until),
+        State::AwaitingApproval { .. }
+        | State::Rejected { .. }
+        | State::Healed { .. }
+        | State::Released { .. } => None,
+    }
+}
+
+/// Whether the containment is not what it should be, so that a lever has to be asked.
+pub fn is_unsettled(case: &Case) -> bool {
+    match case.quarantine.phase {
+        QuarantinePhase::Requested
+        | QuarantinePhase::Partial
+        | QuarantinePhase::Breached
+        | QuarantinePhase::Releasing => true,
+        QuarantinePhase::Probation => case.quarantine.levers.iter().any(|lever| match lever.status {
+            LeverStatus::Requested | LeverStatus::Failed => true,
+            LeverStatus::Confirmed | LeverStatus::Unsupported => false,
+        }),
+        QuarantinePhase::NotWanted | QuarantinePhase::Confirmed | QuarantinePhase::Released => false,
+    }
+}
+
+/// Whether the agent is to be contained; a case for which this was ever true counts as quarantined.
+pub fn wants_containment(case: &Case) -> bool {
+    case.denies_admission()
+}
+
+/// When the case was closed; `None` while it is open.
+pub fn closed_at(case: &Case) -> Option<Timestamp> {
+    match &case.state {
+        State::Healed { at, .. } | State::Released { at, .. } => Some(*at),
+        State::AwaitingApproval { .. }
+        | State::Rejected { .. }
+        | State::HealQueued { .. }
+        | State::Healing { .. }
+        | State::Probation { .. } => None,
+    }
 }

@@ -53,7 +53,7 @@ pub struct ClientRecord {
     pub body: Value,
 }
 
-/// The store of posted records.
+/// The store of posted records. The latest record is the one appended last.
 #[async_trait]
 pub trait ClientRecordStore: Send + Sync {
     /// Appends one record.
@@ -84,12 +84,19 @@ pub trait ClientRecordStore: Send + Sync {
     /// How many different agents have a record of a kind in a run.
     async fn count_agents(&self, run: &RunId, kind: RecordKind) -> Result<u64>;
 
-    /// Registers a run.
+    /// Registers a run; registering it again changes nothing.
     async fn register_run(&self, run: &RunId, at: Timestamp) -> Result<()>;
 
-    /// Runs known from registration or records, newest first, at most `limit`.
+    /// Runs known from registration or records, with the time when each was first known, newest first, at most
+    /// `limit`.
     async fn runs(&self, limit: u32) -> Result<Vec<(RunId, Timestamp)>>;
 
-    /// Removes records received before `before`; returns how many.
+    /// Removes records received before `before`, and runs of that age that have none left; returns how many records.
     async fn purge(&self, before: Timestamp) -> Result<u64>;
+}
+
+/// Whether a record's body field `field` is one of the texts `allowed`; the condition of
+/// [`ClientRecordStore::append_if_latest`].
+pub fn latest_allows(latest: &ClientRecord, field: &str, allowed: &[&str]) -> bool {
+    latest.body.get(field).and_then(Value::as_str).is_some_and(|value| allowed.contains(&value))
 }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use async_trait::async_trait;
 use immune_domain::diagnosis::Diagnosis;
-use immune_domain::healing::{Action, Healing};
+use immune_domain::healing::{Action, Healing, Outcome};
 use immune_domain::memory::{Memory, Pin};
 use immune_domain::{AgentKey, CaseId, HealingId, RunId, Timestamp};
 
@@ -22,7 +22,7 @@ pub struct HealingFilter {
     pub limit: u32,
 }
 
-/// Counts of a run's attempts that ended in success or failure.
+/// Counts of a run's attempts that ended in success or failure, over its whole life: purging keeps them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HealingTotals {
     /// Proven recoveries.
@@ -38,7 +38,8 @@ pub trait HealingStore: Send + Sync {
     async fn begin(&self, healing: &Healing) -> Result<()>;
 
     /// Replaces the attempt's outcome. The first change to a final outcome counts into memory, in the same
-    /// transaction; a final outcome is never replaced. Returns whether anything changed.
+    /// transaction; a final outcome is never replaced. Returns whether anything changed. Everything but the
+    /// outcome stays as it was begun; an attempt that was not begun is not changed.
     async fn finish(&self, healing: &Healing) -> Result<bool>;
 
     /// One attempt.
@@ -53,7 +54,8 @@ pub trait HealingStore: Send + Sync {
     /// What is remembered in a run, in the order of agents, at most `limit`.
     async fn all_memories(&self, run: &RunId, limit: u32) -> Result<Vec<Memory>>;
 
-    /// Sets or clears a person's word; creates the memory when there is none.
+    /// Sets or clears a person's word; creates the memory when there is none. A memory without a count or a word
+    /// says nothing and is removed.
     async fn pin(
         &self,
         key: &AgentKey,
@@ -71,4 +73,36 @@ pub trait HealingStore: Send + Sync {
 
     /// Removes attempts begun before `before` that have ended; memory stays. Returns how many.
     async fn purge(&self, before: Timestamp) -> Result<u64>;
+}
+
+/// What an attempt teaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lesson {
+    /// The action helps this agent against this diagnosis.
+    Helped,
+    /// It does not.
+    DidNotHelp,
+}
+
+/// What an outcome teaches; `None` where it says nothing about the agent.
+pub fn lesson(outcome: &Outcome) -> Option<Lesson> {
+    match outcome {
+        Outcome::Succeeded { .. } => Some(Lesson::Helped),
+        Outcome::Failed { .. } => Some(Lesson::DidNotHelp),
+        Outcome::Running
+        | Outcome::Verifying { .. }
+        | Outcome::Unsupported { .. }
+        | Outcome::Abandoned { .. } => None,
+    }
+}
+
+/// When an attempt ended for good; `None` while it is under way.
+pub fn ended_at(outcome: &Outcome) -> Option<Timestamp> {
+    match outcome {
+        Outcome::Succeeded { at, .. }
+        | Outcome::Failed { at, .. }
+        | Outcome::Unsupported { at, .. }
+        | Outcome::Abandoned { at, .. } => Some(*at),
+        Outcome::Running | Outcome::Verifying { .. } => None,
+    }
 }

@@ -16,8 +16,10 @@ pub mod action_log;
 pub mod baselines;
 pub mod cases;
 pub mod client_records;
+pub mod conformance;
 pub mod error;
 pub mod healings;
+pub mod memory;
 pub mod vitals;
 
 pub use action_log::ActionLog;
@@ -29,6 +31,12 @@ pub use healings::HealingStore;
 pub use vitals::VitalsStore;
 
 use std::sync::Arc;
+
+/// How much a filter with limit 0 returns.
+pub const PAGE_DEFAULT: u32 = 100;
+
+/// The most that one listing returns, whatever limit was asked for; who wants more asks for the next page.
+pub const PAGE_MAX: u32 = 10_000;
 
 /// Every contract of one wiring; a role takes those it owns.
 #[derive(Clone)]

@@ -14,12 +14,13 @@ pub struct AgentSummary {
     pub executions: u64,
     /// The latest record.
     pub latest: Vitals,
-    /// When the first record was received.
+    /// When the first record was received, removed ones included for as long as the agent has any.
     pub first_received_at: Timestamp,
 }
 
 /// The store of vitals. A record is identified by run, agent and execution id; appending one again with a higher
-/// revision replaces it, with an equal or lower one changes nothing.
+/// revision replaces it, with an equal or lower one changes nothing. Records of an agent are in the order of their
+/// `timestamp`, those of one microsecond in the order of their execution ids.
 #[async_trait]
 pub trait VitalsStore: Send + Sync {
     /// Stores a batch; when it returns, the batch survives a crash.

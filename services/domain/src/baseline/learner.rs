@@ -60,8 +60,16 @@ impl Accumulator {
 
     fn moments(&self) -> Moments {
         let weight = self.count.min(WEIGHT_MAX);
-        let stddev = if weight < 2 { 0.0 } else { (self.squares / (weight - 1) as f64).max(0.0).sqrt() };
-        Moments { count: self.count, mean: self.mean, stddev }
+        let stddev = if weight < 2 {
+            0.0
+        } else {
+            (self.squares / (weight - 1) as f64).max(0.0).sqrt()
+        };
+        Moments {
+            count: self.count,
+            mean: self.mean,
+            stddev,
+        }
     }
 
     fn of(moments: Moments) -> Self {
@@ -115,7 +123,10 @@ impl Learner {
 
     /// Starts from numbers that someone else measured.
     pub fn of(profile: &Profile) -> Self {
-        Learner { samples: profile.sample_count, metrics: profile.moments.map(Accumulator::of) }
+        Learner {
+            samples: profile.sample_count,
+            metrics: profile.moments.map(Accumulator::of),
+        }
     }
 
     /// What others see of it.

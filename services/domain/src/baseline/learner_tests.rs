@@ -24,7 +24,11 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 fn learns_mean_and_sample_deviation() {
     let moments = learned(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).moments()[0];
     assert_eq!((moments.count, moments.mean), (8, 5.0));
-    assert!(close(moments.stddev, (32.0f64 / 7.0).sqrt(), 1e-12), "{}", moments.stddev);
+    assert!(
+        close(moments.stddev, (32.0f64 / 7.0).sqrt(), 1e-12),
+        "{}",
+        moments.stddev
+    );
 }
 
 /// Scenario: NaN, infinities, negative and absurd numbers among good ones.
@@ -34,7 +38,15 @@ fn what_cannot_be_believed_never_enters() {
     let mut learner = Learner::default();
     assert!(learner.learn(&[Some(10.0), Some(100.0), Some(1.0)]));
     let before = learner;
-    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.001, 1e300, f64::MAX] {
+    for bad in [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -1.0,
+        -0.001,
+        1e300,
+        f64::MAX,
+    ] {
         assert!(!learner.learn(&[Some(bad), Some(bad), Some(bad)]), "{bad}");
         assert_eq!(learner, before, "{bad}");
     }
@@ -47,8 +59,22 @@ fn what_cannot_be_believed_never_enters() {
 /// Guarantees: one sample has a mean and no spread; a constant has spread exactly 0.
 #[test]
 fn one_sample_and_constants_have_no_spread() {
-    assert_eq!(learned(&[7.3]).moments()[0], Moments { count: 1, mean: 7.3, stddev: 0.0 });
-    assert_eq!(learned(&[0.1; 500]).moments()[0], Moments { count: 500, mean: 0.1, stddev: 0.0 });
+    assert_eq!(
+        learned(&[7.3]).moments()[0],
+        Moments {
+            count: 1,
+            mean: 7.3,
+            stddev: 0.0
+        }
+    );
+    assert_eq!(
+        learned(&[0.1; 500]).moments()[0],
+        Moments {
+            count: 500,
+            mean: 0.1,
+            stddev: 0.0
+        }
+    );
 }
 
 /// Scenario: 20,000 samples, the last 15,000 from another level.
@@ -61,8 +87,14 @@ fn the_past_has_bounded_weight() {
     let old = learner.moments()[0];
     (0..15_000).for_each(|i| assert!(learner.learn(&[Some(5_000.0 + noise(i)), None, None])));
     let new = learner.moments()[0];
-    assert!(close(old.mean, 1_000.0, 0.01) && close(old.stddev, 29.0, 0.1), "{old:?}");
-    assert!(close(new.mean, 5_000.0, 0.01) && close(new.stddev, 29.0, 0.1), "{new:?}");
+    assert!(
+        close(old.mean, 1_000.0, 0.01) && close(old.stddev, 29.0, 0.1),
+        "{old:?}"
+    );
+    assert!(
+        close(new.mean, 5_000.0, 0.01) && close(new.stddev, 29.0, 0.1),
+        "{new:?}"
+    );
     assert_eq!(new.count, 20_000);
 }
 
@@ -72,7 +104,16 @@ fn a_profile_becomes_active_with_its_fifteenth_sample_and_stale_with_silence() {
     let profile = |samples: usize, seconds: u64| {
         let now = Timestamp::EPOCH.plus(Duration::from_secs(seconds));
         let learner = learned(&vec![5.0; samples]);
-        learner.profile(AgentKey::new("r", "a"), 1, 15, Timestamp::EPOCH, now, Duration::from_secs(60)).state
+        learner
+            .profile(
+                AgentKey::new("r", "a"),
+                1,
+                15,
+                Timestamp::EPOCH,
+                now,
+                Duration::from_secs(60),
+            )
+            .state
     };
     assert_eq!(profile(14, 0), State::Learning);
     assert_eq!(profile(15, 0), State::Active);

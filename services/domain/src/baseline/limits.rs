@@ -45,17 +45,32 @@ mod tests {
 
     fn profile(state: State, moments: [Moments; 3]) -> Profile {
         let key = AgentKey::new("r", "a");
-        Profile { key, version: 1, state, sample_count: 20, moments, updated_at: Timestamp::EPOCH }
+        Profile {
+            key,
+            version: 1,
+            state,
+            sample_count: 20,
+            moments,
+            updated_at: Timestamp::EPOCH,
+        }
     }
 
     fn moments(mean: f64, stddev: f64) -> Moments {
-        Moments { count: 20, mean, stddev }
+        Moments {
+            count: 20,
+            mean,
+            stddev,
+        }
     }
 
     /// Guarantees: the larger of six deviations and three means above the mean, never below the floor.
     #[test]
     fn limits_are_far_above_normal() {
-        let usual = [moments(10_000.0, 1_000.0), moments(5_000.0, 4_000.0), moments(0.0, 0.0)];
+        let usual = [
+            moments(10_000.0, 1_000.0),
+            moments(5_000.0, 4_000.0),
+            moments(0.0, 0.0),
+        ];
         let limits = running_limits(&profile(State::Active, usual));
         assert_eq!(limits.latency_ms, Some(40_000.0));
         assert_eq!(limits.tokens, Some(29_000.0));
@@ -66,8 +81,18 @@ mod tests {
     #[test]
     fn no_limits_without_a_baseline() {
         let usual = [moments(10_000.0, 1_000.0); 3];
-        assert_eq!(running_limits(&profile(State::Learning, usual)), Limits::default());
-        let seen_once = Moments { count: 1, mean: 100.0, stddev: 0.0 };
-        assert_eq!(running_limits(&profile(State::Stale, [seen_once; 3])), Limits::default());
+        assert_eq!(
+            running_limits(&profile(State::Learning, usual)),
+            Limits::default()
+        );
+        let seen_once = Moments {
+            count: 1,
+            mean: 100.0,
+            stddev: 0.0,
+        };
+        assert_eq!(
+            running_limits(&profile(State::Stale, [seen_once; 3])),
+            Limits::default()
+        );
     }
 }

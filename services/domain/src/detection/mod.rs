@@ -1,5 +1,6 @@
 //! Detection: the only place where deviation and severity are computed.
 
+pub mod guarded;
 pub mod probation;
 pub mod specified;
 pub mod window;

@@ -60,33 +60,68 @@ pub fn verify(proofs: &[Proof], wanted: u32, profile: Option<&Profile>, rule: &R
     let decides_alone = wanted == 1 && recent.executions == 1;
     let enough = |n: u32| n >= 2 || (n == 1 && decides_alone);
     let failed = samples.iter().filter(|sample| sample.failed).count() as u32;
-    let retried = samples.iter().filter(|sample| sample.retried == Some(true)).count() as u32;
+    let retried = samples
+        .iter()
+        .filter(|sample| sample.retried == Some(true))
+        .count() as u32;
     // A record of a running execution exists only because it is far beyond the normal range already, and the next
     // may never come: it need not wait for a second one.
     let is_stuck = proofs.iter().any(|proof| proof.is_running);
     let moved = judgement.anomalous.contains(&true) && (is_stuck || enough(recent.executions));
     let retries = rule.high_retry_rate
         && enough(retried)
-        && recent.retry_share.is_some_and(|share| share > rule.high_retry_share);
+        && recent
+            .retry_share
+            .is_some_and(|share| share > rule.high_retry_share);
     let failures = enough(failed) && failed * 2 > recent.executions;
 
     let (verdict, because) = if proofs.iter().any(|proof| proof.platform_infected) {
-        (Verdict::Beyond, "the platform reported the agent as infected again".to_owned())
+        (
+            Verdict::Beyond,
+            "the platform reported the agent as infected again".to_owned(),
+        )
     } else if moved {
         let largest = judgement.deviations.largest().unwrap_or(0.0);
-        let what = format!("the average of {} executions is {largest:.1} standard deviations", recent.executions);
-        (Verdict::Beyond, format!("{what} from the baseline, the threshold is {}", rule.threshold_stddev))
+        let what = format!(
+            "the average of {} executions is {largest:.1} standard deviations",
+            recent.executions
+        );
+        (
+            Verdict::Beyond,
+            format!(
+                "{what} from the baseline, the threshold is {}",
+                rule.threshold_stddev
+            ),
+        )
     } else if retries {
-        (Verdict::Beyond, format!("{retried} of {} executions had a retry", recent.executions))
+        (
+            Verdict::Beyond,
+            format!("{retried} of {} executions had a retry", recent.executions),
+        )
     } else if failures {
-        (Verdict::Beyond, format!("{failed} of {} executions failed", recent.executions))
+        (
+            Verdict::Beyond,
+            format!("{failed} of {} executions failed", recent.executions),
+        )
     } else if ended >= wanted {
         let largest = judgement.deviations.largest().unwrap_or(0.0);
-        (Verdict::Within, format!("{ended} executions within the baseline, largest deviation {largest:.1}"))
+        (
+            Verdict::Within,
+            format!("{ended} executions within the baseline, largest deviation {largest:.1}"),
+        )
     } else {
-        (Verdict::Pending, format!("{ended} of {wanted} executions, all well so far"))
+        (
+            Verdict::Pending,
+            format!("{ended} of {wanted} executions, all well so far"),
+        )
     };
-    Finding { verdict, executions: ended, recent, judgement, because }
+    Finding {
+        verdict,
+        executions: ended,
+        recent,
+        judgement,
+        because,
+    }
 }
 
 #[cfg(test)]

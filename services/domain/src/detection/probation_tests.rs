@@ -9,7 +9,11 @@ fn profile() -> Profile {
         version: 1,
         state: State::Active,
         sample_count: 15,
-        moments: [Moments { count: 15, mean: 100.0, stddev: 10.0 }; 3],
+        moments: [Moments {
+            count: 15,
+            mean: 100.0,
+            stddev: 10.0,
+        }; 3],
         updated_at: Timestamp::EPOCH,
     }
 }
@@ -26,7 +30,11 @@ fn ran(latency_ms: u64) -> Proof {
         retried: Some(false),
         failed: false,
     };
-    Proof { sample, is_running: false, platform_infected: false }
+    Proof {
+        sample,
+        is_running: false,
+        platform_infected: false,
+    }
 }
 
 fn retried() -> Proof {
@@ -51,7 +59,11 @@ fn enough_well_executions_prove_the_healing() {
     assert_eq!(verdict(&[], 5), Verdict::Pending);
     assert_eq!(verdict(&[ran(100); 4], 5), Verdict::Pending);
     assert_eq!(verdict(&[ran(110); 5], 5), Verdict::Within);
-    assert_eq!(verdict(&[ran(100)], 0), Verdict::Within, "nothing wanted still needs one");
+    assert_eq!(
+        verdict(&[ran(100)], 0),
+        Verdict::Within,
+        "nothing wanted still needs one"
+    );
 }
 
 /// Guarantees: two executions beyond the baseline fail at once; a single one does not, unless it is all we want.
@@ -61,32 +73,57 @@ fn sick_executions_fail_at_once() {
     assert_eq!(verdict(&[ran(500), ran(480)], 5), Verdict::Beyond);
     assert_eq!(verdict(&[ran(500)], 1), Verdict::Beyond);
     let finding = verify(&[ran(500); 2], 5, Some(&profile()), &Rule::of(&Policy::default()));
-    assert!(finding.because.contains("40.0 standard deviations"), "{}", finding.because);
+    assert!(
+        finding.because.contains("40.0 standard deviations"),
+        "{}",
+        finding.because
+    );
 }
 
 /// Guarantees: a majority of failures or too many retries fail the probation, a lone one does not.
 #[test]
 fn failures_and_retries_count() {
     assert_eq!(verdict(&[failed(), failed(), ran(100)], 5), Verdict::Beyond);
-    assert_eq!(verdict(&[failed(), ran(100), ran(100), ran(100), ran(100)], 5), Verdict::Within);
-    assert_eq!(verdict(&[retried(), retried(), ran(100), ran(100), ran(100)], 5), Verdict::Beyond);
-    assert_eq!(verdict(&[retried(), ran(100), ran(100), ran(100), ran(100)], 5), Verdict::Within);
+    assert_eq!(
+        verdict(&[failed(), ran(100), ran(100), ran(100), ran(100)], 5),
+        Verdict::Within
+    );
+    assert_eq!(
+        verdict(&[retried(), retried(), ran(100), ran(100), ran(100)], 5),
+        Verdict::Beyond
+    );
+    assert_eq!(
+        verdict(&[retried(), ran(100), ran(100), ran(100), ran(100)], 5),
+        Verdict::Within
+    );
     assert_eq!(verdict(&[retried()], 1), Verdict::Beyond);
 }
 
 /// Guarantees: the platform's word fails the probation whatever the vitals say.
 #[test]
 fn the_platforms_word_fails_the_probation() {
-    let said = Proof { platform_infected: true, ..ran(100) };
-    assert_eq!(verdict(&[ran(100), ran(100), said, ran(100), ran(100)], 5), Verdict::Beyond);
+    let said = Proof {
+        platform_infected: true,
+        ..ran(100)
+    };
+    assert_eq!(
+        verdict(&[ran(100), ran(100), said, ran(100), ran(100)], 5),
+        Verdict::Beyond
+    );
 }
 
 /// Guarantees: an execution that still runs is no proof of health.
 #[test]
 fn a_running_execution_proves_nothing_good() {
-    let running = Proof { is_running: true, ..ran(100) };
+    let running = Proof {
+        is_running: true,
+        ..ran(100)
+    };
     assert_eq!(verdict(&[running; 5], 5), Verdict::Pending);
-    let stuck = Proof { is_running: true, ..ran(5_000) };
+    let stuck = Proof {
+        is_running: true,
+        ..ran(5_000)
+    };
     assert_eq!(verdict(&[ran(100), stuck], 5), Verdict::Beyond);
     assert_eq!(verdict(&[stuck], 5), Verdict::Beyond);
 }

@@ -76,8 +76,10 @@ pub fn judge(recent: &Recent, profile: &Profile, rule: &Rule) -> Judgement {
         retry_rate: None,
     };
     for metric in Metric::ALL {
-        judgement.anomalous[metric.index()] =
-            judgement.deviations.of(metric).is_some_and(|deviation| deviation > rule.threshold_stddev);
+        judgement.anomalous[metric.index()] = judgement
+            .deviations
+            .of(metric)
+            .is_some_and(|deviation| deviation > rule.threshold_stddev);
     }
     let share = recent.retry_share.unwrap_or(0.0);
     if rule.high_retry_rate && share > rule.high_retry_share {
@@ -92,7 +94,9 @@ pub fn judge(recent: &Recent, profile: &Profile, rule: &Rule) -> Judgement {
 fn deviation(average: f64, profile: &Profile, metric: Metric, rule: &Rule) -> Option<f64> {
     let moments = profile.moments(metric);
     let is_judgeable = moments.count >= u64::from(rule.baseline_samples_min.max(2))
-        && [average, moments.mean, moments.stddev].iter().all(|x| x.is_finite());
+        && [average, moments.mean, moments.stddev]
+            .iter()
+            .all(|x| x.is_finite());
     if !is_judgeable {
         return None;
     }
@@ -126,7 +130,10 @@ impl Deviations {
 
     /// The largest of all, the retry rate included; `None` when nothing can be said.
     pub fn largest(&self) -> Option<f64> {
-        [self.latency, self.tokens, self.tools, self.retry_rate].into_iter().flatten().reduce(f64::max)
+        [self.latency, self.tokens, self.tools, self.retry_rate]
+            .into_iter()
+            .flatten()
+            .reduce(f64::max)
     }
 }
 
@@ -138,18 +145,22 @@ impl Judgement {
 
     /// The severity, `None` without an anomaly: no anomaly, no report.
     pub fn severity(&self) -> Option<f64> {
-        self.is_anomalous().then(|| severity(self.deviations.largest().unwrap_or(0.0)))
+        self.is_anomalous()
+            .then(|| severity(self.deviations.largest().unwrap_or(0.0)))
     }
 
     /// The severity of a report that rests on the platform's word: the formula's where vitals show an anomaly. Where
     /// they show none they cannot size it, and a person should look: then it is the policy's approval threshold.
     pub fn severity_on_platform_report(&self, policy: &Policy) -> f64 {
-        self.severity().unwrap_or(policy.severity_requiring_approval.clamp(0.0, SEVERITY_MAX))
+        self.severity()
+            .unwrap_or(policy.severity_requiring_approval.clamp(0.0, SEVERITY_MAX))
     }
 
     /// What is anomalous, by the names that clients know.
     pub fn anomalies(&self) -> Vec<Anomaly> {
-        let metrics = Metric::ALL.into_iter().filter(|metric| self.anomalous[metric.index()]);
+        let metrics = Metric::ALL
+            .into_iter()
+            .filter(|metric| self.anomalous[metric.index()]);
         let retries = self.high_retry_rate.then_some(Anomaly::HighRetryRate);
         metrics.map(Anomaly::of).chain(retries).collect()
     }

@@ -14,26 +14,49 @@ fn profile() -> Profile {
         version: 1,
         state: State::Active,
         sample_count: 15,
-        moments: [Moments { count: 15, mean: 100.0, stddev: 10.0 }; 3],
+        moments: [Moments {
+            count: 15,
+            mean: 100.0,
+            stddev: 10.0,
+        }; 3],
         updated_at: Timestamp::EPOCH,
     }
 }
 
 fn recent(latency: f64) -> Recent {
-    Recent { executions: 4, averages: [Some(latency), Some(100.0), None], retry_share: Some(0.0), failure_share: 0.0 }
+    Recent {
+        executions: 4,
+        averages: [Some(latency), Some(100.0), None],
+        retry_share: Some(0.0),
+        failure_share: 0.0,
+    }
 }
 
 /// Guarantees: the worked examples. A deviation of 2.5 is no anomaly, 2.500001 is; below the mean counts alike.
 #[test]
 fn two_and_a_half_is_not_an_anomaly() {
-    for (latency, deviation, is_anomaly) in
-        [(125.0, 2.5, false), (125.00001, 2.500001, true), (75.0, 2.5, false), (74.0, 2.6, true), (100.0, 0.0, false)]
-    {
+    for (latency, deviation, is_anomaly) in [
+        (125.0, 2.5, false),
+        (125.00001, 2.500001, true),
+        (75.0, 2.5, false),
+        (74.0, 2.6, true),
+        (100.0, 0.0, false),
+    ] {
         let judgement = judge(&recent(latency), &profile(), &rule());
-        assert!((judgement.deviations.latency.unwrap() - deviation).abs() < 1e-12, "{latency}: {judgement:?}");
+        assert!(
+            (judgement.deviations.latency.unwrap() - deviation).abs() < 1e-12,
+            "{latency}: {judgement:?}"
+        );
         assert_eq!(judgement.is_anomalous(), is_anomaly, "{latency}");
-        assert_eq!(judgement.severity().is_some(), is_anomaly, "no anomaly, no report: {latency}");
-        assert_eq!(judgement.deviations.tools, None, "what is not measured is not judged");
+        assert_eq!(
+            judgement.severity().is_some(),
+            is_anomaly,
+            "no anomaly, no report: {latency}"
+        );
+        assert_eq!(
+            judgement.deviations.tools, None,
+            "what is not measured is not judged"
+        );
     }
 }
 
@@ -61,14 +84,20 @@ fn approval_is_decided_on_the_unrounded_severity() {
 /// Guarantees: more than 30 % of executions with a retry is an anomaly of its own, with ten times that share.
 #[test]
 fn a_high_retry_rate_is_an_anomaly_of_its_own() {
-    let with = |share| Recent { retry_share: share, ..recent(100.0) };
+    let with = |share| Recent {
+        retry_share: share,
+        ..recent(100.0)
+    };
     assert!(!judge(&with(Some(0.30)), &profile(), &rule()).is_anomalous());
     assert!(!judge(&with(None), &profile(), &rule()).is_anomalous());
     let judgement = judge(&with(Some(0.5)), &profile(), &rule());
     assert_eq!(judgement.anomalies(), [Anomaly::HighRetryRate]);
     assert_eq!(judgement.deviations.retry_rate, Some(5.0));
     assert_eq!(judgement.severity(), Some(2.0 + 0.45 * 5.0));
-    let off = Rule { high_retry_rate: false, ..rule() };
+    let off = Rule {
+        high_retry_rate: false,
+        ..rule()
+    };
     assert!(!judge(&with(Some(1.0)), &profile(), &off).is_anomalous());
 }
 
@@ -78,32 +107,65 @@ fn zero_spread_skips_the_metric() {
     let mut constant = profile();
     constant.moments[0].stddev = 0.0;
     let judgement = judge(&recent(101.0), &constant, &rule());
-    assert_eq!((judgement.deviations.latency, judgement.is_anomalous()), (None, false));
-    assert_eq!(judge(&recent(100.0), &constant, &rule()).deviations.latency, Some(0.0));
+    assert_eq!(
+        (judgement.deviations.latency, judgement.is_anomalous()),
+        (None, false)
+    );
+    assert_eq!(
+        judge(&recent(100.0), &constant, &rule()).deviations.latency,
+        Some(0.0)
+    );
 }
 
 /// Guarantees: nothing is judged by a profile that learns, by a metric with one sample, or without executions.
 #[test]
 fn too_little_knowledge_judges_nothing() {
-    let spike = Recent { retry_share: Some(1.0), ..recent(1e6) };
+    let spike = Recent {
+        retry_share: Some(1.0),
+        ..recent(1e6)
+    };
     for state_and_samples in [(State::Learning, 15), (State::Active, 14), (State::Learning, 0)] {
         let (state, sample_count) = state_and_samples;
-        let young = Profile { state, sample_count, ..profile() };
-        assert_eq!(judge(&spike, &young, &rule()), Judgement::default(), "{state_and_samples:?}");
+        let young = Profile {
+            state,
+            sample_count,
+            ..profile()
+        };
+        assert_eq!(
+            judge(&spike, &young, &rule()),
+            Judgement::default(),
+            "{state_and_samples:?}"
+        );
     }
     let mut once = profile();
-    once.moments[0] = Moments { count: 1, mean: 100.0, stddev: 0.0 };
+    once.moments[0] = Moments {
+        count: 1,
+        mean: 100.0,
+        stddev: 0.0,
+    };
     assert_eq!(judge(&recent(1e6), &once, &rule()).deviations.latency, None);
-    assert_eq!(judge(&Recent::default(), &profile(), &rule()), Judgement::default());
-    let stale = Profile { state: State::Stale, ..profile() };
-    assert!(judge(&recent(1e6), &stale, &rule()).is_anomalous(), "a stale profile still judges");
+    assert_eq!(
+        judge(&Recent::default(), &profile(), &rule()),
+        Judgement::default()
+    );
+    let stale = Profile {
+        state: State::Stale,
+        ..profile()
+    };
+    assert!(
+        judge(&recent(1e6), &stale, &rule()).is_anomalous(),
+        "a stale profile still judges"
+    );
 }
 
 /// Guarantees: the platform's word yields a severity without an anomaly, and the formula's where there is one.
 #[test]
 fn the_platforms_word_always_has_a_severity() {
     let policy = Policy::default();
-    assert_eq!(judge(&recent(100.0), &profile(), &rule()).severity_on_platform_report(&policy), 7.0);
+    assert_eq!(
+        judge(&recent(100.0), &profile(), &rule()).severity_on_platform_report(&policy),
+        7.0
+    );
     assert_eq!(Judgement::default().severity_on_platform_report(&policy), 7.0);
     let spike = judge(&recent(140.0), &profile(), &rule()).severity_on_platform_report(&policy);
     assert!((spike - 3.8).abs() < 1e-12, "{spike}");

@@ -1,4 +1,12 @@
 //! Diagnosis: from the pattern of anomalies to a name, with the sentence that says why.
+//!
+//! To add a rule: a function in [`rules`], a line in its table, and a test that shows the pattern it is for.
+
+mod pattern;
+mod rules;
+
+pub use pattern::{Clues, Pattern};
+pub use rules::diagnose;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -7,7 +15,10 @@ use std::str::FromStr;
 /// The closed list of diagnoses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names are the field's words; their rules are in this module's table")]
+#[allow(
+    missing_docs,
+    reason = "the names are the field's words; their rules are in this module's table"
+)]
 pub enum Diagnosis {
     PromptDrift,
     PromptInjection,
@@ -74,7 +85,10 @@ impl FromStr for Diagnosis {
     type Err = NotADiagnosis;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Diagnosis::ALL.into_iter().find(|d| d.as_str() == text).ok_or_else(|| NotADiagnosis(text.to_owned()))
+        Diagnosis::ALL
+            .into_iter()
+            .find(|d| d.as_str() == text)
+            .ok_or_else(|| NotADiagnosis(text.to_owned()))
     }
 }
 

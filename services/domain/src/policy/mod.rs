@@ -1,6 +1,11 @@
 //! Policy: which rules hold for which agent. A list of rules; the first that matches an agent applies, fields it
 //! leaves out come from the defaults.
 
+mod check;
+mod rules;
+
+pub use rules::{Compiled, Match, Policies, Rule, matches_pattern};
+
 use crate::diagnosis::Diagnosis;
 use crate::healing::Action;
 use serde::{Deserialize, Serialize};
@@ -77,13 +82,20 @@ pub struct BlastRadius {
 
 impl Default for Probation {
     fn default() -> Self {
-        Probation { executions: 5, seconds: 60, silence_seconds_max: 600 }
+        Probation {
+            executions: 5,
+            seconds: 60,
+            silence_seconds_max: 600,
+        }
     }
 }
 
 impl Default for BlastRadius {
     fn default() -> Self {
-        BlastRadius { agents: 5, share: 0.20 }
+        BlastRadius {
+            agents: 5,
+            share: 0.20,
+        }
     }
 }
 
@@ -113,54 +125,55 @@ impl Default for Policy {
 fn default_ladders() -> BTreeMap<Diagnosis, Vec<Action>> {
     use Action::{CloneAgent, ReduceAutonomy, ResetAgent, ResetMemory, RevokeTools, RollbackPrompt};
     BTreeMap::from([
-        (Diagnosis::PromptDrift, vec![ResetMemory, RollbackPrompt, ReduceAutonomy, CloneAgent]),
-        (Diagnosis::PromptInjection, vec![RevokeTools, ResetMemory, RollbackPrompt, CloneAgent, ResetAgent]),
-        (Diagnosis::InfiniteLoop, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
-        (Diagnosis::ToolInstability, vec![ReduceAutonomy, RollbackPrompt, CloneAgent]),
-        (Diagnosis::RetryStorm, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
+        (
+            Diagnosis::PromptDrift,
+            vec![ResetMemory, RollbackPrompt, ReduceAutonomy, CloneAgent],
+        ),
+        (
+            Diagnosis::PromptInjection,
+            vec![RevokeTools, ResetMemory, RollbackPrompt, CloneAgent, ResetAgent],
+        ),
+        (
+            Diagnosis::InfiniteLoop,
+            vec![ReduceAutonomy, ResetMemory, CloneAgent],
+        ),
+        (
+            Diagnosis::ToolInstability,
+            vec![ReduceAutonomy, RollbackPrompt, CloneAgent],
+        ),
+        (
+            Diagnosis::RetryStorm,
+            vec![ReduceAutonomy, ResetMemory, CloneAgent],
+        ),
         (Diagnosis::MemoryCorruption, vec![ResetMemory, CloneAgent]),
-        (Diagnosis::LatencyDegradation, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
-        (Diagnosis::TokenExplosion, vec![ResetMemory, RollbackPrompt, ReduceAutonomy, CloneAgent]),
-        (Diagnosis::CostOverrun, vec![ReduceAutonomy, ResetMemory, CloneAgent]),
-        (Diagnosis::SilentDegradation, vec![RollbackPrompt, ResetMemory, CloneAgent]),
+        (
+            Diagnosis::LatencyDegradation,
+            vec![ReduceAutonomy, ResetMemory, CloneAgent],
+        ),
+        (
+            Diagnosis::TokenExplosion,
+            vec![ResetMemory, RollbackPrompt, ReduceAutonomy, CloneAgent],
+        ),
+        (
+            Diagnosis::CostOverrun,
+            vec![ReduceAutonomy, ResetMemory, CloneAgent],
+        ),
+        (
+            Diagnosis::SilentDegradation,
+            vec![RollbackPrompt, ResetMemory, CloneAgent],
+        ),
         (Diagnosis::ExternalCause, vec![]),
         (Diagnosis::Unknown, vec![ResetMemory, ReduceAutonomy, CloneAgent]),
     ])
 }
 
-/// The list of rules.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Policies {
-    /// What holds where no rule says otherwise.
-    pub defaults: Policy,
-    /// Rules, the first that matches applies.
-    pub rules: Vec<Rule>,
-}
-
-/// One rule: whom it matches and what it changes.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rule {
-    /// For people.
-    pub name: String,
-    /// Whom it matches; an absent part matches everyone.
-    #[serde(rename = "match")]
-    pub matches: Match,
-    /// Fields to change, as a partial [`Policy`]; validated when the configuration is loaded.
-    pub set: BTreeMap<String, serde_json::Value>,
-}
-
-/// Whom a rule matches. Texts may hold `*` for any run of characters.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Match {
-    /// Run.
-    pub run: Option<String>,
-    /// Agent id.
-    pub agent: Option<String>,
-    /// Agent type.
-    pub agent_type: Option<String>,
-    /// Kubernetes namespace.
-    pub namespace: Option<String>,
+impl Policy {
+    /// The order of actions for a diagnosis; that of `unknown` where policy names none.
+    pub fn ladder(&self, diagnosis: Diagnosis) -> &[Action] {
+        let ladder = self
+            .ladders
+            .get(&diagnosis)
+            .or_else(|| self.ladders.get(&Diagnosis::Unknown));
+        ladder.map_or(&[], Vec::as_slice)
+    }
 }

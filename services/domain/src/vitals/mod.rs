@@ -2,6 +2,7 @@
 
 use crate::{AgentKey, ExecutionId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One execution's vitals. What telemetry does not say is `None`, never 0, and detectors skip it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,11 +143,27 @@ impl Metric {
     }
 }
 
+impl Context {
+    /// The Kubernetes namespace that the agent runs in, which policy may be resolved by.
+    pub fn namespace(&self) -> Option<&str> {
+        self.workload.iter().find(|(name, _)| name == "namespace.name").map(|(_, value)| value.as_str())
+    }
+}
+
 impl Vitals {
+    /// The latest time at which the execution can have begun, by the agent's clock or by ours, whichever is
+    /// earlier: an agent whose clock is ahead must not have its old executions taken for new ones.
+    pub fn began_at(&self) -> Timestamp {
+        let millis = self.credible(Metric::Latency).unwrap_or(0.0);
+        let by_our_clock = self.received_at.minus(Duration::from_micros((millis * 1e3) as u64));
+        self.started_at.min(by_our_clock)
+    }
+
     /// The value of a metric if it can be believed: finite, not negative, at most [`Metric::credible_max`].
     /// Whatever is not is treated as not measured: it neither teaches nor judges.
     pub fn credible(&self, metric: Metric) -> Option<f64> {
-        self.value(metric).filter(|value| (0.0..=metric.credible_max()).contains(value))
+        self.value(metric)
+            .filter(|value| (0.0..=metric.credible_max()).contains(value))
     }
 
     /// The value of a metric in baseline units, `None` when telemetry does not say.

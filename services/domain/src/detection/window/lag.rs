@@ -22,7 +22,11 @@ pub(super) enum Observed {
 
 impl Default for Lag {
     fn default() -> Self {
-        Lag { current: i64::MAX, previous: i64::MAX, since: i64::MIN }
+        Lag {
+            current: i64::MAX,
+            previous: i64::MAX,
+            since: i64::MIN,
+        }
     }
 }
 
@@ -36,7 +40,11 @@ impl Lag {
         }
         let age = now.saturating_sub(self.since);
         if age >= period {
-            self.previous = if age < period.saturating_mul(2) { self.current } else { i64::MAX };
+            self.previous = if age < period.saturating_mul(2) {
+                self.current
+            } else {
+                i64::MAX
+            };
             self.current = i64::MAX;
             self.since = now;
         }

@@ -12,8 +12,7 @@
 mod lag;
 mod sample;
 
-pub(in crate::detection) use sample::recent_of;
-pub use sample::{Sample, fingerprint};
+pub use sample::{Sample, fingerprint, recent_of};
 
 use super::Recent;
 use crate::Timestamp;
@@ -82,7 +81,11 @@ impl Window {
             None => Entered::Added,
         };
         if self.entries.len() >= EXECUTIONS_MAX {
-            if self.entries.front().is_some_and(|oldest| timestamp < oldest.timestamp) {
+            if self
+                .entries
+                .front()
+                .is_some_and(|oldest| timestamp < oldest.timestamp)
+            {
                 return Entered::Passed;
             }
             self.remove(0);
@@ -95,7 +98,11 @@ impl Window {
     pub fn evict(&mut self, now: Timestamp, length: Duration) -> bool {
         let horizon = self.horizon(now, length);
         let before = self.entries.len();
-        while self.entries.front().is_some_and(|oldest| oldest.timestamp <= horizon) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|oldest| oldest.timestamp <= horizon)
+        {
             self.remove(0);
         }
         if self.entries.is_empty() && self.entries.capacity() > IDLE_CAPACITY {
@@ -139,6 +146,11 @@ impl Window {
         self.entries.is_empty()
     }
 
+    /// When the oldest execution in the window ended, by the agent's clock.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.entries.front().map(|entry| Timestamp::from_micros(entry.timestamp))
+    }
+
     /// Whether an execution is in the window.
     pub fn contains(&self, execution: u64) -> bool {
         self.find(execution).is_some()
@@ -146,13 +158,18 @@ impl Window {
 
     /// Bytes on the heap, about.
     pub fn heap_bytes(&self) -> usize {
-        let index = self.index.as_ref().map_or(0, |index| index.capacity() * 17 + size_of::<HashMap<u64, i64>>());
+        let index = self
+            .index
+            .as_ref()
+            .map_or(0, |index| index.capacity() * 17 + size_of::<HashMap<u64, i64>>());
         self.entries.capacity() * size_of::<Entry>() + index
     }
 
     /// Entries at or before this time, microseconds, have left: the window is `(now - length, now]`.
     fn horizon(&self, now: Timestamp, length: Duration) -> i64 {
-        now.as_micros().saturating_sub(self.lag.micros()).saturating_sub(micros(length))
+        now.as_micros()
+            .saturating_sub(self.lag.micros())
+            .saturating_sub(micros(length))
     }
 
     fn find(&self, execution: u64) -> Option<usize> {
@@ -166,13 +183,20 @@ impl Window {
 
     fn put(&mut self, entry: Entry) {
         // From the back: records come nearly in order.
-        let after = self.entries.iter().rev().take_while(|other| other.timestamp > entry.timestamp).count();
+        let after = self
+            .entries
+            .iter()
+            .rev()
+            .take_while(|other| other.timestamp > entry.timestamp)
+            .count();
         self.sums.add(&entry);
         self.entries.insert(self.entries.len() - after, entry);
         if let Some(index) = &mut self.index {
             index.insert(entry.execution, entry.timestamp);
         } else if self.entries.len() > SCAN_MAX {
-            self.index = Some(Box::new(self.entries.iter().map(|e| (e.execution, e.timestamp)).collect()));
+            self.index = Some(Box::new(
+                self.entries.iter().map(|e| (e.execution, e.timestamp)).collect(),
+            ));
         }
     }
 

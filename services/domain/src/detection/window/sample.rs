@@ -163,7 +163,7 @@ impl Sums {
 }
 
 /// The numbers of some executions that are not a window.
-pub(in crate::detection) fn recent_of(samples: &[Sample]) -> Recent {
+pub fn recent_of(samples: &[Sample]) -> Recent {
     let mut sums = Sums::default();
     // As many as the exact sums have room for; callers have a few.
     for sample in samples.iter().take(super::EXECUTIONS_MAX) {

@@ -50,9 +50,21 @@ fn one_execution_counts_once() {
     let mut window = Window::default();
     insert(&mut window, sample(1, 0.0, 100));
     assert_eq!(insert(&mut window, sample(1, 0.0, 100)), Entered::Repeated);
-    let corrected = Sample { revision: 2, ..sample(1, 1.0, 700) };
+    let corrected = Sample {
+        revision: 2,
+        ..sample(1, 1.0, 700)
+    };
     assert_eq!(insert(&mut window, corrected), Entered::Replaced);
-    assert_eq!(insert(&mut window, Sample { revision: 1, ..sample(1, 1.5, 9) }), Entered::Repeated);
+    assert_eq!(
+        insert(
+            &mut window,
+            Sample {
+                revision: 1,
+                ..sample(1, 1.5, 9)
+            }
+        ),
+        Entered::Repeated
+    );
     assert_eq!((window.len(), latency(&window)), (1, Some(700.0)));
     assert!(window.retract(1) && !window.retract(1));
     assert!(window.is_empty());
@@ -62,9 +74,15 @@ fn one_execution_counts_once() {
 #[test]
 fn late_telemetry_never_enters() {
     let mut window = Window::default();
-    let late = Sample { received_at: at(300.000_001), ..sample(1, 0.0, 100) };
+    let late = Sample {
+        received_at: at(300.000_001),
+        ..sample(1, 0.0, 100)
+    };
     assert_eq!(window.insert(&late, late.received_at, LENGTH), Entered::Late);
-    let just = Sample { received_at: at(300.0), ..sample(1, 0.0, 100) };
+    let just = Sample {
+        received_at: at(300.0),
+        ..sample(1, 0.0, 100)
+    };
     assert_eq!(window.insert(&just, just.received_at, LENGTH), Entered::Added);
 }
 
@@ -74,7 +92,10 @@ fn late_telemetry_never_enters() {
 fn a_clock_ahead_does_not_hold_the_window() {
     for ahead in [3_600.0, 3.15e10] {
         let mut window = Window::default();
-        let wrong = Sample { timestamp: at(ahead), ..sample(1, 0.0, 900) };
+        let wrong = Sample {
+            timestamp: at(ahead),
+            ..sample(1, 0.0, 900)
+        };
         assert_eq!(insert(&mut window, wrong), Entered::Added);
         assert_eq!(insert(&mut window, sample(2, 5.0, 100)), Entered::Added);
         assert_eq!(window.len(), 2);
@@ -90,7 +111,10 @@ fn a_clock_behind_does_not_empty_the_window() {
     let mut window = Window::default();
     for i in 0..20 {
         let seconds = f64::from(i);
-        let slow = Sample { received_at: at(seconds + 120.0), ..sample(i as u64, seconds, 100) };
+        let slow = Sample {
+            received_at: at(seconds + 120.0),
+            ..sample(i as u64, seconds, 100)
+        };
         assert_eq!(insert(&mut window, slow), Entered::Added);
     }
     assert_eq!(window.len(), 10);
@@ -107,7 +131,10 @@ fn a_clock_set_back_is_followed() {
     let mut window = Window::default();
     (0..30).for_each(|i| assert_eq!(insert(&mut window, sample(i, i as f64, 100)), Entered::Added));
     let first_entered = (30..90u64).find(|&i| {
-        let back = Sample { received_at: at(i as f64), ..sample(i, i as f64 - 60.0, 100) };
+        let back = Sample {
+            received_at: at(i as f64),
+            ..sample(i, i as f64 - 60.0, 100)
+        };
         insert(&mut window, back) == Entered::Added
     });
     assert!(first_entered.is_some_and(|i| i <= 50), "{first_entered:?}");
@@ -128,12 +155,18 @@ fn our_clock_set_back_restarts_the_window() {
 fn order_of_arrival_does_not_matter() {
     let mut window = Window::default();
     for (execution, ended) in [(1, 5.0), (2, 3.0), (3, 9.0), (4, 1.0), (5, 9.0)] {
-        let record = Sample { received_at: at(9.0), ..sample(execution, ended, 100) };
+        let record = Sample {
+            received_at: at(9.0),
+            ..sample(execution, ended, 100)
+        };
         assert_eq!(insert(&mut window, record), Entered::Added);
     }
     window.evict(at(13.0), LENGTH);
     assert_eq!(window.len(), 3, "those that ended at 5, 9 and 9");
-    let passed = Sample { received_at: at(13.0), ..sample(6, 2.0, 100) };
+    let passed = Sample {
+        received_at: at(13.0),
+        ..sample(6, 2.0, 100)
+    };
     assert_eq!(insert(&mut window, passed), Entered::Passed);
 }
 
@@ -175,7 +208,13 @@ struct Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..80u64, 0..3u32, 0..900u32, prop_oneof![Just(0u32), 0..4_000u32], 0..100_000u64);
+    let step = (
+        0..80u64,
+        0..3u32,
+        0..900u32,
+        prop_oneof![Just(0u32), 0..4_000u32],
+        0..100_000u64,
+    );
     let step = step.prop_map(|(execution, revision, wait_ms, lag_ms, latency_ms)| Step {
         execution,
         revision,

@@ -1,0 +1,115 @@
+//! `immune.v1.BaselineService`: translation only.
+
+use crate::Service;
+use crate::board::Change;
+use crate::learning::Command;
+use immune_domain::{AgentKey, ErrorKind};
+use immune_proto::convert::{WireError, nested, run};
+use immune_proto::v1;
+use immune_proto::v1::baseline_service_server::BaselineService;
+use immune_proto::v1::watch_profiles_response::{Change as WireChange, Snapshot};
+use immune_runtime::grpc::status;
+use immune_store::StorageError;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Messages of a watch that may wait for its reader.
+const STREAM_MAX: usize = 256;
+
+#[tonic::async_trait]
+impl BaselineService for Service {
+    type WatchProfilesStream = ReceiverStream<Result<v1::WatchProfilesResponse, Status>>;
+
+    async fn get_profile(
+        &self,
+        request: Request<v1::GetProfileRequest>,
+    ) -> Result<Response<v1::GetProfileResponse>, Status> {
+        let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
+        self.board.loaded().await;
+        let profile = self.board.get(&key).map(|profile| v1::Profile::from(&*profile));
+        Ok(Response::new(v1::GetProfileResponse { profile }))
+    }
+
+    async fn watch_profiles(
+        &self,
+        _request: Request<v1::WatchProfilesRequest>,
+    ) -> Result<Response<Self::WatchProfilesStream>, Status> {
+        let (sender, receiver) = mpsc::channel(STREAM_MAX);
+        let service = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = service.send_changes(&sender) => {}
+                () = service.board.closed().cancelled() => {}
+                () = sender.closed() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn reset_profile(
+        &self,
+        request: Request<v1::ResetProfileRequest>,
+    ) -> Result<Response<v1::ResetProfileResponse>, Status> {
+        let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
+        let (answer, answered) = oneshot::channel();
+        let stopped = || status(ErrorKind::Unavailable, "baseline.stopped", "the baseline role has stopped");
+        self.commands.send(Command::Reset { key, answer }).await.map_err(|_| stopped())?;
+        let existed = answered.await.map_err(|_| stopped())?.map_err(stored)?;
+        Ok(Response::new(v1::ResetProfileResponse { existed }))
+    }
+
+    async fn count_ready_profiles(
+        &self,
+        request: Request<v1::CountReadyProfilesRequest>,
+    ) -> Result<Response<v1::CountReadyProfilesResponse>, Status> {
+        let run = run("run_id", request.into_inner().run_id).map_err(invalid)?;
+        let count = self.store.count_ready(&run).await.map_err(stored)?;
+        Ok(Response::new(v1::CountReadyProfilesResponse { count }))
+    }
+}
+
+type WatchSender = mpsc::Sender<Result<v1::WatchProfilesResponse, Status>>;
+
+impl Service {
+    /// Everything that is stored, then each change; ends when the reader is gone or too far behind.
+    async fn send_changes(&self, sender: &WatchSender) {
+        self.board.loaded().await;
+        let (mut changes, profiles) = self.board.watch();
+        let count = profiles.len() as u64;
+        for profile in profiles {
+            if send(sender, WireChange::Stored((&*profile).into())).await.is_err() {
+                return;
+            }
+        }
+        let mut next = WireChange::SnapshotDone(Snapshot { profiles: count });
+        while send(sender, next).await.is_ok() {
+            next = match changes.recv().await {
+                Ok(Change::Stored(profile)) => WireChange::Stored((&*profile).into()),
+                Ok(Change::Removed(key)) => WireChange::Removed(key.into()),
+                Err(RecvError::Closed) => return,
+                Err(RecvError::Lagged(missed)) => {
+                    let message = format!("{missed} changes were missed; watch again");
+                    let behind = status(ErrorKind::Unavailable, "baseline.watch_behind", message);
+                    // The reader is gone, or will read this and come back.
+                    let _ = sender.send(Err(behind)).await;
+                    return;
+                }
+            };
+        }
+    }
+}
+
+async fn send(sender: &WatchSender, change: WireChange) -> Result<(), ()> {
+    sender.send(Ok(v1::WatchProfilesResponse { change: Some(change) })).await.map_err(|_| ())
+}
+
+fn invalid(error: WireError) -> Status {
+    status(error.kind(), "baseline.invalid_request", error.to_string())
+}
+
+fn stored(error: StorageError) -> Status {
+    tracing::warn!(%error, "the store of profiles failed");
+    status(error.kind(), "baseline.store", error.to_string())
+}

@@ -1,0 +1,55 @@
+//! What the baseline role counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Counters and gauges, named `immune_baseline_...`.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// Executions learned.
+    pub learned: Counter,
+    /// Executions that the sentinel said must not teach.
+    pub withheld: Counter,
+    /// Executions taken back because they were corrected or withdrawn.
+    pub forgotten: Counter,
+    /// Executions whose verdict did not come in time; they taught nothing.
+    pub unjudged: Counter,
+    /// Executions with no credible metric.
+    pub incredible: Counter,
+    /// Executions of new agents beyond the limit of agents.
+    pub refused: Counter,
+    /// Profiles written.
+    pub stored: Counter,
+    /// Writes that failed and are tried again.
+    pub store_failures: Counter,
+    /// Agents that have a profile.
+    pub agents: Gauge,
+    /// Executions that wait for a verdict, or are remembered.
+    pub waiting: Gauge,
+}
+
+impl Metrics {
+    /// Metrics that the registry knows.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Metrics::default();
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(format!("immune_baseline_{name}"), help, counter.clone());
+        };
+        counter("executions_learned", "Executions learned", &metrics.learned);
+        counter("executions_withheld", "Executions that must not teach", &metrics.withheld);
+        counter("executions_forgotten", "Executions taken back after a correction", &metrics.forgotten);
+        counter("executions_unjudged", "Executions whose verdict did not come in time", &metrics.unjudged);
+        counter("executions_incredible", "Executions with no credible metric", &metrics.incredible);
+        counter("executions_refused", "Executions of agents beyond the limit", &metrics.refused);
+        counter("profiles_stored", "Profiles written", &metrics.stored);
+        counter("store_failures", "Writes that failed and are tried again", &metrics.store_failures);
+        registry.register("immune_baseline_agents", "Agents that have a profile", metrics.agents.clone());
+        registry.register(
+            "immune_baseline_executions_waiting",
+            "Executions that wait for a verdict or are remembered",
+            metrics.waiting.clone(),
+        );
+        metrics
+    }
+}

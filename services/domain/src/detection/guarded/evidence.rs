@@ -1,0 +1,107 @@
+//! How strongly the last executions speak against a reference.
+
+use super::Seen;
+use super::reference::{PRIOR_WEIGHT, Reference, Scale, WINSOR};
+use crate::vitals::Metric;
+use serde::{Deserialize, Serialize};
+
+/// Window lengths, executions: about the Fibonacci numbers, so that each is half as long again as the one before.
+const WINDOWS: [u32; 7] = [1, 2, 3, 5, 8, 13, 20];
+/// Weight of a single execution: real agents have lone outliers that mean nothing.
+const LONE: f32 = 0.6;
+/// Weight of two metrics together: they depart together more often than independent ones would.
+const PAIR: f32 = 0.85;
+/// Weight of failures and retries.
+const COUNTED: f32 = 0.9;
+/// The shortest window in which failures and retries are counted, and how many it takes.
+const COUNTED_FROM: (u32, f32) = (3, 2.0);
+/// The window whose failures and retries a diagnosis looks at.
+const DIAGNOSED: u32 = 5;
+
+/// The strongest evidence over all windows.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How sure: comparable to standard deviations of a normal variable.
+    pub score: f32,
+    /// Signed, per metric, in the window that gave the score of the metrics.
+    pub metrics: [f32; 3],
+    /// The part of failures and retries.
+    pub counted: f32,
+    /// Share of the last five executions that failed, and that had a retry.
+    pub shares: [f32; 2],
+    /// Executions in the window that gave the score of the metrics.
+    pub window: u32,
+}
+
+/// Weighs the latest executions (`back(0)` is the last) against a reference, reaching back at most `reach`.
+pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> Seen) -> Evidence {
+    let scales = Metric::ALL.map(|metric| reference.scale(metric));
+    let mut best = Evidence::default();
+    let (mut sums, mut counts, mut bad, mut taken) = ([0f32; 3], [0f32; 3], [0f32; 2], 0);
+    for window in WINDOWS.into_iter().take_while(|window| *window <= reach) {
+        while taken < window {
+            let seen = back(taken);
+            for i in 0..3 {
+                let Some(scale) = scales[i] else { continue };
+                if !seen.logs[i].is_nan() {
+                    let residual = (seen.logs[i] - scale.mean) / scale.spread;
+                    sums[i] += if window == 1 { residual } else { residual.clamp(-WINSOR, WINSOR) };
+                    counts[i] += 1.0;
+                }
+            }
+            bad[0] += f32::from(u8::from(seen.bad[0]));
+            bad[1] += f32::from(u8::from(seen.bad[1]));
+            taken += 1;
+        }
+        let weight = if window == 1 { LONE } else { 1.0 };
+        let z: [f32; 3] = std::array::from_fn(|i| scales[i].map_or(0.0, |s| weight * z(sums[i], counts[i], s)));
+        let score = joined(z);
+        if score > best.score {
+            best = Evidence { score, metrics: z, window, ..best };
+        }
+        if window == 1 {
+            // A lone execution counts in full; in longer windows it is drawn in like every other.
+            sums = sums.map(|sum| sum.clamp(-WINSOR, WINSOR));
+        }
+        if window >= COUNTED_FROM.0 {
+            for (which, bad) in bad.into_iter().enumerate().filter(|(_, bad)| *bad >= COUNTED_FROM.1) {
+                best.counted = best.counted.max(counted(bad, window as f32, reference.rate(which)));
+            }
+        }
+        if window == DIAGNOSED {
+            best.shares = bad.map(|bad| bad / window as f32);
+        }
+    }
+    best.score = best.score.max(best.counted);
+    best
+}
+
+/// The mean of a window as Student's t, turned into a normal variable of the same tail (Wallace 1959).
+fn z(sum: f32, count: f32, scale: Scale) -> f32 {
+    if count == 0.0 {
+        return 0.0;
+    }
+    let spread_of_mean = (scale.inflation.min(count) / count + 1.0 / scale.count).sqrt();
+    let t = sum / count / spread_of_mean;
+    let degrees = scale.count - 1.0 + PRIOR_WEIGHT;
+    let magnitude = (8.0 * degrees + 1.0) / (8.0 * degrees + 3.0) * (degrees * (t * t / degrees).ln_1p()).sqrt();
+    magnitude.copysign(t)
+}
+
+/// The largest of one metric and of two together.
+fn joined(z: [f32; 3]) -> f32 {
+    let mut sizes = z.map(f32::abs);
+    sizes.sort_by(f32::total_cmp);
+    sizes[2].max(PAIR * sizes[2].hypot(sizes[1]))
+}
+
+/// The signed root of the likelihood ratio of `bad` among `count` against the expected rate.
+fn counted(bad: f32, count: f32, expected: f32) -> f32 {
+    let share = bad / count;
+    if share <= expected {
+        return 0.0;
+    }
+    let good = count - bad;
+    let of_good = if good > 0.0 { good * ((1.0 - share) / (1.0 - expected)).ln() } else { 0.0 };
+    COUNTED * (2.0 * (bad * (share / expected).ln() + of_good)).sqrt()
+}

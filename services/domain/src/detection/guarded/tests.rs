@@ -1,0 +1,126 @@
+//! See also `tests/guarded.rs`, which holds the detector against recorded agents.
+
+use super::*;
+use crate::vitals::{Completeness, Context, Source};
+use crate::{AgentKey, ExecutionId, Timestamp};
+
+fn execution(latency_ms: f64, tokens: Option<u64>, tools: Option<u32>, success: bool) -> Vitals {
+    Vitals {
+        key: AgentKey::new("default", "a"),
+        execution: ExecutionId::new("e"),
+        revision: 0,
+        started_at: Timestamp::EPOCH,
+        timestamp: Timestamp::EPOCH,
+        received_at: Timestamp::EPOCH,
+        latency_ms,
+        input_tokens: None,
+        output_tokens: None,
+        token_count: tokens,
+        tool_calls: tools,
+        retries: Some(0),
+        success,
+        completeness: Completeness::Complete,
+        source: Source::Otlp,
+        context: Box::new(Context::default()),
+    }
+}
+
+/// A healthy agent with some spread: a fixed zigzag, since chance is none of this test's business.
+fn healthy(i: u32) -> Vitals {
+    let swing = [0.8, 1.1, 0.95, 1.3, 1.0, 0.85, 1.2][i as usize % 7];
+    execution(1_000.0 * swing, Some((500.0 * swing) as u64), Some(3), true)
+}
+
+fn learned() -> Guard {
+    let mut guard = Guard::default();
+    for i in 0..60 {
+        guard.observe(&healthy(i));
+        assert!(!guard.is_infected(), "healthy execution {i}: {:?}", guard.evidence());
+    }
+    guard
+}
+
+/// Guarantees: the state of an agent fits in the stated bound.
+#[test]
+fn state_is_small() {
+    assert!(size_of::<Guard>() <= 1024, "{} bytes", size_of::<Guard>());
+}
+
+/// Scenario: tokens of a learned agent rise sixfold and stay there.
+/// Guarantees: infected within five executions, with the tokens as the strongest metric.
+#[test]
+fn a_lasting_rise_is_found() {
+    let mut guard = learned();
+    for _ in 0..5 {
+        guard.observe(&execution(1_000.0, Some(3_000), Some(3), true));
+    }
+    assert!(guard.is_infected());
+    let [latency, tokens, tools] = guard.evidence().metrics;
+    assert!(tokens > latency.abs() && tokens > tools.abs(), "{:?}", guard.evidence());
+}
+
+/// Scenario: one execution of a learned agent takes five times as long.
+/// Guarantees: a lone outlier accuses nobody.
+#[test]
+fn a_lone_outlier_is_not_an_infection() {
+    let mut guard = learned();
+    guard.observe(&execution(5_000.0, Some(500), Some(3), true));
+    assert!(!guard.is_infected(), "{:?}", guard.evidence());
+}
+
+/// Scenario: an agent that never failed fails every time, its vitals as always.
+/// Guarantees: infected within five executions, on the failures alone.
+#[test]
+fn failures_alone_are_found() {
+    let mut guard = learned();
+    for i in 0..5 {
+        guard.observe(&Vitals { success: false, ..healthy(i) });
+    }
+    assert!(guard.is_infected());
+    assert_eq!(guard.evidence().shares[0], 1.0);
+}
+
+/// Scenario: a fault of thirty executions ends.
+/// Guarantees: the sick executions taught nothing, and the agent is out of alarm within twenty executions.
+#[test]
+fn finds_back_after_a_fault() {
+    let mut guard = learned();
+    for _ in 0..15 {
+        guard.observe(&execution(9_000.0, Some(500), Some(3), true));
+    }
+    for i in 0..20 {
+        guard.observe(&healthy(i));
+    }
+    assert!(!guard.is_infected(), "{:?}", guard.evidence());
+}
+
+/// Scenario: vitals without tokens and tool calls, then values that are no measurements.
+/// Guarantees: what is not measured is skipped, never taken for zero, and never makes the score NaN.
+#[test]
+fn what_is_not_measured_is_skipped() {
+    let mut guard = Guard::default();
+    for i in 0..40 {
+        guard.observe(&execution(healthy(i).latency_ms, None, None, true));
+    }
+    for latency in [f64::NAN, f64::INFINITY, -1.0] {
+        guard.observe(&execution(latency, None, None, true));
+    }
+    assert!(!guard.is_infected());
+    assert!(guard.evidence().score.is_finite());
+}
+
+/// Scenario: a healed agent goes on as before its illness.
+/// Guarantees: after `restart` it is judged against what was known to be good and is not accused.
+#[test]
+fn restart_returns_to_the_known_good() {
+    let mut guard = learned();
+    for _ in 0..30 {
+        guard.observe(&execution(9_000.0, Some(500), Some(3), true));
+    }
+    guard.restart();
+    assert!(!guard.is_infected());
+    for i in 0..30 {
+        guard.observe(&healthy(i));
+        assert!(!guard.is_infected(), "execution {i}: {:?}", guard.evidence());
+    }
+}

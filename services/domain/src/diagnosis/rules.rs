@@ -1,0 +1,228 @@
+//! The table of rules.
+
+use super::pattern::{Move, Pattern};
+use super::{Diagnosis, Hypothesis};
+use crate::vitals::Metric;
+
+/// Above this deviation tokens or tool calls name a diagnosis; existing users know the number.
+const CLEAR_STDDEVS: f64 = 3.0;
+
+/// Tokens alone above this deviation are an explosion rather than a drift.
+const EXPLOSION_STDDEVS: f64 = 10.0;
+
+/// Share of failed executions from which on tools are suspected.
+const FAILURE_SHARE: f64 = 0.4;
+
+/// Share of executions with a retry from which on it is a storm.
+const STORM_SHARE: f64 = 0.6;
+
+/// Times the usual cost from which on it is an overrun.
+const OVERRUN_FACTOR: f64 = 3.0;
+
+type Rule = fn(&Pattern<'_>) -> Option<Hypothesis>;
+
+/// One line per diagnosis that vitals can show. `external_cause` needs the view of a whole fleet and is not here.
+const RULES: [Rule; 10] = [
+    prompt_injection,
+    infinite_loop,
+    prompt_drift,
+    token_explosion,
+    silent_degradation,
+    tool_instability,
+    latency_degradation,
+    retry_storm,
+    memory_corruption,
+    cost_overrun,
+];
+
+/// Every diagnosis that fits the pattern, the most confident first; `unknown` where none does, so never empty.
+pub fn diagnose(pattern: &Pattern<'_>) -> Vec<Hypothesis> {
+    let mut hypotheses: Vec<Hypothesis> = RULES.iter().filter_map(|rule| rule(pattern)).collect();
+    // Stable: of equals, the one that stands first in the table.
+    hypotheses.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    if hypotheses.is_empty() {
+        hypotheses.push(unknown(pattern));
+    }
+    hypotheses
+}
+
+fn hypothesis(diagnosis: Diagnosis, confidence: f64, because: String) -> Option<Hypothesis> {
+    Some(Hypothesis {
+        diagnosis,
+        confidence,
+        because,
+    })
+}
+
+/// A changed prompt is the one thing that tells an injection that worked from a drift.
+fn prompt_injection(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let is_moved = p.judgement.is_anomalous() || p.clues.platform_word.is_some();
+    if !(p.clues.prompt_changed && is_moved) {
+        return None;
+    }
+    let moved = Metric::ALL.into_iter().find_map(|metric| p.anomaly(metric));
+    let how = moved.map_or_else(
+        || "the platform reports the agent as infected".to_owned(),
+        |m| m.sentence(),
+    );
+    hypothesis(
+        Diagnosis::PromptInjection,
+        0.9,
+        format!("the prompt is another than in healthy executions, and {how}"),
+    )
+}
+
+/// Tool calls above 3 standard deviations, or anomalous and up more than anything else.
+fn infinite_loop(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let tools = p.anomaly(Metric::Tools).filter(Move::is_up)?;
+    let is_clear = tools.deviation > CLEAR_STDDEVS;
+    let one_tool = p
+        .clues
+        .only_tool
+        .as_ref()
+        .map(|tool| format!(", all of them {tool}"));
+    let confidence = match (is_clear, p.is_up_most(&tools), one_tool.is_some()) {
+        (true, true, _) | (true, false, true) => 0.8,
+        (true, false, false) => 0.55,
+        (false, true, _) | (false, false, true) => 0.5,
+        (false, false, false) => return None,
+    };
+    hypothesis(
+        Diagnosis::InfiniteLoop,
+        confidence,
+        tools.sentence() + one_tool.as_deref().unwrap_or(""),
+    )
+}
+
+/// Tokens above 3 standard deviations; up together with tool calls makes it likelier, down less likely.
+fn prompt_drift(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let tokens = p
+        .anomaly(Metric::Tokens)
+        .filter(|found| found.deviation > CLEAR_STDDEVS)?;
+    if !tokens.is_up() {
+        return hypothesis(Diagnosis::PromptDrift, 0.45, tokens.sentence());
+    }
+    match p.anomaly(Metric::Tools).filter(Move::is_up) {
+        Some(tools) => {
+            let because = format!("{}, and {}", tokens.sentence(), tools.sentence());
+            hypothesis(Diagnosis::PromptDrift, 0.75, because)
+        }
+        None => hypothesis(Diagnosis::PromptDrift, 0.7, tokens.sentence()),
+    }
+}
+
+/// Tokens alone, far beyond anything that drifts.
+fn token_explosion(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let tokens = p.anomaly(Metric::Tokens).filter(Move::is_up)?;
+    let is_explosion = tokens.deviation > EXPLOSION_STDDEVS && p.is_alone(Metric::Tokens);
+    let because = || tokens.sentence() + ", and nothing else moved";
+    is_explosion.then(|| hypothesis(Diagnosis::TokenExplosion, 0.72, because()))?
+}
+
+/// Tokens and tool calls fell: the agent does less than it did, and says nothing about it.
+fn silent_degradation(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let (tokens, tools) = (p.of(Metric::Tokens)?, p.of(Metric::Tools)?);
+    let fell = |found: &Move| found.average < found.mean;
+    if !(fell(&tokens) && fell(&tools) && (tokens.is_anomalous || tools.is_anomalous)) {
+        return None;
+    }
+    let because = format!("{}, and {}", tokens.sentence(), tools.sentence());
+    hypothesis(Diagnosis::SilentDegradation, 0.7, because)
+}
+
+/// Latency with or without retries, or many failures: what the agent calls does not answer as it did.
+fn tool_instability(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let failures = p.window.failure_share;
+    let fails = (p.judgement.is_anomalous() && failures >= FAILURE_SHARE)
+        .then(|| format!("{} failed", p.share(failures)));
+    let retries = p
+        .judgement
+        .high_retry_rate
+        .then(|| format!("{} had a retry", p.share(p.window.retry_share)));
+    let latency = p.anomaly(Metric::Latency);
+    let is_only_latency = p.is_alone(Metric::Latency);
+    let confidence = match (&latency, retries.is_some() || fails.is_some()) {
+        (Some(latency), _) if !latency.is_up() => 0.3,
+        (Some(_), true) if is_only_latency => 0.8,
+        (Some(_), true) => 0.65,
+        (Some(_), false) => 0.6,
+        (None, _) if fails.is_some() => 0.6,
+        (None, _) => return None,
+    };
+    let reasons: Vec<String> = latency
+        .map(|found| found.sentence())
+        .into_iter()
+        .chain(retries)
+        .chain(fails)
+        .collect();
+    hypothesis(Diagnosis::ToolInstability, confidence, reasons.join(", and "))
+}
+
+/// Latency alone: slower, and nothing else.
+fn latency_degradation(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let latency = p.anomaly(Metric::Latency).filter(Move::is_up)?;
+    let is_lone = p.is_alone(Metric::Latency) && !p.judgement.high_retry_rate;
+    let because = || latency.sentence() + ", and nothing else moved";
+    (is_lone && p.window.failure_share < FAILURE_SHARE)
+        .then(|| hypothesis(Diagnosis::LatencyDegradation, 0.5, because()))?
+}
+
+/// Most executions retry.
+fn retry_storm(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let share = p.window.retry_share;
+    let because = || format!("{} had a retry", p.share(share));
+    (p.judgement.high_retry_rate && share >= STORM_SHARE)
+        .then(|| hypothesis(Diagnosis::RetryStorm, 0.55, because()))?
+}
+
+/// Retries alone.
+fn memory_corruption(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let is_alone = p.judgement.high_retry_rate && !p.judgement.anomalous.contains(&true);
+    let because = || {
+        format!(
+            "{} had a retry, and nothing else moved",
+            p.share(p.window.retry_share)
+        )
+    };
+    is_alone.then(|| hypothesis(Diagnosis::MemoryCorruption, 0.6, because()))?
+}
+
+/// The platform says what an execution cost, and it is a multiple of the usual.
+fn cost_overrun(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let (cost, usual) = (p.clues.cost?, p.clues.usual_cost?);
+    if !p.judgement.is_anomalous() || usual <= 0.0 || cost <= OVERRUN_FACTOR * usual {
+        return None;
+    }
+    let because = format!(
+        "the latest execution cost {cost:.4} US dollars, {:.1} times the usual",
+        cost / usual
+    );
+    hypothesis(Diagnosis::CostOverrun, 0.5, because)
+}
+
+/// Something departed, or the platform says so, and no rule has a name for it.
+fn unknown(p: &Pattern<'_>) -> Hypothesis {
+    let moved = Metric::ALL
+        .into_iter()
+        .filter_map(|metric| p.anomaly(metric))
+        .map(|found| found.sentence());
+    let word = p
+        .clues
+        .platform_word
+        .as_ref()
+        .map(|word| format!("the platform reports the agent as infected: {word}"));
+    let reasons: Vec<String> = word.into_iter().chain(moved).collect();
+    let because = match reasons.is_empty() {
+        true => "the pattern fits no rule".to_owned(),
+        false => reasons.join(", and "),
+    };
+    Hypothesis {
+        diagnosis: Diagnosis::Unknown,
+        confidence: 0.2,
+        because,
+    }
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

@@ -1,0 +1,336 @@
+use super::*;
+use crate::baseline::{Moments, Profile, State};
+use crate::detection::{Recent, judge};
+use crate::diagnosis::Clues;
+use crate::policy::Policy;
+use crate::{AgentKey, Timestamp};
+
+/// Averages of a window; normal is 1,000 ms, 1,000 tokens, 10 tool calls, with deviations of 100, 100 and 1.
+struct Seen {
+    latency: f64,
+    tokens: f64,
+    tools: f64,
+    retries: f64,
+    failures: f64,
+    clues: Clues,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            latency: 1_000.0,
+            tokens: 1_000.0,
+            tools: 10.0,
+            retries: 0.0,
+            failures: 0.0,
+            clues: Clues::default(),
+        }
+    }
+}
+
+fn names(seen: Seen) -> Vec<Diagnosis> {
+    hypotheses(seen)
+        .into_iter()
+        .map(|hypothesis| hypothesis.diagnosis)
+        .collect()
+}
+
+fn hypotheses(seen: Seen) -> Vec<Hypothesis> {
+    let moments = |mean, stddev| Moments {
+        count: 15,
+        mean,
+        stddev,
+    };
+    let profile = Profile {
+        key: AgentKey::new("r", "a"),
+        version: 1,
+        state: State::Active,
+        sample_count: 15,
+        moments: [
+            moments(1_000.0, 100.0),
+            moments(1_000.0, 100.0),
+            moments(10.0, 1.0),
+        ],
+        updated_at: Timestamp::EPOCH,
+    };
+    let recent = Recent {
+        executions: 5,
+        averages: [Some(seen.latency), Some(seen.tokens), Some(seen.tools)],
+        retry_share: Some(seen.retries),
+        failure_share: seen.failures,
+    };
+    let judgement = judge(&recent, &profile, &crate::detection::Rule::of(&Policy::default()));
+    let window = recent.summary(Some(&profile), 10.0);
+    let hypotheses = diagnose(&Pattern {
+        judgement: &judgement,
+        window: &window,
+        clues: &seen.clues,
+    });
+    assert!(
+        hypotheses
+            .iter()
+            .all(|h| (0.0..=1.0).contains(&h.confidence) && !h.because.is_empty())
+    );
+    assert!(hypotheses.is_sorted_by(|a, b| a.confidence >= b.confidence));
+    hypotheses
+}
+
+/// Guarantees: the classic five keep their meaning, each the first hypothesis of its pattern.
+#[test]
+fn the_classic_five() {
+    use Diagnosis::{InfiniteLoop, MemoryCorruption, PromptDrift, ToolInstability, Unknown};
+    for (seen, want) in [
+        (
+            Seen {
+                tokens: 1_310.0,
+                ..Seen::default()
+            },
+            PromptDrift,
+        ),
+        (
+            Seen {
+                tools: 13.1,
+                ..Seen::default()
+            },
+            InfiniteLoop,
+        ),
+        (
+            Seen {
+                latency: 1_260.0,
+                ..Seen::default()
+            },
+            ToolInstability,
+        ),
+        (
+            Seen {
+                latency: 1_260.0,
+                retries: 0.5,
+                ..Seen::default()
+            },
+            ToolInstability,
+        ),
+        (
+            Seen {
+                retries: 0.4,
+                ..Seen::default()
+            },
+            MemoryCorruption,
+        ),
+        (
+            Seen {
+                tokens: 1_270.0,
+                ..Seen::default()
+            },
+            Unknown,
+        ),
+    ] {
+        assert_eq!(names(seen)[0], want);
+    }
+}
+
+/// Guarantees: tool calls up most are a loop even when tokens rose too; otherwise both up are a drift.
+#[test]
+fn what_rose_most_tells_a_loop_from_a_drift() {
+    let looping = names(Seen {
+        tokens: 1_500.0,
+        tools: 30.0,
+        ..Seen::default()
+    });
+    assert_eq!(looping[..2], [Diagnosis::InfiniteLoop, Diagnosis::PromptDrift]);
+    let drifting = names(Seen {
+        tokens: 3_000.0,
+        tools: 15.0,
+        ..Seen::default()
+    });
+    assert_eq!(drifting[..2], [Diagnosis::PromptDrift, Diagnosis::InfiniteLoop]);
+    let clues = Clues {
+        only_tool: Some("search".to_owned()),
+        ..Clues::default()
+    };
+    let repeating = hypotheses(Seen {
+        tokens: 3_000.0,
+        tools: 15.0,
+        clues,
+        ..Seen::default()
+    });
+    assert_eq!(repeating[0].diagnosis, Diagnosis::InfiniteLoop);
+    assert!(
+        repeating[0].because.ends_with("all of them search"),
+        "{}",
+        repeating[0].because
+    );
+}
+
+/// Guarantees: tokens alone beyond 10 standard deviations are an explosion, with drift as the second guess.
+#[test]
+fn token_explosion_is_tokens_alone_and_enormous() {
+    let names = |tokens, latency| {
+        names(Seen {
+            tokens,
+            latency,
+            ..Seen::default()
+        })
+    };
+    assert_eq!(
+        names(2_001.0, 1_000.0),
+        [Diagnosis::TokenExplosion, Diagnosis::PromptDrift]
+    );
+    assert_eq!(names(2_000.0, 1_000.0), [Diagnosis::PromptDrift]);
+    assert_eq!(names(9_000.0, 1_500.0)[0], Diagnosis::PromptDrift);
+}
+
+/// Guarantees: latency alone is named a degradation too, after the classic name.
+#[test]
+fn latency_degradation_is_latency_alone() {
+    let alone = names(Seen {
+        latency: 2_000.0,
+        ..Seen::default()
+    });
+    assert_eq!(alone, [Diagnosis::ToolInstability, Diagnosis::LatencyDegradation]);
+    let retrying = names(Seen {
+        latency: 2_000.0,
+        retries: 0.5,
+        ..Seen::default()
+    });
+    assert_eq!(retrying, [Diagnosis::ToolInstability]);
+}
+
+/// Guarantees: retries in 60 % of the executions are a storm, after the classic name.
+#[test]
+fn a_retry_storm_is_most_executions() {
+    let storm = names(Seen {
+        retries: 0.6,
+        ..Seen::default()
+    });
+    assert_eq!(storm, [Diagnosis::MemoryCorruption, Diagnosis::RetryStorm]);
+    assert_eq!(
+        names(Seen {
+            retries: 0.5,
+            ..Seen::default()
+        }),
+        [Diagnosis::MemoryCorruption]
+    );
+}
+
+/// Guarantees: tokens and tool calls down together are a silent degradation.
+#[test]
+fn silent_degradation_is_doing_less() {
+    let less = names(Seen {
+        tokens: 600.0,
+        tools: 8.0,
+        ..Seen::default()
+    });
+    assert_eq!(less, [Diagnosis::SilentDegradation, Diagnosis::PromptDrift]);
+    assert_eq!(
+        names(Seen {
+            tokens: 600.0,
+            tools: 10.5,
+            ..Seen::default()
+        }),
+        [Diagnosis::PromptDrift]
+    );
+}
+
+/// Guarantees: an anomaly with many failures points at tools.
+#[test]
+fn failures_point_at_tools() {
+    let failing = names(Seen {
+        tools: 7.0,
+        failures: 0.4,
+        ..Seen::default()
+    });
+    assert_eq!(failing, [Diagnosis::ToolInstability]);
+}
+
+/// Guarantees: a changed prompt comes first, needs an anomaly or the platform's word, and the sentence says both.
+#[test]
+fn prompt_injection_is_a_changed_prompt_that_shows() {
+    let clues = Clues {
+        prompt_changed: true,
+        ..Clues::default()
+    };
+    let injected = hypotheses(Seen {
+        tokens: 1_400.0,
+        clues: clues.clone(),
+        ..Seen::default()
+    });
+    assert_eq!(injected[0].diagnosis, Diagnosis::PromptInjection);
+    assert!(
+        injected[0]
+            .because
+            .contains("4.0 standard deviations above the usual 1000.0"),
+        "{}",
+        injected[0].because
+    );
+    assert_eq!(
+        names(Seen {
+            clues: clues.clone(),
+            ..Seen::default()
+        }),
+        [Diagnosis::Unknown]
+    );
+    let word = Clues {
+        platform_word: Some("canary token leaked".to_owned()),
+        ..clues
+    };
+    assert_eq!(
+        names(Seen {
+            clues: word,
+            ..Seen::default()
+        }),
+        [Diagnosis::PromptInjection]
+    );
+}
+
+/// Guarantees: three times the usual cost is an overrun beside what the vitals say.
+#[test]
+fn cost_overrun_is_a_multiple_of_the_usual() {
+    let clues = |cost| Clues {
+        cost: Some(cost),
+        usual_cost: Some(0.01),
+        ..Clues::default()
+    };
+    let over = names(Seen {
+        tokens: 1_400.0,
+        clues: clues(0.05),
+        ..Seen::default()
+    });
+    assert_eq!(over, [Diagnosis::PromptDrift, Diagnosis::CostOverrun]);
+    assert_eq!(
+        names(Seen {
+            tokens: 1_400.0,
+            clues: clues(0.03),
+            ..Seen::default()
+        }),
+        [Diagnosis::PromptDrift]
+    );
+}
+
+/// Guarantees: there is always a hypothesis, and the platform's words are in it when nothing else is known.
+#[test]
+fn never_empty() {
+    let clues = Clues {
+        platform_word: Some("canary token leaked".to_owned()),
+        ..Clues::default()
+    };
+    let said = hypotheses(Seen {
+        clues,
+        ..Seen::default()
+    });
+    assert_eq!((said.len(), said[0].diagnosis), (1, Diagnosis::Unknown));
+    assert!(said[0].because.contains("canary token leaked"));
+    assert_eq!(names(Seen::default()), [Diagnosis::Unknown]);
+}
+
+/// Guarantees: the sentence has the numbers in it.
+#[test]
+fn sentences_have_numbers() {
+    let looping = hypotheses(Seen {
+        tools: 41.0,
+        ..Seen::default()
+    });
+    assert_eq!(
+        looping[0].because,
+        "tool calls are 41.0 per execution, 31.0 standard deviations above the usual 10.0"
+    );
+}

@@ -1,0 +1,34 @@
+//! What time alone changes: waits escalate. Also keeps the directory small and the gauges right.
+
+use crate::desk::Desk;
+use crate::error::Error;
+use immune_domain::case::Command;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs until the token is cancelled.
+pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
+    let mut timer = tokio::time::interval(desk.config.tick_interval());
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        let now = desk.clock.now();
+        for id in desk.directory.due(now) {
+            match desk.apply(&id, Command::Tick).await {
+                Ok(applied) if applied.changed => {
+                    desk.metrics.escalations.inc();
+                }
+                // The directory was behind: bring it up to date, or this case would be looked at for ever.
+                Ok(applied) => desk.directory.put(&applied.case),
+                Err(Error::CaseNotFound(id)) => tracing::warn!(case = %id, "case is gone"),
+                Err(error) => tracing::warn!(%error, case = %id, "time could not be applied to a case"),
+            }
+        }
+        let (open, contained) = desk.directory.sweep(now);
+        desk.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
+        desk.metrics.contained.set(i64::try_from(contained).unwrap_or(i64::MAX));
+    }
+}

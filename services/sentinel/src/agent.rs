@@ -1,0 +1,415 @@
+//! One agent as the sentinel sees it: its window, its case, and what follows from a record or a second that passes.
+//! Pure: values and times in, values out.
+
+use crate::report::{Draft, Reporting};
+use immune_domain::baseline::Profile;
+use immune_domain::case::{Case, QuarantinePhase, State};
+use immune_domain::detection::window::{is_late, recent_of};
+use immune_domain::detection::{Entered, Judgement, Rule, Sample, Window, judge};
+use immune_domain::diagnosis::Clues;
+use immune_domain::policy::Policy;
+use immune_domain::vitals::{Completeness, Source, Vitals};
+use immune_domain::{AgentKey, CaseId, Timestamp};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Executions after which the usual cost follows slowly.
+const COST_WEIGHT_MAX: u16 = 100;
+
+/// Calls of one tool from which on the tool is named as the one that repeats.
+const ONE_TOOL_CALLS_MIN: u32 = 3;
+
+/// One agent. Small: there may be a million of them.
+#[derive(Debug)]
+pub struct Agent {
+    /// The recent executions.
+    pub window: Window,
+    /// What holds for it.
+    pub policy: Arc<Policy>,
+    /// What the policy was resolved by.
+    pub agent_type: Option<Arc<str>>,
+    /// What the policy was resolved by.
+    pub namespace: Option<Arc<str>>,
+    /// The rule's word on the window as it is.
+    pub judgement: Judgement,
+    /// The open case.
+    pub case: Option<OpenCase>,
+    /// When it last had an execution, by our clock.
+    pub last_seen: Timestamp,
+    /// Whether a report is under way.
+    pub reporting: Reporting,
+    /// Executions that began earlier say nothing about the agent as it is: it was healed or released then.
+    fresh_after: Timestamp,
+    /// The case that was closed last, so that a late answer to a report does not open it again here.
+    closed_case: Option<CaseId>,
+    /// The platform's word that waits to be told.
+    platform_word: Option<Box<str>>,
+    /// Fingerprint of the prompt of the last execution that taught.
+    prompt: Option<u64>,
+    is_prompt_changed: bool,
+    only_tool: Option<Box<str>>,
+    cost: Option<f32>,
+    usual_cost: f32,
+    cost_samples: u16,
+    /// In the list of agents that are looked at every second.
+    pub is_active: bool,
+}
+
+/// What the sentinel keeps of an open case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenCase {
+    /// Which.
+    pub id: CaseId,
+    /// The worst that was told.
+    pub severity: f64,
+    /// Whether the platform's word is part of it.
+    pub has_platform_word: bool,
+    /// Whether a healer is at work or proves its work: then `JudgeSince` speaks, not reports.
+    pub is_healing: bool,
+    /// Whether the agent should not execute at all.
+    pub is_contained: bool,
+    /// Which watch on the cases last spoke of it.
+    pub generation: u64,
+}
+
+/// Why an execution may or may not teach the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It may.
+    Healthy,
+    /// The window that it is in is anomalous.
+    AnomalousWindow,
+    /// The platform calls the agent infected.
+    PlatformReport,
+    /// The agent has an open case.
+    OpenCase,
+    /// It failed.
+    Failed,
+    /// It is history.
+    Late,
+    /// It has not ended.
+    Running,
+    /// Its own span never came.
+    Incomplete,
+    /// It began before the agent was healed or released.
+    BeforeRelease,
+    /// It was posted, and policy says that posted vitals are not judged.
+    NotJudged,
+}
+
+impl Reason {
+    /// Name on the wire; empty for the healthy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Healthy => "",
+            Reason::AnomalousWindow => "anomalous_window",
+            Reason::PlatformReport => "platform_report",
+            Reason::OpenCase => "open_case",
+            Reason::Failed => "failed",
+            Reason::Late => "late",
+            Reason::Running => "running",
+            Reason::Incomplete => "incomplete",
+            Reason::BeforeRelease => "before_release",
+            Reason::NotJudged => "not_judged",
+        }
+    }
+}
+
+/// What follows from a record.
+#[derive(Debug)]
+pub struct Taken {
+    /// Whether it may teach; `None` for a repetition, whose verdict was given.
+    pub reason: Option<Reason>,
+    /// A report to be sent.
+    pub draft: Option<Draft>,
+    /// Whether the agent executed although it is to be contained.
+    pub is_contained: bool,
+}
+
+impl Taken {
+    fn only(reason: Reason) -> Self {
+        Taken { reason: Some(reason), draft: None, is_contained: false }
+    }
+}
+
+impl Agent {
+    /// An agent that was never seen.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Agent {
+            window: Window::default(),
+            policy,
+            agent_type: None,
+            namespace: None,
+            judgement: Judgement::default(),
+            case: None,
+            last_seen: Timestamp::EPOCH,
+            reporting: Reporting::Idle,
+            fresh_after: Timestamp::EPOCH,
+            closed_case: None,
+            platform_word: None,
+            prompt: None,
+            is_prompt_changed: false,
+            only_tool: None,
+            cost: None,
+            usual_cost: 0.0,
+            cost_samples: 0,
+            is_active: false,
+        }
+    }
+
+    /// Takes a record: judges first, says afterwards whether it may teach.
+    pub fn take(&mut self, vitals: &Vitals, profile: Option<&Arc<Profile>>, growth: f64, now: Timestamp) -> Taken {
+        self.last_seen = self.last_seen.max(now);
+        if is_late(vitals.timestamp, vitals.received_at) {
+            return Taken::only(Reason::Late);
+        }
+        if self.ignores(vitals.source) {
+            return Taken::only(Reason::NotJudged);
+        }
+        let began_at = vitals.began_at();
+        if began_at < self.fresh_after {
+            return Taken::only(Reason::BeforeRelease);
+        }
+        let rule = Rule::of(&self.policy);
+        let sample = Sample::of(vitals, profile.map(Arc::as_ref));
+        let judge_by = |recent| profile.map(|p| judge(&recent, p, &rule)).unwrap_or_default();
+        let judgement = match self.window.insert(&sample, now, self.window_length()) {
+            Entered::Added | Entered::Replaced => {
+                self.judgement = judge_by(self.window.recent());
+                self.judgement
+            }
+            // Too old for the window by the agent's own clock, yet no history: it stands for itself.
+            Entered::Passed => judge_by(recent_of(&[sample])),
+            Entered::Repeated => return Taken { reason: None, draft: None, is_contained: false },
+            Entered::Late => return Taken::only(Reason::Late),
+        };
+        let is_contained = self.case.as_ref().is_some_and(|case| case.is_contained);
+        if let Some(word) = &vitals.context.platform_infected {
+            self.platform_word = Some(word.as_str().into());
+        }
+        let reason = self.reason(vitals, &judgement);
+        self.note_clues(vitals, reason);
+        let draft = self.draft(&vitals.key, profile, growth, now);
+        Taken { reason: Some(reason), draft, is_contained }
+    }
+
+    /// A second passed: lets go of what the window has moved past, and judges what is left.
+    pub fn tick(
+        &mut self,
+        key: &AgentKey,
+        profile: Option<&Arc<Profile>>,
+        growth: f64,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        self.window.evict(now, self.window_length());
+        let rule = Rule::of(&self.policy);
+        self.judgement = profile.map(|p| judge(&self.window.recent(), p, &rule)).unwrap_or_default();
+        self.draft(key, profile, growth, now)
+    }
+
+    /// Whether there is nothing to look at every second.
+    pub fn is_idle(&self) -> bool {
+        self.window.is_empty() && (self.platform_word.is_none() || self.case.is_some())
+    }
+
+    /// Whether policy says that vitals from this door are not judged.
+    pub fn ignores(&self, source: Source) -> bool {
+        match source {
+            Source::Otlp => false,
+            Source::Posted => !self.policy.judge_posted_vitals,
+        }
+    }
+
+    /// The window's length, by policy.
+    pub fn window_length(&self) -> Duration {
+        Duration::from_secs(u64::from(self.policy.window_seconds))
+    }
+
+    fn reason(&self, vitals: &Vitals, judgement: &Judgement) -> Reason {
+        if self.case.is_some() {
+            return Reason::OpenCase;
+        }
+        if vitals.context.platform_infected.is_some() {
+            return Reason::PlatformReport;
+        }
+        if judgement.is_anomalous() {
+            return Reason::AnomalousWindow;
+        }
+        match vitals.completeness {
+            Completeness::Running => Reason::Running,
+            Completeness::Incomplete => Reason::Incomplete,
+            Completeness::Complete if !vitals.success => Reason::Failed,
+            Completeness::Complete => Reason::Healthy,
+        }
+    }
+
+    /// Keeps what a diagnosis may need beside the numbers. What is usual is taken from healthy executions only.
+    fn note_clues(&mut self, vitals: &Vitals, reason: Reason) {
+        let context = &vitals.context;
+        if let Some(hash) = context.prompt_hash.as_deref().map(fingerprint) {
+            self.is_prompt_changed = self.prompt.is_some_and(|known| known != hash);
+            if reason == Reason::Healthy {
+                self.prompt = Some(hash);
+                self.is_prompt_changed = false;
+            }
+        }
+        let is_repeating = context.tools.len() == 1 && vitals.tool_calls.is_some_and(|n| n >= ONE_TOOL_CALLS_MIN);
+        self.only_tool = context.tools.first().filter(|_| is_repeating).map(|tool| tool.as_str().into());
+        self.cost = context.cost.filter(|cost| cost.is_finite() && *cost >= 0.0).map(|cost| cost as f32);
+        if let Some(cost) = self.cost.filter(|_| reason == Reason::Healthy) {
+            self.cost_samples = (self.cost_samples + 1).min(COST_WEIGHT_MAX);
+            self.usual_cost += (cost - self.usual_cost) / f32::from(self.cost_samples);
+        }
+    }
+
+    /// The clues of a report.
+    pub fn clues(&self) -> Clues {
+        Clues {
+            prompt_changed: self.is_prompt_changed,
+            only_tool: self.only_tool.as_deref().map(str::to_owned),
+            cost: self.cost.map(f64::from),
+            usual_cost: (self.cost_samples > 0).then_some(f64::from(self.usual_cost)),
+            platform_word: self.platform_word.as_deref().map(str::to_owned),
+        }
+    }
+
+    /// The report that is due, if one is: nothing while one is under way; for an open case only what makes it worse.
+    fn draft(
+        &mut self,
+        key: &AgentKey,
+        profile: Option<&Arc<Profile>>,
+        growth: f64,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let word = self.platform_word.is_some();
+        if !(self.judgement.is_anomalous() || word) || !self.reporting.may_begin(now) {
+            return None;
+        }
+        let severity = self.severity();
+        let is_due = match &self.case {
+            None => true,
+            Some(case) if case.is_healing => false,
+            Some(case) => (word && !case.has_platform_word) || severity >= case.severity + growth,
+        };
+        if !is_due {
+            return None;
+        }
+        self.reporting = Reporting::UnderWay;
+        Some(self.draft_now(key, profile, now))
+    }
+
+    /// A report of the agent as it is now, due or not.
+    pub fn draft_now(&self, key: &AgentKey, profile: Option<&Arc<Profile>>, now: Timestamp) -> Draft {
+        Draft {
+            key: key.clone(),
+            drafted_at: now,
+            severity: self.severity(),
+            judgement: self.judgement,
+            recent: self.window.recent(),
+            window_length: self.window_length(),
+            since: self.window.oldest().unwrap_or_else(|| now.minus(self.window_length())),
+            profile: profile.cloned(),
+            clues: self.clues(),
+            agent_type: self.agent_type.clone(),
+            namespace: self.namespace.clone(),
+        }
+    }
+
+    fn severity(&self) -> f64 {
+        match self.platform_word {
+            Some(_) => self.judgement.severity_on_platform_report(&self.policy),
+            None => self.judgement.severity().unwrap_or(0.0),
+        }
+    }
+
+    /// Quarantine accepted a report: it has a case now, unless that case was closed in the meantime.
+    pub fn accepted(&mut self, id: CaseId, severity: f64, has_platform_word: bool, generation: u64) {
+        self.reporting = Reporting::Idle;
+        if has_platform_word {
+            self.platform_word = None;
+        }
+        if self.closed_case.as_ref() == Some(&id) {
+            return;
+        }
+        match &mut self.case {
+            Some(case) if case.id == id => {
+                case.severity = case.severity.max(severity);
+                case.has_platform_word |= has_platform_word;
+            }
+            Some(_) | None => {
+                // Whether it is contained only quarantine knows; its event says so in a moment.
+                let (is_healing, is_contained) = (false, false);
+                self.case = Some(OpenCase { id, severity, has_platform_word, is_healing, is_contained, generation });
+            }
+        }
+    }
+
+    /// Quarantine spoke of a case of this agent.
+    pub fn note_case(&mut self, case: &Case, generation: u64) {
+        use immune_domain::detection::Anomaly;
+        let is_healing = match &case.state {
+            State::Healed { at, .. } | State::Released { at, .. } => {
+                if self.case.as_ref().is_none_or(|open| open.id == case.id) {
+                    self.closed(case.id.clone(), *at);
+                }
+                return;
+            }
+            State::Probation { since, .. } => {
+                self.begin_anew(*since);
+                true
+            }
+            State::Healing { .. } => true,
+            State::AwaitingApproval { .. } | State::Rejected { .. } | State::HealQueued { .. } => false,
+        };
+        let is_contained = match case.quarantine.phase {
+            QuarantinePhase::Requested
+            | QuarantinePhase::Partial
+            | QuarantinePhase::Confirmed
+            | QuarantinePhase::Breached => true,
+            QuarantinePhase::NotWanted
+            | QuarantinePhase::Probation
+            | QuarantinePhase::Releasing
+            | QuarantinePhase::Released => false,
+        };
+        self.case = Some(OpenCase {
+            id: case.id.clone(),
+            severity: case.infection.severity,
+            has_platform_word: case.infection.anomalies.contains(&Anomaly::PlatformReport),
+            is_healing,
+            is_contained,
+            generation,
+        });
+    }
+
+    /// The case is over: what was seen before says nothing about the agent from now on.
+    pub fn closed(&mut self, id: CaseId, at: Timestamp) {
+        self.case = None;
+        self.closed_case = Some(id);
+        self.platform_word = None;
+        self.begin_anew(at);
+    }
+
+    fn begin_anew(&mut self, at: Timestamp) {
+        if at > self.fresh_after {
+            self.fresh_after = at;
+            self.window.restart();
+            self.judgement = Judgement::default();
+        }
+    }
+
+    /// The platform says, outside of telemetry, that the agent is infected.
+    pub fn hear(&mut self, word: &str) {
+        self.platform_word = Some(word.into());
+    }
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+#[path = "agent_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! What is known of agents: their records from the store, their present judgement from memory.
+
+use crate::agent::Agent;
+use crate::directory::Directory;
+use immune_domain::baseline::{Profile, State};
+use immune_domain::{AgentKey, RunId, Timestamp};
+use immune_proto::convert::time;
+use immune_proto::v1;
+use immune_store::vitals::AgentSummary;
+use immune_store::{StorageError, VitalsStore};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Agents on a page, at most, and by default.
+pub const PAGE_MAX: u32 = 1_000;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A page of a run's agents, ordered by id.
+///
+/// # Errors
+/// When the store cannot answer.
+pub async fn list(
+    directory: &Directory,
+    store: &dyn VitalsStore,
+    run: &RunId,
+    after: Option<&str>,
+    limit: u32,
+    now: Timestamp,
+) -> Result<v1::ListAgentsResponse, StorageError> {
+    let limit = if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) };
+    let summaries = store.agents(run, after, limit).await?;
+    Ok(v1::ListAgentsResponse {
+        agents: summaries.iter().map(|summary| state(directory, summary)).collect(),
+        total: store.agents_seen(run, Timestamp::EPOCH).await?,
+        seen_last_hour: store.agents_seen(run, now.minus(HOUR)).await?,
+    })
+}
+
+/// One agent, `None` when there is no record of it.
+///
+/// # Errors
+/// When the store cannot answer.
+pub async fn get(
+    directory: &Directory,
+    store: &dyn VitalsStore,
+    key: &AgentKey,
+) -> Result<Option<v1::AgentState>, StorageError> {
+    let before = just_before(key.agent.as_str());
+    let summaries = store.agents(&key.run, before.as_deref(), 1).await?;
+    let summary = summaries.into_iter().find(|summary| summary.key == *key);
+    Ok(summary.map(|summary| state(directory, &summary)))
+}
+
+fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
+    directory.look(&summary.key, |agent, profile| {
+        let context = &summary.latest.context;
+        let judgement = agent.map(|agent| agent.judgement).unwrap_or_default();
+        let policy = || directory.policy(&summary.key, context.agent_type.as_deref(), context.namespace());
+        let samples_min = agent.map_or_else(|| policy().baseline_samples_min, |a| a.policy.baseline_samples_min);
+        let says_something = judgement.deviations.largest().is_some();
+        v1::AgentState {
+            key: Some((&summary.key).into()),
+            agent_type: context.agent_type.clone(),
+            model: context.model.clone(),
+            mcp_servers: context.mcp_servers.clone(),
+            first_seen_at: Some(time::to_wire(summary.first_received_at)),
+            last_seen_at: Some(time::to_wire(last_seen(agent, summary))),
+            executions: summary.executions,
+            latest: Some((&summary.latest).into()),
+            deviations: says_something.then(|| judgement.deviations.into()),
+            anomalies: judgement.anomalies().iter().map(|anomaly| anomaly.as_str().to_owned()).collect(),
+            severity: judgement.severity().unwrap_or(0.0),
+            suspect: judgement.is_anomalous(),
+            baseline_state: v1::ProfileState::from(profile_state(profile)).into(),
+            baseline_samples: profile.map_or(0, |profile| profile.sample_count),
+            baseline_samples_min: u64::from(samples_min),
+            case_id: agent.and_then(|a| a.case.as_ref()).map(|case| case.id.to_string()).unwrap_or_default(),
+        }
+    })
+}
+
+fn last_seen(agent: Option<&Agent>, summary: &AgentSummary) -> Timestamp {
+    agent.map_or(summary.latest.received_at, |agent| agent.last_seen.max(summary.latest.received_at))
+}
+
+fn profile_state(profile: Option<&Arc<Profile>>) -> State {
+    profile.map_or(State::Learning, |profile| profile.state)
+}
+
+/// A text that sorts directly before `id`, but for texts that nobody uses as an id: a page that begins after it
+/// begins with `id`. `None`: from the beginning.
+fn just_before(id: &str) -> Option<String> {
+    let mut text = id.to_owned();
+    let last = text.pop()?;
+    // Skips the gap of the surrogates, which are no characters.
+    let previous = (0..u32::from(last)).rev().find_map(char::from_u32);
+    if let Some(previous) = previous {
+        text.push(previous);
+        text.push(char::MAX);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: nothing that serves as an id lies between the text and the id.
+    #[test]
+    fn sorts_directly_before() {
+        for id in ["a", "agent-10", "b!", "\u{e000}x", "é"] {
+            let before = just_before(id).unwrap();
+            assert!(before.as_str() < id, "{before:?} {id:?}");
+        }
+        let before = just_before("agent-10").unwrap();
+        for other in ["agent-1", "agent-0", "agent-1/z", "agent-1/zz"] {
+            assert!(other < before.as_str(), "{other}");
+        }
+        assert_eq!(just_before(""), None);
+    }
+}

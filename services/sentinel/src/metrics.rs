@@ -1,0 +1,61 @@
+//! What the sentinel role counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Why an execution may or may not teach.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerdictLabels {
+    /// A word of the closed list in [`crate::agent::Reason`].
+    pub reason: &'static str,
+}
+
+/// Counters and gauges, named `immune_sentinel_...`.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// Executions judged, by verdict.
+    pub judged: Family<VerdictLabels, Counter>,
+    /// Reports that quarantine accepted.
+    pub reported: Counter,
+    /// Attempts to report that failed and are repeated.
+    pub report_retries: Counter,
+    /// Reports that were refused for good, or found no room to wait.
+    pub reports_dropped: Counter,
+    /// Executions of agents that should be contained.
+    pub breaches: Counter,
+    /// Such executions that could not be told to quarantine.
+    pub breaches_dropped: Counter,
+    /// Agents that left memory because of the limit.
+    pub evicted: Counter,
+    /// Agents in memory.
+    pub agents: Gauge,
+    /// Agents with executions in their window.
+    pub active: Gauge,
+    /// Agents with an anomaly now.
+    pub suspect: Gauge,
+}
+
+impl Metrics {
+    /// Metrics that the registry knows.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Metrics::default();
+        let family = metrics.judged.clone();
+        registry.register("immune_sentinel_executions_judged", "Executions judged, by verdict", family);
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(format!("immune_sentinel_{name}"), help, counter.clone());
+        };
+        counter("infections_reported", "Reports that quarantine accepted", &metrics.reported);
+        counter("report_retries", "Attempts to report that are repeated", &metrics.report_retries);
+        counter("reports_dropped", "Reports refused for good or without room", &metrics.reports_dropped);
+        counter("executions_contained", "Executions of agents to be contained", &metrics.breaches);
+        counter("executions_contained_untold", "Such executions not told to quarantine", &metrics.breaches_dropped);
+        counter("agents_evicted", "Agents that left memory because of the limit", &metrics.evicted);
+        registry.register("immune_sentinel_agents", "Agents in memory", metrics.agents.clone());
+        registry.register("immune_sentinel_agents_active", "Agents with a window", metrics.active.clone());
+        registry.register("immune_sentinel_agents_suspect", "Agents with an anomaly now", metrics.suspect.clone());
+        metrics
+    }
+}

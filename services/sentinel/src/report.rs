@@ -1,0 +1,81 @@
+//! A report before and after it is sent.
+
+use immune_domain::baseline::Profile;
+use immune_domain::detection::{Anomaly, Evidence, Infection, Judgement, Recent};
+use immune_domain::diagnosis::{Clues, Pattern, diagnose};
+use immune_domain::{AgentKey, InfectionId, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a report of an agent is under way: one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporting {
+    /// None is.
+    Idle,
+    /// One is.
+    UnderWay,
+    /// One could not be delivered; not again before this time.
+    NotBefore(Timestamp),
+}
+
+impl Reporting {
+    /// Whether a report may begin.
+    pub fn may_begin(self, now: Timestamp) -> bool {
+        match self {
+            Reporting::Idle => true,
+            Reporting::UnderWay => false,
+            Reporting::NotBefore(at) => now >= at,
+        }
+    }
+}
+
+/// What a report is made from, taken in one piece from the agent's state.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Whose.
+    pub key: AgentKey,
+    /// When.
+    pub drafted_at: Timestamp,
+    /// 0 to 10.
+    pub severity: f64,
+    /// The rule's word.
+    pub judgement: Judgement,
+    /// The window in numbers.
+    pub recent: Recent,
+    /// The window's length.
+    pub window_length: Duration,
+    /// When the oldest execution of the window ended.
+    pub since: Timestamp,
+    /// What was compared with.
+    pub profile: Option<Arc<Profile>>,
+    /// What else is known.
+    pub clues: Clues,
+    /// What policy is resolved by.
+    pub agent_type: Option<Arc<str>>,
+    /// What policy is resolved by.
+    pub namespace: Option<Arc<str>>,
+}
+
+impl Draft {
+    /// The report, with the executions that show it.
+    pub fn infection(&self, id: InfectionId, evidence: Vec<Evidence>) -> Infection {
+        let window = self.recent.summary(self.profile.as_deref(), self.window_length.as_secs_f64());
+        let pattern = Pattern { judgement: &self.judgement, window: &window, clues: &self.clues };
+        let mut anomalies = self.judgement.anomalies();
+        if self.clues.platform_word.is_some() {
+            anomalies.push(Anomaly::PlatformReport);
+        }
+        Infection {
+            id,
+            key: self.key.clone(),
+            detected_at: self.drafted_at,
+            severity: self.severity,
+            anomalies,
+            deviations: self.judgement.deviations,
+            hypotheses: diagnose(&pattern),
+            window,
+            evidence,
+            baseline_version: self.profile.as_ref().map_or(0, |profile| profile.version),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `immune approve | reject | heal-now | release CASE... --reason TEXT`: a person's decision on cases.
+
+use super::client::{Client, Output, Server, segment};
+use super::failure::Failure;
+use super::pick;
+use immune_domain::case::Decision;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Arguments of a decision.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Cases to decide; `immune get cases` lists them.
+    #[arg(required = true, value_name = "CASE")]
+    cases: Vec<String>,
+    /// Why, for the record.
+    #[arg(short, long, value_name = "TEXT")]
+    #[arg(value_parser = reason)]
+    reason: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("must say why; it goes into the action log".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Sends the decision on each case in turn. One refusal does not keep the others from being decided; the exit
+/// status is 1 when any was refused.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub async fn run(decision: Decision, args: Args) -> anyhow::Result<ExitCode> {
+    let client = match Client::new(&args.server) {
+        Ok(client) => client,
+        Err(failure) => return Ok(failure.report(args.server.output)),
+    };
+    let mut answers = Vec::with_capacity(args.cases.len());
+    let mut refused = false;
+    for case in &args.cases {
+        let answer = decide(&client, decision, case, &args.reason).await;
+        refused |= answer.is_err();
+        match args.server.output {
+            Output::Table => say(decision, case, &answer),
+            Output::Json => answers.push(to_json(case, answer)),
+        }
+    }
+    if args.server.output == Output::Json {
+        println!("{}", serde_json::to_string_pretty(&answers)?);
+    }
+    Ok(if refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn decide(client: &Client, decision: Decision, case: &str, reason: &str) -> Result<Value, Failure> {
+    // The contract's paths have a hyphen where the word has an underscore.
+    let word = decision.as_str().replace('_', "-");
+    client
+        .post(
+            &format!("/api/cases/{}/{word}", segment(case)),
+            &json!({ "reason": reason }),
+        )
+        .await
+}
+
+fn say(decision: Decision, case: &str, answer: &Result<Value, Failure>) {
+    match answer {
+        Ok(answer) => println!(
+            "{case}: {}, now {}",
+            decision.done(),
+            pick::state(answer, "/state").text
+        ),
+        Err(failure) => eprintln!("{case}: {failure}"),
+    }
+}
+
+fn to_json(case: &str, answer: Result<Value, Failure>) -> Value {
+    match answer {
+        Ok(answer) => json!({ "case_id": case, "ok": true, "case": answer }),
+        Err(failure) => json!({ "case_id": case, "ok": false, "problem": failure.to_json() }),
+    }
+}

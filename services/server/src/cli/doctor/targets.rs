@@ -1,0 +1,146 @@
+//! Where the parts of a server listen, by its configuration.
+
+use super::finding::Finding;
+use crate::config::Config;
+use reqwest::Url;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    host: String,
+    port: u16,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What to knock at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Targets {
+    /// OTLP over gRPC.
+    pub otlp_grpc: Option<Place>,
+    /// OTLP over HTTP.
+    pub otlp_http: Option<Place>,
+    /// gRPC of each role, ingestion first.
+    pub roles: Vec<(&'static str, Place)>,
+    /// What is not checked, and why.
+    pub left_out: Vec<Finding>,
+}
+
+/// In the order of their ports.
+const ROLES: [&str; 6] = [
+    "ingestion",
+    "baseline",
+    "sentinel",
+    "quarantine",
+    "healer",
+    "dashboard",
+];
+
+impl Targets {
+    /// The listeners of a configuration. Where the server is on another machine, its OTLP doors are looked for
+    /// there; its roles listen on loopback only and cannot be seen from here.
+    pub fn of(config: &Config, server: &Url) -> Self {
+        let away = host_elsewhere(server);
+        let place = |listen: SocketAddr| match &away {
+            Some(host) => Place {
+                host: host.clone(),
+                port: listen.port(),
+            },
+            None => Place {
+                host: reachable(listen.ip()).to_string(),
+                port: listen.port(),
+            },
+        };
+        // A port of 0 is chosen at start and cannot be known here.
+        let known = |listen: SocketAddr| (listen.port() != 0).then(|| place(listen));
+        let mut left_out = Vec::new();
+        let first = config.grpc.first_port;
+        let roles = if away.is_some() {
+            let next = "run `immune doctor` on that machine as well";
+            left_out.push(Finding::warning(
+                "roles",
+                "gRPC is for programs on the server's own machine",
+                next,
+            ));
+            Vec::new()
+        } else if !config.grpc.enabled || first == 0 {
+            left_out.push(Finding::ok(
+                "roles",
+                "gRPC listeners are off or on ports chosen at start; not checked",
+            ));
+            Vec::new()
+        } else {
+            let at = |i: usize| SocketAddr::new(config.grpc.host, first.saturating_add(i as u16));
+            ROLES
+                .iter()
+                .enumerate()
+                .map(|(i, role)| (*role, place(at(i))))
+                .collect()
+        };
+        Targets {
+            otlp_grpc: known(config.ingestion.otlp_grpc_listen),
+            otlp_http: known(config.ingestion.otlp_http_listen),
+            roles,
+            left_out,
+        }
+    }
+}
+
+/// The host of a server that is not on this machine.
+fn host_elsewhere(server: &Url) -> Option<String> {
+    let host = server.host_str()?.trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    (!is_here).then(|| host.to_owned())
+}
+
+/// An address that listens everywhere is reached over loopback.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(server: &str) -> Targets {
+        Targets::of(&Config::default(), &Url::parse(server).expect("a url"))
+    }
+
+    /// Guarantees: a server here is knocked at on every port of the contract; one elsewhere only where it can listen.
+    #[test]
+    fn a_server_elsewhere_has_only_its_doors() {
+        let here = targets("http://localhost:8090");
+        let shown: Vec<String> = here
+            .roles
+            .iter()
+            .map(|(role, place)| format!("{role} {place}"))
+            .collect();
+        assert_eq!(shown[0], "ingestion 127.0.0.1:50051");
+        assert_eq!(shown[5], "dashboard 127.0.0.1:50056");
+        assert_eq!(
+            here.otlp_grpc.map(|place| place.to_string()).as_deref(),
+            Some("127.0.0.1:4317")
+        );
+
+        let there = targets("https://immune.example");
+        assert!(there.roles.is_empty() && there.left_out.len() == 1);
+        assert_eq!(
+            there.otlp_http.map(|place| place.to_string()).as_deref(),
+            Some("immune.example:4318")
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! Columns of the lists.
+
+use crate::cli::pick;
+use crate::cli::table::Column;
+
+/// `immune get agents`.
+pub const AGENTS: [Column; 7] = [
+    Column {
+        title: "AGENT",
+        cell: |row, _| pick::text(row, "/agent_id"),
+    },
+    Column {
+        title: "TYPE",
+        cell: |row, _| pick::text(row, "/type"),
+    },
+    Column {
+        title: "STATUS",
+        cell: |row, _| pick::state(row, "/status"),
+    },
+    Column {
+        title: "EXECUTIONS",
+        cell: |row, _| pick::text(row, "/executions"),
+    },
+    Column {
+        title: "BASELINE",
+        cell: |row, _| pick::text(row, "/has_baseline"),
+    },
+    Column {
+        title: "SEVERITY",
+        cell: |row, _| pick::severity(row, "/severity"),
+    },
+    Column {
+        title: "MODEL",
+        cell: |row, _| pick::text(row, "/model"),
+    },
+];
+
+/// `immune get cases`.
+pub const CASES: [Column; 7] = [
+    Column {
+        title: "CASE",
+        cell: |row, _| pick::text(row, "/case_id"),
+    },
+    Column {
+        title: "AGENT",
+        cell: |row, _| pick::text(row, "/agent_id"),
+    },
+    Column {
+        title: "STATE",
+        cell: |row, _| pick::state(row, "/state"),
+    },
+    Column {
+        title: "QUARANTINE",
+        cell: |row, _| pick::state(row, "/quarantine/phase"),
+    },
+    Column {
+        title: "SEVERITY",
+        cell: |row, _| pick::severity(row, "/severity"),
+    },
+    Column {
+        title: "OPENED",
+        cell: |row, now| pick::age(row, "/opened_at", now),
+    },
+    Column {
+        title: "DIAGNOSIS",
+        cell: |row, _| pick::text(row, "/diagnosis_type"),
+    },
+];
+
+/// `immune get approvals`.
+pub const APPROVALS: [Column; 6] = [
+    Column {
+        title: "CASE",
+        cell: |row, _| pick::text(row, "/case_id"),
+    },
+    Column {
+        title: "AGENT",
+        cell: |row, _| pick::text(row, "/agent_id"),
+    },
+    Column {
+        title: "SEVERITY",
+        cell: |row, _| pick::severity(row, "/severity"),
+    },
+    Column {
+        title: "DIAGNOSIS",
+        cell: |row, _| pick::text(row, "/diagnosis_type"),
+    },
+    Column {
+        title: "WAITING SINCE",
+        cell: |row, now| pick::age(row, "/requested_at", now),
+    },
+    Column {
+        title: "WHY",
+        cell: |row, _| pick::text(row, "/reasoning"),
+    },
+];
+
+/// `immune get healings`.
+pub const HEALINGS: [Column; 7] = [
+    Column {
+        title: "STARTED",
+        cell: |row, now| pick::age(row, "/started_at", now),
+    },
+    Column {
+        title: "AGENT",
+        cell: |row, _| pick::text(row, "/agent_id"),
+    },
+    Column {
+        title: "DIAGNOSIS",
+        cell: |row, _| pick::text(row, "/diagnosis_type"),
+    },
+    Column {
+        title: "ACTION",
+        cell: |row, _| pick::text(row, "/action"),
+    },
+    Column {
+        title: "TRIGGER",
+        cell: |row, _| pick::text(row, "/trigger"),
+    },
+    Column {
+        title: "OUTCOME",
+        cell: |row, _| pick::state(row, "/outcome"),
+    },
+    Column {
+        title: "DETAIL",
+        cell: |row, _| pick::text(row, "/detail"),
+    },
+];
+
+/// `immune get memory`.
+pub const MEMORY: [Column; 7] = [
+    Column {
+        title: "AGENT",
+        cell: |row, _| pick::text(row, "/agent_id"),
+    },
+    Column {
+        title: "DIAGNOSIS",
+        cell: |row, _| pick::text(row, "/diagnosis_type"),
+    },
+    Column {
+        title: "ACTION",
+        cell: |row, _| pick::text(row, "/action"),
+    },
+    Column {
+        title: "HELPED",
+        cell: |row, _| pick::text(row, "/successes"),
+    },
+    Column {
+        title: "FAILED",
+        cell: |row, _| pick::text(row, "/failures"),
+    },
+    Column {
+        title: "PIN",
+        cell: |row, _| pick::text(row, "/pin"),
+    },
+    Column {
+        title: "LAST",
+        cell: |row, now| pick::age(row, "/last_at", now),
+    },
+];
+
+/// `immune get log`.
+pub const LOG: [Column; 6] = [
+    Column {
+        title: "WHEN",
+        cell: |row, _| pick::moment(row, "/timestamp"),
+    },
+    Column {
+        title: "WHAT",
+        cell: |row, _| pick::text(row, "/type"),
+    },
+    Column {
+        title: "AGENT",
+        cell: |row, _| pick::text(row, "/agent_id"),
+    },
+    Column {
+        title: "WHO",
+        cell: |row, _| pick::text(row, "/actor"),
+    },
+    Column {
+        title: "OUTCOME",
+        cell: |row, _| pick::state(row, "/outcome"),
+    },
+    Column {
+        title: "WHY",
+        cell: |row, _| pick::text(row, "/reason"),
+    },
+];
+
+/// The timeline of a case.
+pub const TIMELINE: [Column; 4] = [
+    Column {
+        title: "WHEN",
+        cell: |row, _| pick::moment(row, "/at"),
+    },
+    Column {
+        title: "WHO",
+        cell: |row, _| pick::text(row, "/actor"),
+    },
+    Column {
+        title: "TIMES",
+        cell: |row, _| pick::text(row, "/count"),
+    },
+    Column {
+        title: "WHAT",
+        cell: |row, _| pick::text(row, "/text"),
+    },
+];
+
+/// The levers of a case.
+pub const LEVERS: [Column; 5] = [
+    Column {
+        title: "LEVER",
+        cell: |row, _| pick::text(row, "/lever"),
+    },
+    Column {
+        title: "WANTED",
+        cell: |row, _| pick::text(row, "/wanted"),
+    },
+    Column {
+        title: "STATUS",
+        cell: |row, _| pick::state(row, "/status"),
+    },
+    Column {
+        title: "ATTEMPTS",
+        cell: |row, _| pick::text(row, "/attempts"),
+    },
+    Column {
+        title: "DETAIL",
+        cell: |row, _| pick::text(row, "/detail"),
+    },
+];
+
+/// The steps tried in a case.
+pub const ATTEMPTS: [Column; 4] = [
+    Column {
+        title: "ENDED",
+        cell: |row, _| pick::moment(row, "/at"),
+    },
+    Column {
+        title: "ACTION",
+        cell: |row, _| pick::text(row, "/action"),
+    },
+    Column {
+        title: "OUTCOME",
+        cell: |row, _| pick::state(row, "/outcome"),
+    },
+    Column {
+        title: "DETAIL",
+        cell: |row, _| pick::text(row, "/detail"),
+    },
+];

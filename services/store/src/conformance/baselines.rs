@@ -1,0 +1,103 @@
+//! What a store of profiles must do.
+
+use super::at_once;
+use super::samples::{agent, odd_ids, profile};
+use crate::Stores;
+use crate::baselines::StoredProfile;
+use immune_domain::AgentKey;
+use immune_domain::baseline::State;
+use serde_json::json;
+
+/// Scenario: a profile whose numbers have no short decimal form, with a large learner.
+/// Guarantees: it comes back to the last bit, or judgements would differ after a restart.
+pub async fn a_profile_comes_back_to_the_last_bit(stores: &Stores) {
+    for id in odd_ids() {
+        let mut stored = profile(&AgentKey::new(id.as_str(), id.as_str()), 1);
+        stored.profile.moments[0].mean = std::f64::consts::PI * 1e-7;
+        stored.profile.moments[1].stddev = f64::MAX;
+        stored.profile.moments[2].count = u64::MAX;
+        stored.learner = json!({ "m2": 123_456_789.123_456_79_f64, "text": id.repeat(1_000) });
+        stores.baselines.put(std::slice::from_ref(&stored)).await.unwrap();
+        assert_eq!(stores.baselines.get(&stored.profile.key).await.unwrap(), Some(stored));
+    }
+    assert_eq!(stores.baselines.get(&agent("nobody")).await.unwrap(), None);
+}
+
+/// Scenario: versions arrive out of order, also within one batch.
+/// Guarantees: a profile replaces one of lower version; an equal or lower one is ignored.
+pub async fn only_a_higher_version_replaces(stores: &Stores) {
+    let key = agent("versions");
+    let mut twin = profile(&key, 5);
+    twin.learner = json!({ "twin": true });
+    stores.baselines.put(&[profile(&key, 4), profile(&key, 5), profile(&key, 3)]).await.unwrap();
+    stores.baselines.put(&[twin, profile(&key, 2)]).await.unwrap();
+    assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 5)));
+    stores.baselines.put(&[profile(&key, 6)]).await.unwrap();
+    assert_eq!(stores.baselines.get(&key).await.unwrap().unwrap().profile.version, 6);
+}
+
+/// Scenario: profiles of several runs, listed seven at a time.
+/// Guarantees: every profile once, in the order of run and agent.
+pub async fn pages_follow_the_keys(stores: &Stores) {
+    let keys = || (0..3).flat_map(|run| (0..10).map(move |n| AgentKey::new(format!("r{run}"), format!("a{n}"))));
+    let mut batch: Vec<StoredProfile> = keys().map(|key| profile(&key, 1)).collect();
+    batch.reverse();
+    stores.baselines.put(&batch).await.unwrap();
+    let mut seen: Vec<AgentKey> = Vec::new();
+    loop {
+        let page = stores.baselines.page(seen.last(), 7).await.unwrap();
+        assert!(page.len() <= 7);
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.into_iter().map(|stored| stored.profile.key));
+    }
+    assert_eq!(seen, keys().collect::<Vec<_>>());
+    assert_eq!(stores.baselines.page(None, 0).await.unwrap(), vec![]);
+}
+
+/// Scenario: learning, active and stale profiles in two runs; one of them changes its state.
+/// Guarantees: those that may judge are counted, per run.
+pub async fn ready_profiles_are_counted(stores: &Stores) {
+    let with = |key: AgentKey, version: u64, state: State| {
+        let mut stored = profile(&key, version);
+        stored.profile.state = state;
+        stored
+    };
+    let batch = [
+        with(agent("learning"), 1, State::Learning),
+        with(agent("active"), 1, State::Active),
+        with(agent("stale"), 1, State::Stale),
+        with(AgentKey::new("other", "active"), 1, State::Active),
+    ];
+    stores.baselines.put(&batch).await.unwrap();
+    let run = agent("any").run;
+    assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 2);
+    stores.baselines.put(&[with(agent("learning"), 2, State::Active)]).await.unwrap();
+    assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 3);
+}
+
+/// Scenario: a profile is forgotten and learned anew from version 1.
+/// Guarantees: removal says whether there was one, and leaves nothing that stands in the way.
+pub async fn a_removed_profile_may_start_again(stores: &Stores) {
+    let key = agent("removed");
+    stores.baselines.put(&[profile(&key, 9)]).await.unwrap();
+    assert!(stores.baselines.remove(&key).await.unwrap());
+    assert!(!stores.baselines.remove(&key).await.unwrap());
+    assert_eq!(stores.baselines.get(&key).await.unwrap(), None);
+    stores.baselines.put(&[profile(&key, 1)]).await.unwrap();
+    assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 1)));
+}
+
+/// Scenario: sixteen writers store versions of one profile at the same time.
+/// Guarantees: the highest stays.
+pub async fn the_highest_of_many_versions_stays(stores: &Stores) {
+    let key = agent("raced");
+    let results = at_once(16, |n| {
+        let (store, stored) = (stores.baselines.clone(), profile(&key, n as u64 + 1));
+        async move { store.put(&[stored]).await }
+    })
+    .await;
+    results.into_iter().for_each(|result| result.unwrap());
+    assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 16)));
+}

@@ -1,0 +1,48 @@
+//! Mild infections heal by themselves, and memory is used.
+
+use crate::world::World;
+use serde_json::json;
+
+/// Scenario: an agent falls mildly ill and nobody is there.
+/// Guarantees: it is contained, healed by the ladder and released without a person, and immune memory knows what
+/// helped.
+#[tokio::test]
+async fn mild_heals_by_itself() {
+    let world = World::start(json!({})).await;
+    let agent = world.learned_agent().await;
+    world.infect_mildly(&agent).await;
+    world.case_in(&agent, "healed").await;
+    world.free(&agent).await;
+    let rate = world.api.get("/api/v1/healing/success-rate").await.expect("the rate");
+    assert!(rate["rate"].as_f64().is_some_and(|rate| rate > 0.0), "{rate}");
+}
+
+/// Scenario: the same agent drifts from its prompt twice; only rollback_prompt cures that, and the ladder tries
+/// reset_memory first.
+/// Guarantees: the first healing fails at reset_memory and succeeds at rollback_prompt; the second goes straight to
+/// rollback_prompt, since what failed for this agent and diagnosis is not tried again.
+#[tokio::test]
+async fn what_failed_is_not_tried_again() {
+    let world = World::start(json!({ "policy": { "defaults": { "ladders": {
+        "prompt_drift": ["reset_memory", "rollback_prompt"],
+        "token_explosion": ["reset_memory", "rollback_prompt"],
+    } } } }))
+    .await;
+    let agent = world.learned_agent().await;
+    world.drift_mildly(&agent).await;
+    let first = world.case_in(&agent, "healed").await;
+    assert_eq!(world.attempts(&first).await, [("reset_memory", "failed"), ("rollback_prompt", "succeeded")].map(own));
+    world.free(&agent).await;
+    world.healthy_again(&agent).await;
+
+    world.drift_mildly(&agent).await;
+    let second = world.next_case_in(&agent, &first, "healed").await;
+    assert_eq!(world.attempts(&second).await, [("rollback_prompt", "succeeded")].map(own));
+    let failed = world.api.get(&format!("/api/v1/healing/failed-actions?agent_id={agent}&diagnosis_type={}",
+        world.diagnosis(&second).await)).await.expect("the failed actions");
+    assert_eq!(failed["actions"], json!(["reset_memory"]));
+}
+
+fn own((action, outcome): (&str, &str)) -> (String, String) {
+    (action.to_owned(), outcome.to_owned())
+}

@@ -1,0 +1,7 @@
+//! The whole loop with the real binary: simulated agents speak OTLP to it through the official SDK, and it acts on
+//! them through the Agent Lifecycle API.
+
+mod approvals;
+mod automatic;
+mod edges;
+mod world;

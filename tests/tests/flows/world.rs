@@ -1,0 +1,145 @@
+//! A server and agents of its own, and the words that the flows are told in.
+
+use immune_simulator::{Infection, Simulator, Strength};
+use immune_tests::api::Api;
+use immune_tests::process::{Process, merge};
+use immune_tests::wait_for;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long any one step of a flow may take on a loaded machine.
+const STEP_MAX: Duration = Duration::from_secs(60);
+
+/// A server with agents.
+pub struct World {
+    /// Its REST.
+    pub api: Api,
+    agents: immune_simulator::Handle,
+    _server: Process,
+}
+
+impl World {
+    /// Starts agents and a server that may act on them; `config` goes over the defaults.
+    pub async fn start(config: Value) -> Self {
+        let mut server = Process::prepare();
+        let agents = Simulator::start(immune_simulator::Config {
+            otlp_endpoint: format!("http://127.0.0.1:{}", server.otlp_grpc),
+            agents: 6,
+            infect_every: None,
+            ..immune_simulator::Config::default()
+        })
+        .await
+        .expect("the simulator starts");
+        let mut whole = json!({ "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } } });
+        merge(&mut whole, config);
+        server.configure(whole);
+        server.restart().await;
+        World { api: server.api(), agents, _server: server }
+    }
+
+    /// Waits until every agent has a baseline that may judge, and names the first.
+    pub async fn learned_agent(&self) -> String {
+        wait_for("every agent has a baseline", STEP_MAX, || async {
+            let agents = self.api.get("/api/agents").await?;
+            let agents = agents.as_array()?;
+            (agents.len() == 6 && agents.iter().all(|agent| agent["has_baseline"] == true))
+                .then(|| agents[0]["id"].as_str().expect("an id is text").to_owned())
+        })
+        .await
+    }
+
+    /// An infection whose severity is over the approval threshold.
+    pub async fn infect_severely(&self, agent: &str) {
+        self.agents.infect(agent, Infection::ToolLoop, Strength::Severe).expect("the agent exists");
+    }
+
+    /// An infection whose severity is below it.
+    pub async fn infect_mildly(&self, agent: &str) {
+        self.agents.infect(agent, Infection::ToolLoop, Strength::Mild).expect("the agent exists");
+    }
+
+    /// A drifted prompt, mild.
+    pub async fn drift_mildly(&self, agent: &str) {
+        self.agents.infect(agent, Infection::PromptDrift, Strength::Mild).expect("the agent exists");
+    }
+
+    /// Waits until the agent's newest case is in a state; its id.
+    pub async fn case_in(&self, agent: &str, state: &str) -> String {
+        self.next_case_in(agent, "", state).await
+    }
+
+    /// The same, for a case other than `not`.
+    pub async fn next_case_in(&self, agent: &str, not: &str, state: &str) -> String {
+        wait_for(&format!("a case of {agent} is {state}"), STEP_MAX, || async {
+            let case = self.api.case_of(agent).await?;
+            let id = case["case_id"].as_str()?;
+            (id != not && state_of(&case) == state).then(|| id.to_owned())
+        })
+        .await
+    }
+
+    /// Waits until containment of the agent is confirmed.
+    pub async fn contained(&self, agent: &str) {
+        wait_for(&format!("{agent} is contained"), STEP_MAX, || async {
+            let case = self.api.case_of(agent).await?;
+            (case["quarantine"]["phase"] == "confirmed").then_some(())
+        })
+        .await;
+        // What was under way when the platform confirmed may still end.
+        wait_for(&format!("{agent} is idle"), STEP_MAX, || async {
+            self.agents.agent(agent).is_some_and(|agent| agent.contained && agent.under_way == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the platform lets the agent run.
+    pub async fn free(&self, agent: &str) {
+        wait_for(&format!("{agent} is free"), STEP_MAX, || async {
+            self.agents.agent(agent).is_some_and(|agent| !agent.contained).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the agent is shown as healthy and its window holds nothing from before its release.
+    pub async fn healthy_again(&self, agent: &str) {
+        wait_for(&format!("{agent} is healthy"), STEP_MAX, || async {
+            (self.api.agent(agent).await?["status"] == "healthy").then_some(())
+        })
+        .await;
+    }
+
+    /// Executions that the platform itself has counted.
+    pub async fn executions(&self, agent: &str) -> u64 {
+        self.agents.agent(agent).expect("the agent exists").finished
+    }
+
+    /// Waits until some other agent has executed `count` times more: the measure of time passed.
+    pub async fn others_execute(&self, but: &str, count: u64) {
+        let others = || self.agents.agents().into_iter().filter(|a| a.id != but).map(|a| a.finished).sum::<u64>();
+        let before = others();
+        wait_for("other agents execute", STEP_MAX, || async { (others() >= before + count).then_some(()) }).await;
+    }
+
+    /// Healing actions that the platform itself has carried out for the agent, in order.
+    pub async fn actions(&self, agent: &str) -> Vec<String> {
+        self.agents.agent(agent).expect("the agent exists").healings
+    }
+
+    /// Steps of a case with their outcomes.
+    pub async fn attempts(&self, case: &str) -> Vec<(String, String)> {
+        let case = self.api.case(case).await.expect("the case");
+        let attempts = case["attempts"].as_array().expect("a list").clone();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        attempts.iter().map(|attempt| (text(&attempt["action"]), text(&attempt["outcome"]))).collect()
+    }
+
+    /// The diagnosis of a case.
+    pub async fn diagnosis(&self, case: &str) -> String {
+        let case = self.api.case(case).await.expect("the case");
+        case["diagnosis"].as_str().expect("a diagnosis is text").to_owned()
+    }
+}
+
+fn state_of(case: &Value) -> &str {
+    case["state"].as_str().or_else(|| case["state"]["name"].as_str()).unwrap_or_default()
+}
