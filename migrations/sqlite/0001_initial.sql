@@ -103,6 +103,7 @@ CREATE TABLE cases (
     body                 TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX cases_one_open ON cases (run, agent) WHERE is_open = 1;
+CREATE INDEX cases_open ON cases (opened_at, id) WHERE is_open = 1;
 CREATE INDEX cases_newest ON cases (opened_at, id);
 CREATE INDEX cases_of_run ON cases (run, opened_at, id);
 CREATE INDEX cases_of_agent ON cases (run, agent, opened_at, id);

@@ -42,7 +42,11 @@ impl Default for Board {
 impl Board {
     /// One profile, as stored.
     pub fn get(&self, key: &AgentKey) -> Option<Arc<Profile>> {
-        self.profiles.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.profiles
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     /// Changes from now on, and every profile that there is now. A change in between is in both.
@@ -65,7 +69,10 @@ impl Board {
 
     /// Takes away a profile that is forgotten.
     pub(crate) fn take_away(&self, key: &AgentKey) {
-        self.profiles.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.profiles
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
         let _ = self.changes.send(Change::Removed(key.clone()));
     }
 

@@ -37,11 +37,18 @@ impl Config {
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         let mut within = |name: &str, value: u64, low: u64, high: u64| {
             if !(low..=high).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {low} and {high}"
+                ));
             }
         };
         within("flush_interval_ms", self.flush_interval_ms, 10, 60_000);
-        within("stale_after_seconds", self.stale_after_seconds, 60, 10 * 365 * 24 * 3_600);
+        within(
+            "stale_after_seconds",
+            self.stale_after_seconds,
+            60,
+            10 * 365 * 24 * 3_600,
+        );
         within("waiting_max", self.waiting_max as u64, 1_000, 10_000_000);
         within("waiting_seconds_max", self.waiting_seconds_max, 1, 24 * 3_600);
         within("agents_max", self.agents_max as u64, 1, 100_000_000);
@@ -58,8 +65,16 @@ mod tests {
         let mut mistakes = Vec::new();
         Config::default().check("baseline", &mut mistakes);
         assert!(mistakes.is_empty(), "{mistakes:?}");
-        Config { flush_interval_ms: 0, agents_max: 0, ..Config::default() }.check("baseline", &mut mistakes);
+        Config {
+            flush_interval_ms: 0,
+            agents_max: 0,
+            ..Config::default()
+        }
+        .check("baseline", &mut mistakes);
         assert_eq!(mistakes.len(), 2);
-        assert_eq!(mistakes[0], "baseline.flush_interval_ms = 0: must be between 10 and 60000");
+        assert_eq!(
+            mistakes[0],
+            "baseline.flush_interval_ms = 0: must be between 10 and 60000"
+        );
     }
 }

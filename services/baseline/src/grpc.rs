@@ -54,8 +54,17 @@ impl BaselineService for Service {
     ) -> Result<Response<v1::ResetProfileResponse>, Status> {
         let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
         let (answer, answered) = oneshot::channel();
-        let stopped = || status(ErrorKind::Unavailable, "baseline.stopped", "the baseline role has stopped");
-        self.commands.send(Command::Reset { key, answer }).await.map_err(|_| stopped())?;
+        let stopped = || {
+            status(
+                ErrorKind::Unavailable,
+                "baseline.stopped",
+                "the baseline role has stopped",
+            )
+        };
+        self.commands
+            .send(Command::Reset { key, answer })
+            .await
+            .map_err(|_| stopped())?;
         let existed = answered.await.map_err(|_| stopped())?.map_err(stored)?;
         Ok(Response::new(v1::ResetProfileResponse { existed }))
     }
@@ -79,7 +88,10 @@ impl Service {
         let (mut changes, profiles) = self.board.watch();
         let count = profiles.len() as u64;
         for profile in profiles {
-            if send(sender, WireChange::Stored((&*profile).into())).await.is_err() {
+            if send(sender, WireChange::Stored((&*profile).into()))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -102,7 +114,10 @@ impl Service {
 }
 
 async fn send(sender: &WatchSender, change: WireChange) -> Result<(), ()> {
-    sender.send(Ok(v1::WatchProfilesResponse { change: Some(change) })).await.map_err(|_| ())
+    sender
+        .send(Ok(v1::WatchProfilesResponse { change: Some(change) }))
+        .await
+        .map_err(|_| ())
 }
 
 fn invalid(error: WireError) -> Status {

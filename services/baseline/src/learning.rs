@@ -84,9 +84,23 @@ impl Learning {
         metrics: Metrics,
         inbox: mpsc::Receiver<Command>,
     ) -> Self {
-        let matching = Matching::new(config.waiting_max, Duration::from_secs(config.waiting_seconds_max));
+        let matching = Matching::new(
+            config.waiting_max,
+            Duration::from_secs(config.waiting_seconds_max),
+        );
         let (agents, changed) = (HashMap::new(), HashSet::new());
-        Learning { config, policies, store, board, clock, metrics, inbox, agents, changed, matching }
+        Learning {
+            config,
+            policies,
+            store,
+            board,
+            clock,
+            metrics,
+            inbox,
+            agents,
+            changed,
+            matching,
+        }
     }
 
     /// Loads, then learns until the token is cancelled or the bus ends.
@@ -142,7 +156,10 @@ impl Learning {
                 self.board.show([Arc::new(stored.profile)]);
             }
             if self.agents.len() >= self.config.agents_max {
-                warn!(agents = self.agents.len(), "the limit of agents is reached while loading profiles");
+                warn!(
+                    agents = self.agents.len(),
+                    "the limit of agents is reached while loading profiles"
+                );
                 break;
             }
         }
@@ -168,13 +185,20 @@ impl Learning {
 
     fn judge(&mut self, verdict: &Verdict) {
         let now = self.clock.now();
-        let Verdict { key, execution, revision, teaches } = verdict;
+        let Verdict {
+            key,
+            execution,
+            revision,
+            teaches,
+        } = verdict;
         let outcome = self.matching.verdict(key, execution, *revision, *teaches, now);
         self.apply(outcome, now);
     }
 
     fn apply(&mut self, outcome: Option<Outcome>, now: Timestamp) {
-        let Some(Outcome { key, forget, learn }) = outcome else { return };
+        let Some(Outcome { key, forget, learn }) = outcome else {
+            return;
+        };
         if let Some(sample) = forget
             && let Some(agent) = self.agents.get_mut(&key)
         {
@@ -202,7 +226,10 @@ impl Learning {
             self.metrics.refused.inc();
             return;
         }
-        let agent = self.agents.entry(lesson.key.clone()).or_insert_with(|| Agent::new(now));
+        let agent = self
+            .agents
+            .entry(lesson.key.clone())
+            .or_insert_with(|| Agent::new(now));
         if !agent.learner.learn(&lesson.sample) {
             self.metrics.incredible.inc();
             return;
@@ -221,7 +248,10 @@ impl Learning {
         self.metrics.waiting.set(self.matching.len() as i64);
         let keys: Vec<AgentKey> = self.changed.iter().cloned().collect();
         for keys in keys.chunks(BATCH_MAX) {
-            let batch: Vec<StoredProfile> = keys.iter().filter_map(|key| self.next_version(key, now)).collect();
+            let batch: Vec<StoredProfile> = keys
+                .iter()
+                .filter_map(|key| self.next_version(key, now))
+                .collect();
             if let Err(error) = self.store.put(&batch).await {
                 self.metrics.store_failures.inc();
                 warn!(error = %with_source(&error), profiles = batch.len(), "cannot store profiles; trying again");
@@ -241,9 +271,19 @@ impl Learning {
     fn next_version(&self, key: &AgentKey, now: Timestamp) -> Option<StoredProfile> {
         let agent = self.agents.get(key)?;
         let version = agent.version + 1;
-        let profile =
-            agent.learner.profile(key.clone(), version, agent.samples_min, agent.updated_at, now, self.stale_after());
-        let saved = Saved { form: FORM, learner: agent.learner, samples_min: agent.samples_min };
+        let profile = agent.learner.profile(
+            key.clone(),
+            version,
+            agent.samples_min,
+            agent.updated_at,
+            now,
+            self.stale_after(),
+        );
+        let saved = Saved {
+            form: FORM,
+            learner: agent.learner,
+            samples_min: agent.samples_min,
+        };
         let learner = serde_json::to_value(&saved).expect("numbers and names serialise");
         Some(StoredProfile { profile, learner })
     }
@@ -251,10 +291,20 @@ impl Learning {
     fn mark_stale(&mut self) {
         let (now, stale_after) = (self.clock.now(), self.stale_after());
         let is_outdated = |agent: &Agent| {
-            let state = State::of(agent.learner.samples(), agent.samples_min, agent.updated_at, now, stale_after);
+            let state = State::of(
+                agent.learner.samples(),
+                agent.samples_min,
+                agent.updated_at,
+                now,
+                stale_after,
+            );
             state != agent.state
         };
-        let outdated = self.agents.iter().filter(|(_, agent)| is_outdated(agent)).map(|(key, _)| key.clone());
+        let outdated = self
+            .agents
+            .iter()
+            .filter(|(_, agent)| is_outdated(agent))
+            .map(|(key, _)| key.clone());
         self.changed.extend(outdated);
     }
 
@@ -283,19 +333,43 @@ impl Learning {
 
 impl Agent {
     fn new(now: Timestamp) -> Self {
-        Agent { learner: Learner::default(), version: 0, samples_min: 0, updated_at: now, state: State::Learning }
+        Agent {
+            learner: Learner::default(),
+            version: 0,
+            samples_min: 0,
+            updated_at: now,
+            state: State::Learning,
+        }
     }
 
     /// Continues from what is stored. A learner's state that cannot be read is begun from the profile's numbers.
     fn of(stored: &StoredProfile) -> Self {
-        let Profile { version, state, sample_count, updated_at, .. } = stored.profile;
-        let saved = serde_json::from_value::<Saved>(stored.learner.clone()).ok().filter(|saved| saved.form == FORM);
+        let Profile {
+            version,
+            state,
+            sample_count,
+            updated_at,
+            ..
+        } = stored.profile;
+        let saved = serde_json::from_value::<Saved>(stored.learner.clone())
+            .ok()
+            .filter(|saved| saved.form == FORM);
         let samples_min = match state {
             State::Learning => u32::try_from(sample_count).unwrap_or(u32::MAX).saturating_add(1),
             State::Active | State::Stale => u32::try_from(sample_count).unwrap_or(u32::MAX),
         };
-        let saved = saved.unwrap_or_else(|| Saved { form: FORM, learner: Learner::of(&stored.profile), samples_min });
-        Agent { learner: saved.learner, version, samples_min: saved.samples_min, updated_at, state }
+        let saved = saved.unwrap_or_else(|| Saved {
+            form: FORM,
+            learner: Learner::of(&stored.profile),
+            samples_min,
+        });
+        Agent {
+            learner: saved.learner,
+            version,
+            samples_min: saved.samples_min,
+            updated_at,
+            state,
+        }
     }
 }
 

@@ -57,6 +57,12 @@ pub struct Dependencies {
     pub metrics: Metrics,
 }
 
+/// What [`Service::run`] takes.
+struct Work {
+    learning: Learning,
+    bus: Box<dyn Consumer>,
+}
+
 /// The baseline role.
 #[derive(Clone)]
 pub struct Service {
@@ -64,18 +70,39 @@ pub struct Service {
     pub(crate) store: Arc<dyn BaselineStore>,
     pub(crate) commands: mpsc::Sender<Command>,
     sentinel: SentinelServiceClient<Channel>,
-    learning: Arc<Mutex<Option<(Learning, Box<dyn Consumer>)>>>,
+    work: Arc<Mutex<Option<Work>>>,
 }
 
 impl Service {
     /// Builds the role; nothing runs before [`Service::run`].
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
-        let Dependencies { store, bus, sentinel, policies, clock, metrics } = dependencies;
+        let Dependencies {
+            store,
+            bus,
+            sentinel,
+            policies,
+            clock,
+            metrics,
+        } = dependencies;
         let board = Arc::new(Board::default());
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let learning = Learning::new(config, policies.compile(), store.clone(), board.clone(), clock, metrics, inbox);
-        let learning = Arc::new(Mutex::new(Some((learning, bus))));
-        Service { board, store, commands, sentinel, learning }
+        let learning = Learning::new(
+            config,
+            policies.compile(),
+            store.clone(),
+            board.clone(),
+            clock,
+            metrics,
+            inbox,
+        );
+        let work = Arc::new(Mutex::new(Some(Work { learning, bus })));
+        Service {
+            board,
+            store,
+            commands,
+            sentinel,
+            work,
+        }
     }
 
     /// The gRPC service.
@@ -86,8 +113,10 @@ impl Service {
     /// Loads the profiles, then learns until the token is cancelled or the bus ends; stores what it learned before
     /// it returns, and ends the watches. A second call does nothing.
     pub async fn run(self, shutdown: CancellationToken) {
-        let taken = self.learning.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((learning, bus)) = taken else { return };
+        let taken = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Work { learning, bus }) = taken else {
+            return;
+        };
         let verdicts = verdicts::watch(self.sentinel.clone(), shutdown.clone());
         learning.run(bus, verdicts, shutdown).await;
         self.board.close();

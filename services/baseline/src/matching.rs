@@ -81,7 +81,13 @@ pub struct Matching {
 impl Matching {
     /// Remembers at most so many, and none for longer.
     pub fn new(count_max: usize, age_max: Duration) -> Self {
-        Matching { slots: HashMap::new(), order: VecDeque::new(), unjudged: 0, count_max, age_max }
+        Matching {
+            slots: HashMap::new(),
+            order: VecDeque::new(),
+            unjudged: 0,
+            count_max,
+            age_max,
+        }
     }
 
     /// An execution came.
@@ -98,7 +104,9 @@ impl Matching {
             State::Verdict { revision, teaches } if revision == vitals.revision => {
                 Some(settle(slot, Lesson::of(vitals), teaches))
             }
-            State::Verdict { revision, .. } | State::Settled { revision } if revision >= vitals.revision => None,
+            State::Verdict { revision, .. } | State::Settled { revision } if revision >= vitals.revision => {
+                None
+            }
             State::Lesson(ref lesson) if lesson.revision >= vitals.revision => None,
             State::Verdict { .. } | State::Settled { .. } | State::Lesson(_) => {
                 slot.state = State::Lesson(Box::new(Lesson::of(vitals)));
@@ -131,7 +139,11 @@ impl Matching {
                 Some(settle(slot, lesson, teaches))
             }
             State::Lesson(lesson) if lesson.revision > revision => None,
-            State::Verdict { revision: known, .. } | State::Settled { revision: known } if *known >= revision => None,
+            State::Verdict { revision: known, .. } | State::Settled { revision: known }
+                if *known >= revision =>
+            {
+                None
+            }
             State::Lesson(_) | State::Verdict { .. } | State::Settled { .. } => {
                 slot.state = State::Verdict { revision, teaches };
                 None
@@ -148,12 +160,20 @@ impl Matching {
             return None;
         };
         slot.state = State::Withdrawn;
-        slot.taught.take().map(|sample| Outcome { key: key.clone(), forget: Some(sample), learn: None })
+        slot.taught.take().map(|sample| Outcome {
+            key: key.clone(),
+            forget: Some(sample),
+            learn: None,
+        })
     }
 
     /// Forgets what is too old; returns how many executions were forgotten without a verdict since the last call.
     pub fn expire(&mut self, now: Timestamp) -> u64 {
-        while self.order.front().is_some_and(|(_, since)| now.since(*since) > self.age_max) {
+        while self
+            .order
+            .front()
+            .is_some_and(|(_, since)| now.since(*since) > self.age_max)
+        {
             self.drop_oldest();
         }
         std::mem::take(&mut self.unjudged)
@@ -188,10 +208,16 @@ impl Matching {
 }
 
 fn settle(slot: &mut Slot, lesson: Lesson, teaches: bool) -> Outcome {
-    slot.state = State::Settled { revision: lesson.revision };
+    slot.state = State::Settled {
+        revision: lesson.revision,
+    };
     let forget = slot.taught.take();
     slot.taught = teaches.then_some(lesson.sample);
-    Outcome { key: lesson.key.clone(), forget, learn: teaches.then_some(lesson) }
+    Outcome {
+        key: lesson.key.clone(),
+        forget,
+        learn: teaches.then_some(lesson),
+    }
 }
 
 /// 64 bits for an execution of an agent: two of a hundred thousand are taken for one once in 10^9 times.

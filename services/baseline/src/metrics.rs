@@ -37,14 +37,42 @@ impl Metrics {
             registry.register(format!("immune_baseline_{name}"), help, counter.clone());
         };
         counter("executions_learned", "Executions learned", &metrics.learned);
-        counter("executions_withheld", "Executions that must not teach", &metrics.withheld);
-        counter("executions_forgotten", "Executions taken back after a correction", &metrics.forgotten);
-        counter("executions_unjudged", "Executions whose verdict did not come in time", &metrics.unjudged);
-        counter("executions_incredible", "Executions with no credible metric", &metrics.incredible);
-        counter("executions_refused", "Executions of agents beyond the limit", &metrics.refused);
+        counter(
+            "executions_withheld",
+            "Executions that must not teach",
+            &metrics.withheld,
+        );
+        counter(
+            "executions_forgotten",
+            "Executions taken back after a correction",
+            &metrics.forgotten,
+        );
+        counter(
+            "executions_unjudged",
+            "Executions whose verdict did not come in time",
+            &metrics.unjudged,
+        );
+        counter(
+            "executions_incredible",
+            "Executions with no credible metric",
+            &metrics.incredible,
+        );
+        counter(
+            "executions_refused",
+            "Executions of agents beyond the limit",
+            &metrics.refused,
+        );
         counter("profiles_stored", "Profiles written", &metrics.stored);
-        counter("store_failures", "Writes that failed and are tried again", &metrics.store_failures);
-        registry.register("immune_baseline_agents", "Agents that have a profile", metrics.agents.clone());
+        counter(
+            "store_failures",
+            "Writes that failed and are tried again",
+            &metrics.store_failures,
+        );
+        registry.register(
+            "immune_baseline_agents",
+            "Agents that have a profile",
+            metrics.agents.clone(),
+        );
         registry.register(
             "immune_baseline_executions_waiting",
             "Executions that wait for a verdict or are remembered",

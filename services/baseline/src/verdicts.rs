@@ -42,7 +42,11 @@ pub fn watch(
                 had_some = watch_once(sentinel.clone(), &sender) => had_some,
                 () = shutdown.cancelled() => return,
             };
-            backoff = if had_some { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
+            backoff = if had_some {
+                BACKOFF_MIN
+            } else {
+                (backoff * 2).min(BACKOFF_MAX)
+            };
             tokio::select! {
                 () = tokio::time::sleep(backoff) => {}
                 () = shutdown.cancelled() => return,

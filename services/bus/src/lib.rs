@@ -6,6 +6,7 @@
 //!
 //! Not for: workflow state (stores), calls between roles (gRPC).
 
+pub mod conformance;
 pub mod local;
 
 use async_trait::async_trait;

@@ -11,6 +11,14 @@ pub const PUBLISH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The sending end of an in-process bus.
 pub struct LocalPublisher {
     consumers: Vec<(String, mpsc::Sender<Batch>)>,
+    wait_max: Duration,
+}
+
+impl LocalPublisher {
+    /// Waits for another time than [`PUBLISH_WAIT_MAX`] per consumer.
+    pub fn waiting(self, wait_max: Duration) -> Self {
+        LocalPublisher { wait_max, ..self }
+    }
 }
 
 /// The receiving end of an in-process bus.
@@ -27,7 +35,13 @@ pub fn local(names: &[&str], capacity: usize) -> (LocalPublisher, Vec<LocalConsu
             (((*name).to_owned(), sender), LocalConsumer { receiver })
         })
         .unzip();
-    (LocalPublisher { consumers }, receivers)
+    (
+        LocalPublisher {
+            consumers,
+            wait_max: PUBLISH_WAIT_MAX,
+        },
+        receivers,
+    )
 }
 
 #[async_trait]
@@ -37,10 +51,14 @@ impl Publisher for LocalPublisher {
         // the sender's retry doubles nothing.
         let mut permits = Vec::with_capacity(self.consumers.len());
         for (name, sender) in &self.consumers {
-            match tokio::time::timeout(PUBLISH_WAIT_MAX, sender.reserve()).await {
+            match tokio::time::timeout(self.wait_max, sender.reserve()).await {
                 Ok(Ok(permit)) => permits.push(permit),
                 Ok(Err(_)) => return Err(BusError::Closed),
-                Err(_) => return Err(BusError::Full { consumer: name.clone() }),
+                Err(_) => {
+                    return Err(BusError::Full {
+                        consumer: name.clone(),
+                    });
+                }
             }
         }
         for permit in permits {

@@ -93,7 +93,10 @@ fn count(rows: &[Row], figures: &mut Figures) {
     let mut last_sick = onset;
     for (i, row) in rows.iter().enumerate().skip(onset) {
         if row.label == 1 {
-            if (i == onset || rows[i - 1].label == 0) && i >= WARM_UP && HARD.contains(&row.label_kind.as_str()) {
+            if (i == onset || rows[i - 1].label == 0)
+                && i >= WARM_UP
+                && HARD.contains(&row.label_kind.as_str())
+            {
                 figures.hard += 1;
                 let sick = (i..rows.len().min(i + WITHIN)).take_while(|j| rows[*j].label == 1);
                 figures.hard_found += usize::from(sick.into_iter().any(|j| alarms[j]));
@@ -116,11 +119,16 @@ fn finds_faults_and_leaves_healthy_agents_alone() {
     for family in ["agentdojo", "tau2run", "prod", "synth"] {
         let rows = read::<Row>(&directory.join(format!("streams/{family}.jsonl.gz")));
         let figures = families.entry(family).or_default();
-        by_stream(rows, |row| row.stream.clone()).values().for_each(|rows| count(rows, figures));
+        by_stream(rows, |row| row.stream.clone())
+            .values()
+            .for_each(|rows| count(rows, figures));
     }
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
-    let false_per_1k =
-        families.values().map(|f| 1_000.0 * share(f.accused, f.healthy)).sum::<f64>() / families.len() as f64;
+    let false_per_1k = families
+        .values()
+        .map(|f| 1_000.0 * share(f.accused, f.healthy))
+        .sum::<f64>()
+        / families.len() as f64;
     let total = |of: fn(&Figures) -> usize| families.values().map(of).sum::<usize>();
     let recall = share(total(|f| f.hard_found), total(|f| f.hard));
     let synthetic = share(families["synth"].hard_found, families["synth"].hard);
@@ -129,7 +137,10 @@ fn finds_faults_and_leaves_healthy_agents_alone() {
         "hard recall@20 {recall:.2} (synthetic {synthetic:.2}), false/1k {false_per_1k:.2}, after/1k {after_per_1k:.1}"
     );
     assert!(recall >= 0.76, "hard recall@20 {recall:.3}");
-    assert!(synthetic >= 0.85, "hard recall@20 of synthetic faults {synthetic:.3}");
+    assert!(
+        synthetic >= 0.85,
+        "hard recall@20 of synthetic faults {synthetic:.3}"
+    );
     assert!(false_per_1k <= 1.5, "false/1k {false_per_1k:.2}");
     assert!(after_per_1k <= 10.0, "after/1k {after_per_1k:.1}");
 }

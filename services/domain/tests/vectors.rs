@@ -4,6 +4,8 @@
 //! The data lies beside the checkout (`../shared/detection`, or where `IMMUNE_DETECTION_DATA` points). Without it the
 //! test says so and passes; with `CI` set it fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
 mod recorded;
 
 use immune_domain::baseline::{Learner, Profile};
@@ -11,8 +13,8 @@ use immune_domain::detection::{Deviations, Entered, Judgement, Rule, Sample, Win
 use immune_domain::policy::Policy;
 use immune_domain::vitals::Metric;
 use immune_domain::{AgentKey, Timestamp};
-use serde::Deserialize;
 use recorded::{by_stream, data, read};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -21,7 +21,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { reconcile_interval_ms: 500, asks_max: 16, ask_seconds_max: 60, tick_interval_ms: 1_000 }
+        Config {
+            reconcile_interval_ms: 500,
+            asks_max: 16,
+            ask_seconds_max: 60,
+            tick_interval_ms: 1_000,
+        }
     }
 }
 
@@ -30,7 +35,9 @@ impl Config {
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         let mut within = |name: &str, value: u64, low: u64, high: u64| {
             if !(low..=high).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {low} and {high}"
+                ));
             }
         };
         within("reconcile_interval_ms", self.reconcile_interval_ms, 10, 60_000);

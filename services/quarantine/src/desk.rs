@@ -63,7 +63,15 @@ pub struct Applied {
 
 impl Desk {
     pub(crate) fn new(config: Config, dependencies: Dependencies) -> Self {
-        let Dependencies { cases, action_log, vitals, levers, policies, clock, metrics } = dependencies;
+        let Dependencies {
+            cases,
+            action_log,
+            vitals,
+            levers,
+            policies,
+            clock,
+            metrics,
+        } = dependencies;
         Desk {
             config,
             store: cases,
@@ -84,7 +92,12 @@ impl Desk {
     pub(crate) async fn load(&self) -> Result<(), Error> {
         let mut before = None;
         loop {
-            let filter = CaseFilter { open: Some(true), before, limit: LOAD_PAGE, ..CaseFilter::default() };
+            let filter = CaseFilter {
+                open: Some(true),
+                before,
+                limit: LOAD_PAGE,
+                ..CaseFilter::default()
+            };
             let page = self.store.list(&filter).await?;
             page.iter().for_each(|case| self.directory.put(case));
             match page.last() {
@@ -102,7 +115,8 @@ impl Desk {
     /// What holds for the agent of a case.
     pub(crate) fn policy(&self, case: &Case) -> &Arc<Policy> {
         let (agent_type, namespace) = (case.agent_type.as_deref(), case.namespace.as_deref());
-        self.policies.resolve(&case.key.run, &case.key.agent, agent_type, namespace)
+        self.policies
+            .resolve(&case.key.run, &case.key.agent, agent_type, namespace)
     }
 
     /// Opens a case for a report, or merges it into the agent's open one.
@@ -117,25 +131,41 @@ impl Desk {
         }
         // A case that closes between "it is open" and the merge makes the next round open a new one.
         for _ in 0..CONFLICTS_MAX {
-            let opened = self.open(&infection, agent_type.clone(), namespace.clone()).await?;
+            let opened = self
+                .open(&infection, agent_type.clone(), namespace.clone())
+                .await?;
             let open = match opened {
                 (case, Opened::New) => {
                     self.metrics.opened.inc();
-                    return Ok(Reported { case: case.id, opened: true });
+                    return Ok(Reported {
+                        case: case.id,
+                        opened: true,
+                    });
                 }
                 (_, Opened::AlreadyReported(case)) => {
                     self.metrics.merged.inc();
-                    return Ok(Reported { case: case.id, opened: false });
+                    return Ok(Reported {
+                        case: case.id,
+                        opened: false,
+                    });
                 }
                 (_, Opened::AlreadyOpen(open)) => open.id,
             };
-            let merge = Command::ReportAgain { infection: infection.clone() };
+            let merge = Command::ReportAgain {
+                infection: infection.clone(),
+            };
             match self.apply(&open, merge).await {
                 Ok(_) => {
                     self.metrics.merged.inc();
-                    return Ok(Reported { case: open, opened: false });
+                    return Ok(Reported {
+                        case: open,
+                        opened: false,
+                    });
                 }
-                Err(Error::Refused { refusal: case::Refusal::Closed { .. }, .. }) => {}
+                Err(Error::Refused {
+                    refusal: case::Refusal::Closed { .. },
+                    ..
+                }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -150,8 +180,9 @@ impl Desk {
     ) -> Result<(Case, Opened), Error> {
         let key = &infection.key;
         let now = self.clock.now();
-        let policy =
-            self.policies.resolve(&key.run, &key.agent, agent_type.as_deref(), namespace.as_deref());
+        let policy = self
+            .policies
+            .resolve(&key.run, &key.agent, agent_type.as_deref(), namespace.as_deref());
         let place = self.directory.take_place(&key.run);
         let context = Context {
             agent_type,
@@ -193,7 +224,11 @@ impl Desk {
         if taken < policy.blast_radius.agents {
             return 0;
         }
-        match self.vitals.agents_seen(&key.run, now.minus(Duration::from_secs(3_600))).await {
+        match self
+            .vitals
+            .agents_seen(&key.run, now.minus(Duration::from_secs(3_600)))
+            .await
+        {
             Ok(seen) => seen,
             Err(error) => {
                 tracing::warn!(%error, run = %key.run, "agents seen in the last hour are not known");
@@ -207,7 +242,10 @@ impl Desk {
     fn note_blast_radius(&self, case: &Case) -> bool {
         let is_beyond = matches!(
             &case.state,
-            State::AwaitingApproval { reason: WaitReason::BlastRadius { .. }, .. }
+            State::AwaitingApproval {
+                reason: WaitReason::BlastRadius { .. },
+                ..
+            }
         );
         let mut alerted = self.alerted.lock().unwrap_or_else(PoisonError::into_inner);
         if is_beyond {
@@ -221,7 +259,11 @@ impl Desk {
 
     /// Applies a command to a case as it is now; when somebody else saves first, to the case as it is then.
     pub(crate) async fn apply(&self, id: &CaseId, command: Command) -> Result<Applied, Error> {
-        let case = self.store.get(id).await?.ok_or_else(|| Error::CaseNotFound(id.clone()))?;
+        let case = self
+            .store
+            .get(id)
+            .await?
+            .ok_or_else(|| Error::CaseNotFound(id.clone()))?;
         self.apply_to(case, command).await
     }
 
@@ -230,15 +272,24 @@ impl Desk {
             let (id, version, now) = (current.id.clone(), current.version, self.clock.now());
             let policy = self.policy(&current).clone();
             let decided = case::decide(current, command.clone(), &policy, now);
-            let (next, effects) = decided.map_err(|refusal| Error::Refused { case: id.clone(), refusal })?;
+            let (next, effects) = decided.map_err(|refusal| Error::Refused {
+                case: id.clone(),
+                refusal,
+            })?;
             if next.version == version {
-                return Ok(Applied { case: next, changed: false });
+                return Ok(Applied {
+                    case: next,
+                    changed: false,
+                });
             }
             let alongside = alongside(&next, effects, now);
             match self.store.save_case(&next, version, &alongside).await? {
                 Saved::Done => {
                     self.published(&next);
-                    return Ok(Applied { case: next, changed: true });
+                    return Ok(Applied {
+                        case: next,
+                        changed: true,
+                    });
                 }
                 Saved::Conflict(newer) => {
                     self.metrics.conflicts.inc();
@@ -268,10 +319,16 @@ impl Desk {
                 Decision::Release => Command::Release { by, reason },
             }
         };
-        let case = self.store.get(id).await?.ok_or_else(|| Error::CaseNotFound(id.clone()))?;
+        let case = self
+            .store
+            .get(id)
+            .await?
+            .ok_or_else(|| Error::CaseNotFound(id.clone()))?;
         let key = case.key.clone();
         let result = match expected_version {
-            Some(expected) if expected != case.version => Err(self.changed_meanwhile(case, command, expected)),
+            Some(expected) if expected != case.version => {
+                Err(self.changed_meanwhile(case, command, expected))
+            }
             Some(_) | None => self.apply_to(case, command).await.map(|applied| applied.case),
         };
         self.metrics.decided(decision, result.is_ok());
@@ -287,7 +344,11 @@ impl Desk {
         let policy = self.policy(&case).clone();
         match case::decide(case, command, &policy, self.clock.now()) {
             Err(refusal) => Error::Refused { case: id, refusal },
-            Ok(_) => Error::VersionChanged { case: id, expected, current },
+            Ok(_) => Error::VersionChanged {
+                case: id,
+                expected,
+                current,
+            },
         }
     }
 

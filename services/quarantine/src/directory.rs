@@ -160,20 +160,29 @@ impl Directory {
         let mut inner = self.lock();
         let others = inner.occupied.get(run).copied().unwrap_or_default();
         inner.occupy(run);
-        Place { directory: self, run: run.clone(), others }
+        Place {
+            directory: self,
+            run: run.clone(),
+            others,
+        }
     }
 
     /// Cases that time alone changes now.
     pub fn due(&self, now: Timestamp) -> Vec<CaseId> {
         let inner = self.lock();
-        let due = inner.agents.values().filter(|entry| entry.ticks_at.is_some_and(|at| at <= now));
+        let due = inner
+            .agents
+            .values()
+            .filter(|entry| entry.ticks_at.is_some_and(|at| at <= now));
         due.map(|entry| entry.case.clone()).collect()
     }
 
     /// Forgets cases that closed a while ago; returns how many cases are open and how many agents contained.
     pub fn sweep(&self, now: Timestamp) -> (usize, usize) {
         let mut inner = self.lock();
-        inner.agents.retain(|_, entry| !entry.is_closed || now.since(entry.updated_at) < CLOSED_KEPT);
+        inner
+            .agents
+            .retain(|_, entry| !entry.is_closed || now.since(entry.updated_at) < CLOSED_KEPT);
         let open = inner.agents.values().filter(|entry| !entry.is_closed).count();
         (open, inner.agents.values().filter(|entry| entry.occupies).count())
     }

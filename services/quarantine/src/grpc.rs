@@ -49,7 +49,9 @@ impl QuarantineService for Service {
         let id = case_id(request.into_inner().case_id)?;
         let case = self.desk.store.get(&id).await.map_err(Error::from)?;
         let case = case.ok_or(Error::CaseNotFound(id))?;
-        Ok(Response::new(v1::GetCaseResponse { case: Some(case.into()) }))
+        Ok(Response::new(v1::GetCaseResponse {
+            case: Some(case.into()),
+        }))
     }
 
     async fn list_cases(&self, request: Request<v1::ListCasesRequest>) -> Answer<v1::ListCasesResponse> {
@@ -80,7 +82,9 @@ impl QuarantineService for Service {
             limit: limited(request.limit),
         };
         let cases = self.desk.store.list(&filter).await.map_err(Error::from)?;
-        Ok(Response::new(v1::ListCasesResponse { cases: cases.into_iter().map(Into::into).collect() }))
+        Ok(Response::new(v1::ListCasesResponse {
+            cases: cases.into_iter().map(Into::into).collect(),
+        }))
     }
 
     async fn get_case_totals(
@@ -97,10 +101,7 @@ impl QuarantineService for Service {
         }))
     }
 
-    async fn watch_cases(
-        &self,
-        request: Request<v1::WatchCasesRequest>,
-    ) -> Answer<Self::WatchCasesStream> {
+    async fn watch_cases(&self, request: Request<v1::WatchCasesRequest>) -> Answer<Self::WatchCasesStream> {
         let request = request.into_inner();
         let from = match request.from_now {
             true => watch::From::Now,
@@ -116,8 +117,13 @@ impl QuarantineService for Service {
         let id = case_id(request.case_id)?;
         let decision = decision("decision", request.decision).map_err(Error::from)?;
         let expected = (request.expected_version != 0).then_some(request.expected_version);
-        let case = self.desk.decide(&id, decision, by, request.reason, expected).await?;
-        Ok(Response::new(v1::DecideResponse { case: Some(case.into()) }))
+        let case = self
+            .desk
+            .decide(&id, decision, by, request.reason, expected)
+            .await?;
+        Ok(Response::new(v1::DecideResponse {
+            case: Some(case.into()),
+        }))
     }
 
     async fn check_admission(
@@ -133,9 +139,16 @@ impl QuarantineService for Service {
             Some(entry) => {
                 self.desk.metrics.denied.inc();
                 let (reason, case_id) = (entry.reason, entry.case.to_string());
-                v1::CheckAdmissionResponse { allowed: false, reason, case_id }
+                v1::CheckAdmissionResponse {
+                    allowed: false,
+                    reason,
+                    case_id,
+                }
             }
-            None => v1::CheckAdmissionResponse { allowed: true, ..Default::default() },
+            None => v1::CheckAdmissionResponse {
+                allowed: true,
+                ..Default::default()
+            },
         }))
     }
 
@@ -159,12 +172,23 @@ impl QuarantineService for Service {
         let Some(entry) = contained else {
             return Ok(Response::new(v1::ReportExecutionResponse { breached: false }));
         };
-        let applied = self.desk.apply(&entry.case, Command::ExecutionSeen { execution, started_at }).await?;
+        let applied = self
+            .desk
+            .apply(
+                &entry.case,
+                Command::ExecutionSeen {
+                    execution,
+                    started_at,
+                },
+            )
+            .await?;
         if applied.changed {
             self.desk.metrics.breaches.inc();
             tracing::warn!(agent = %key, case = %entry.case, "a quarantined agent executed");
         }
-        Ok(Response::new(v1::ReportExecutionResponse { breached: applied.changed }))
+        Ok(Response::new(v1::ReportExecutionResponse {
+            breached: applied.changed,
+        }))
     }
 
     async fn claim_healing(
@@ -173,21 +197,42 @@ impl QuarantineService for Service {
     ) -> Answer<v1::ClaimHealingResponse> {
         let request = request.into_inner();
         if request.worker.is_empty() || request.worker.len() > WORKER_BYTES_MAX {
-            let problem = format!("has {} bytes, 1 to {WORKER_BYTES_MAX} are allowed", request.worker.len());
+            let problem = format!(
+                "has {} bytes, 1 to {WORKER_BYTES_MAX} are allowed",
+                request.worker.len()
+            );
             return Err(Error::from(WireError::new("worker", problem)).into());
         }
         let lease = lease(request.lease_ms)?;
         let now = self.desk.clock.now();
-        let candidates = self.desk.store.claimable(now, CLAIM_CANDIDATES).await.map_err(Error::from)?;
+        let candidates = self
+            .desk
+            .store
+            .claimable(now, CLAIM_CANDIDATES)
+            .await
+            .map_err(Error::from)?;
         for case in candidates {
             let id = case.id.clone();
-            match self.desk.apply_to(case, Command::Claim { worker: request.worker.clone(), lease }).await {
+            match self
+                .desk
+                .apply_to(
+                    case,
+                    Command::Claim {
+                        worker: request.worker.clone(),
+                        lease,
+                    },
+                )
+                .await
+            {
                 Ok(applied) => {
                     let fence = fence(&applied.case.state);
                     let case = Some(applied.case.into());
                     return Ok(Response::new(v1::ClaimHealingResponse { case, fence }));
                 }
-                Err(Error::Refused { refusal: immune_domain::case::Refusal::NeedsApproval { .. }, .. }) => {
+                Err(Error::Refused {
+                    refusal: immune_domain::case::Refusal::NeedsApproval { .. },
+                    ..
+                }) => {
                     // Policy has become stricter since the case was queued; time makes it wait for a person.
                     self.desk.apply(&id, Command::Tick).await?;
                 }
@@ -205,7 +250,10 @@ impl QuarantineService for Service {
     ) -> Answer<v1::RenewHealingResponse> {
         let request = request.into_inner();
         let id = case_id(request.case_id)?;
-        let command = Command::RenewLease { fence: request.fence, lease: lease(request.lease_ms)? };
+        let command = Command::RenewLease {
+            fence: request.fence,
+            lease: lease(request.lease_ms)?,
+        };
         let applied = self.desk.apply(&id, command).await?;
         let until = match &applied.case.state {
             State::Healing { lease, .. } | State::Probation { lease, .. } => Some(lease.until),
@@ -215,7 +263,9 @@ impl QuarantineService for Service {
             | State::Healed { .. }
             | State::Released { .. } => None,
         };
-        Ok(Response::new(v1::RenewHealingResponse { until: until.map(convert::time::to_wire) }))
+        Ok(Response::new(v1::RenewHealingResponse {
+            until: until.map(convert::time::to_wire),
+        }))
     }
 
     async fn begin_step(&self, request: Request<v1::BeginStepRequest>) -> Answer<v1::BeginStepResponse> {
@@ -223,9 +273,15 @@ impl QuarantineService for Service {
         let id = case_id(request.case_id)?;
         let healing = healing_id(request.healing_id)?;
         let action: Action = convert::word("action", &request.action).map_err(Error::from)?;
-        let command = Command::BeginStep { fence: request.fence, healing, action };
+        let command = Command::BeginStep {
+            fence: request.fence,
+            healing,
+            action,
+        };
         let case = self.desk.apply(&id, command).await?.case;
-        Ok(Response::new(v1::BeginStepResponse { case: Some(case.into()) }))
+        Ok(Response::new(v1::BeginStepResponse {
+            case: Some(case.into()),
+        }))
     }
 
     async fn end_step(&self, request: Request<v1::EndStepRequest>) -> Answer<v1::EndStepResponse> {
@@ -236,15 +292,29 @@ impl QuarantineService for Service {
         let outcome = request.outcome();
         let (fence, detail) = (request.fence, request.detail);
         let command = match outcome {
-            Outcome::Done => Command::StepDone { fence, healing, detail },
-            Outcome::Failed => Command::StepFailed { fence, healing, detail },
-            Outcome::Unsupported => Command::StepUnsupported { fence, healing, detail },
+            Outcome::Done => Command::StepDone {
+                fence,
+                healing,
+                detail,
+            },
+            Outcome::Failed => Command::StepFailed {
+                fence,
+                healing,
+                detail,
+            },
+            Outcome::Unsupported => Command::StepUnsupported {
+                fence,
+                healing,
+                detail,
+            },
             Outcome::Unspecified => {
                 return Err(Error::from(WireError::new("outcome", "is missing")).into());
             }
         };
         let case = self.desk.apply(&id, command).await?.case;
-        Ok(Response::new(v1::EndStepResponse { case: Some(case.into()) }))
+        Ok(Response::new(v1::EndStepResponse {
+            case: Some(case.into()),
+        }))
     }
 
     async fn give_up_healing(
@@ -253,9 +323,14 @@ impl QuarantineService for Service {
     ) -> Answer<v1::GiveUpHealingResponse> {
         let request = request.into_inner();
         let id = case_id(request.case_id)?;
-        let command = Command::LadderExhausted { fence: request.fence, detail: request.detail };
+        let command = Command::LadderExhausted {
+            fence: request.fence,
+            detail: request.detail,
+        };
         let case = self.desk.apply(&id, command).await?.case;
-        Ok(Response::new(v1::GiveUpHealingResponse { case: Some(case.into()) }))
+        Ok(Response::new(v1::GiveUpHealingResponse {
+            case: Some(case.into()),
+        }))
     }
 
     async fn verify_healing(
@@ -267,9 +342,16 @@ impl QuarantineService for Service {
         let healing = healing_id(request.healing_id)?;
         let verdict = verdict("verdict", request.verdict).map_err(Error::from)?;
         let (fence, detail) = (request.fence, request.detail);
-        let command = Command::Verified { fence, healing, verdict, detail };
+        let command = Command::Verified {
+            fence,
+            healing,
+            verdict,
+            detail,
+        };
         let case = self.desk.apply(&id, command).await?.case;
-        Ok(Response::new(v1::VerifyHealingResponse { case: Some(case.into()) }))
+        Ok(Response::new(v1::VerifyHealingResponse {
+            case: Some(case.into()),
+        }))
     }
 }
 
@@ -295,7 +377,12 @@ fn limited(limit: u32) -> u32 {
 fn lease(ms: u32) -> Result<Duration, Error> {
     if !LEASE_MS.contains(&ms) {
         let (low, high) = (u64::from(*LEASE_MS.start()), u64::from(*LEASE_MS.end()));
-        return Err(Error::OutOfRange { field: "lease_ms", value: u64::from(ms), low, high });
+        return Err(Error::OutOfRange {
+            field: "lease_ms",
+            value: u64::from(ms),
+            low,
+            high,
+        });
     }
     Ok(Duration::from_millis(u64::from(ms)))
 }

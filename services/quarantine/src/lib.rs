@@ -68,7 +68,10 @@ pub struct Service {
 impl Service {
     /// Builds the role. It answers `unavailable` to most calls until [`Service::run`] has loaded the open cases.
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
-        Service { desk: Arc::new(Desk::new(config, dependencies)), stopped: CancellationToken::new() }
+        Service {
+            desk: Arc::new(Desk::new(config, dependencies)),
+            stopped: CancellationToken::new(),
+        }
     }
 
     /// The gRPC service.

@@ -59,14 +59,38 @@ impl Metrics {
             registry.register(format!("immune_quarantine_{name}"), help, counter.clone());
         };
         counter("cases_opened", "Cases opened", &m.opened);
-        counter("reports_merged", "Reports of agents that have an open case", &m.merged);
-        counter("breaches", "Confirmed quarantines in which an execution was seen", &m.breaches);
-        counter("save_conflicts", "Saves repeated because the case had changed", &m.conflicts);
-        counter("cases_beyond_blast_radius", "Cases not contained: too many are", &m.beyond_blast_radius);
+        counter(
+            "reports_merged",
+            "Reports of agents that have an open case",
+            &m.merged,
+        );
+        counter(
+            "breaches",
+            "Confirmed quarantines in which an execution was seen",
+            &m.breaches,
+        );
+        counter(
+            "save_conflicts",
+            "Saves repeated because the case had changed",
+            &m.conflicts,
+        );
+        counter(
+            "cases_beyond_blast_radius",
+            "Cases not contained: too many are",
+            &m.beyond_blast_radius,
+        );
         counter("escalations", "Waits for a person that escalated", &m.escalations);
         counter("admissions_denied", "Admission checks that said no", &m.denied);
-        registry.register("immune_quarantine_decisions", "People's decisions", m.decisions.clone());
-        registry.register("immune_quarantine_lever_asks", "Asks of levers by answer", m.asks.clone());
+        registry.register(
+            "immune_quarantine_decisions",
+            "People's decisions",
+            m.decisions.clone(),
+        );
+        registry.register(
+            "immune_quarantine_lever_asks",
+            "Asks of levers by answer",
+            m.asks.clone(),
+        );
         registry.register("immune_quarantine_cases_open", "Open cases", m.open.clone());
         registry.register(
             "immune_quarantine_agents_contained",
@@ -78,7 +102,12 @@ impl Metrics {
 
     pub(crate) fn decided(&self, decision: Decision, accepted: bool) {
         let outcome = if accepted { "done" } else { "refused" };
-        self.decisions.get_or_create(&DecisionLabels { decision: decision.as_str(), outcome }).inc();
+        self.decisions
+            .get_or_create(&DecisionLabels {
+                decision: decision.as_str(),
+                outcome,
+            })
+            .inc();
     }
 
     pub(crate) fn asked(&self, outcome: Outcome) {

@@ -60,7 +60,10 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
     }
     let drained = tokio::time::timeout(DRAIN_MAX, async { while asks.join_next().await.is_some() {} });
     if drained.await.is_err() {
-        tracing::warn!(asks = asks.len(), "levers have not answered in time; they are asked again at the next start");
+        tracing::warn!(
+            asks = asks.len(),
+            "levers have not answered in time; they are asked again at the next start"
+        );
     }
 }
 
@@ -125,7 +128,11 @@ async fn ask(desk: &Desk, case: &Case, lever: &LeverState) {
 async fn answer(desk: &Desk, case: &Case, lever: &LeverState) -> Answer {
     let Some(means) = desk.levers.get(&lever.lever) else {
         let detail = format!("this process has no lever {:?}", lever.lever);
-        return Answer { outcome: Outcome::Failed, detail, evidence: Value::Null };
+        return Answer {
+            outcome: Outcome::Failed,
+            detail,
+            evidence: Value::Null,
+        };
     };
     let ask = Ask {
         key: case.key.clone(),
@@ -139,25 +146,43 @@ async fn answer(desk: &Desk, case: &Case, lever: &LeverState) -> Answer {
         Ok(answer) => answer,
         Err(_) => {
             let detail = format!("no answer within {} s", desk.config.ask_seconds_max);
-            Answer { outcome: Outcome::Unknown, detail, evidence: Value::Null }
+            Answer {
+                outcome: Outcome::Unknown,
+                detail,
+                evidence: Value::Null,
+            }
         }
     }
 }
 
 /// The key of an ask: the same after a crash, another one when something new is wanted or a no was given.
 fn idempotency_key(case: &Case, lever: &LeverState) -> String {
-    format!("{}:{}:{}:{}", case.id, lever.lever, lever.wanted.as_str(), lever.generation)
+    format!(
+        "{}:{}:{}:{}",
+        case.id,
+        lever.lever,
+        lever.wanted.as_str(),
+        lever.generation
+    )
 }
 
 fn reason(case: &Case) -> String {
     let infection = &case.infection;
-    format!("{} of severity {:.1}, case {}", case.diagnosis(), infection.severity, case.state.as_str())
+    format!(
+        "{} of severity {:.1}, case {}",
+        case.diagnosis(),
+        infection.severity,
+        case.state.as_str()
+    )
 }
 
 fn parameters(desk: &Desk, case: &Case) -> BTreeMap<String, Value> {
     BTreeMap::from([
         ("severity".to_owned(), json!(case.infection.severity)),
         ("diagnosis_type".to_owned(), json!(case.diagnosis())),
-        ("probation_executions".to_owned(), json!(desk.policy(case).probation.executions)),
+        (
+            "probation_executions".to_owned(),
+            json!(desk.policy(case).probation.executions),
+        ),
     ])
 }

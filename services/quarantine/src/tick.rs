@@ -29,6 +29,8 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
         }
         let (open, contained) = desk.directory.sweep(now);
         desk.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
-        desk.metrics.contained.set(i64::try_from(contained).unwrap_or(i64::MAX));
+        desk.metrics
+            .contained
+            .set(i64::try_from(contained).unwrap_or(i64::MAX));
     }
 }

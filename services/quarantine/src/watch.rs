@@ -92,7 +92,12 @@ async fn snapshot(desk: &Desk, sender: &mpsc::Sender<Sent>) -> Result<u64, Over>
     };
     let mut before = None;
     loop {
-        let filter = CaseFilter { open: Some(true), before, limit: PAGE, ..CaseFilter::default() };
+        let filter = CaseFilter {
+            open: Some(true),
+            before,
+            limit: PAGE,
+            ..CaseFilter::default()
+        };
         let page = match desk.store.list(&filter).await {
             Ok(page) => page,
             Err(error) => return Err(fail(sender, error).await),
@@ -128,7 +133,10 @@ async fn send_event(desk: &Desk, event: Event, sender: &mpsc::Sender<Sent>) -> R
 }
 
 async fn send(sender: &mpsc::Sender<Sent>, change: Change) -> Result<(), Over> {
-    sender.send(Ok(v1::WatchCasesResponse { change: Some(change) })).await.map_err(|_| Over)
+    sender
+        .send(Ok(v1::WatchCasesResponse { change: Some(change) }))
+        .await
+        .map_err(|_| Over)
 }
 
 async fn fail(sender: &mpsc::Sender<Sent>, error: immune_store::StorageError) -> Over {

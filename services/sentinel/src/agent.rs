@@ -1,24 +1,18 @@
 //! One agent as the sentinel sees it: its window, its case, and what follows from a record or a second that passes.
 //! Pure: values and times in, values out.
 
+use crate::notes::Notes;
+use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
 use immune_domain::baseline::Profile;
 use immune_domain::case::{Case, QuarantinePhase, State};
 use immune_domain::detection::window::{is_late, recent_of};
 use immune_domain::detection::{Entered, Judgement, Rule, Sample, Window, judge};
-use immune_domain::diagnosis::Clues;
 use immune_domain::policy::Policy;
 use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, CaseId, Timestamp};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Executions after which the usual cost follows slowly.
-const COST_WEIGHT_MAX: u16 = 100;
-
-/// Calls of one tool from which on the tool is named as the one that repeats.
-const ONE_TOOL_CALLS_MIN: u32 = 3;
 
 /// One agent. Small: there may be a million of them.
 #[derive(Debug)]
@@ -45,13 +39,7 @@ pub struct Agent {
     closed_case: Option<CaseId>,
     /// The platform's word that waits to be told.
     platform_word: Option<Box<str>>,
-    /// Fingerprint of the prompt of the last execution that taught.
-    prompt: Option<u64>,
-    is_prompt_changed: bool,
-    only_tool: Option<Box<str>>,
-    cost: Option<f32>,
-    usual_cost: f32,
-    cost_samples: u16,
+    notes: Notes,
     /// In the list of agents that are looked at every second.
     pub is_active: bool,
 }
@@ -73,49 +61,6 @@ pub struct OpenCase {
     pub generation: u64,
 }
 
-/// Why an execution may or may not teach the baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// It may.
-    Healthy,
-    /// The window that it is in is anomalous.
-    AnomalousWindow,
-    /// The platform calls the agent infected.
-    PlatformReport,
-    /// The agent has an open case.
-    OpenCase,
-    /// It failed.
-    Failed,
-    /// It is history.
-    Late,
-    /// It has not ended.
-    Running,
-    /// Its own span never came.
-    Incomplete,
-    /// It began before the agent was healed or released.
-    BeforeRelease,
-    /// It was posted, and policy says that posted vitals are not judged.
-    NotJudged,
-}
-
-impl Reason {
-    /// Name on the wire; empty for the healthy.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Reason::Healthy => "",
-            Reason::AnomalousWindow => "anomalous_window",
-            Reason::PlatformReport => "platform_report",
-            Reason::OpenCase => "open_case",
-            Reason::Failed => "failed",
-            Reason::Late => "late",
-            Reason::Running => "running",
-            Reason::Incomplete => "incomplete",
-            Reason::BeforeRelease => "before_release",
-            Reason::NotJudged => "not_judged",
-        }
-    }
-}
-
 /// What follows from a record.
 #[derive(Debug)]
 pub struct Taken {
@@ -129,7 +74,11 @@ pub struct Taken {
 
 impl Taken {
     fn only(reason: Reason) -> Self {
-        Taken { reason: Some(reason), draft: None, is_contained: false }
+        Taken {
+            reason: Some(reason),
+            draft: None,
+            is_contained: false,
+        }
     }
 }
 
@@ -148,18 +97,19 @@ impl Agent {
             fresh_after: Timestamp::EPOCH,
             closed_case: None,
             platform_word: None,
-            prompt: None,
-            is_prompt_changed: false,
-            only_tool: None,
-            cost: None,
-            usual_cost: 0.0,
-            cost_samples: 0,
+            notes: Notes::default(),
             is_active: false,
         }
     }
 
     /// Takes a record: judges first, says afterwards whether it may teach.
-    pub fn take(&mut self, vitals: &Vitals, profile: Option<&Arc<Profile>>, growth: f64, now: Timestamp) -> Taken {
+    pub fn take(
+        &mut self,
+        vitals: &Vitals,
+        profile: Option<&Arc<Profile>>,
+        growth: f64,
+        now: Timestamp,
+    ) -> Taken {
         self.last_seen = self.last_seen.max(now);
         if is_late(vitals.timestamp, vitals.received_at) {
             return Taken::only(Reason::Late);
@@ -181,7 +131,13 @@ impl Agent {
             }
             // Too old for the window by the agent's own clock, yet no history: it stands for itself.
             Entered::Passed => judge_by(recent_of(&[sample])),
-            Entered::Repeated => return Taken { reason: None, draft: None, is_contained: false },
+            Entered::Repeated => {
+                return Taken {
+                    reason: None,
+                    draft: None,
+                    is_contained: false,
+                };
+            }
             Entered::Late => return Taken::only(Reason::Late),
         };
         let is_contained = self.case.as_ref().is_some_and(|case| case.is_contained);
@@ -189,9 +145,13 @@ impl Agent {
             self.platform_word = Some(word.as_str().into());
         }
         let reason = self.reason(vitals, &judgement);
-        self.note_clues(vitals, reason);
+        self.notes.take(vitals, reason);
         let draft = self.draft(&vitals.key, profile, growth, now);
-        Taken { reason: Some(reason), draft, is_contained }
+        Taken {
+            reason: Some(reason),
+            draft,
+            is_contained,
+        }
     }
 
     /// A second passed: lets go of what the window has moved past, and judges what is left.
@@ -204,7 +164,9 @@ impl Agent {
     ) -> Option<Draft> {
         self.window.evict(now, self.window_length());
         let rule = Rule::of(&self.policy);
-        self.judgement = profile.map(|p| judge(&self.window.recent(), p, &rule)).unwrap_or_default();
+        self.judgement = profile
+            .map(|p| judge(&self.window.recent(), p, &rule))
+            .unwrap_or_default();
         self.draft(key, profile, growth, now)
     }
 
@@ -244,36 +206,6 @@ impl Agent {
         }
     }
 
-    /// Keeps what a diagnosis may need beside the numbers. What is usual is taken from healthy executions only.
-    fn note_clues(&mut self, vitals: &Vitals, reason: Reason) {
-        let context = &vitals.context;
-        if let Some(hash) = context.prompt_hash.as_deref().map(fingerprint) {
-            self.is_prompt_changed = self.prompt.is_some_and(|known| known != hash);
-            if reason == Reason::Healthy {
-                self.prompt = Some(hash);
-                self.is_prompt_changed = false;
-            }
-        }
-        let is_repeating = context.tools.len() == 1 && vitals.tool_calls.is_some_and(|n| n >= ONE_TOOL_CALLS_MIN);
-        self.only_tool = context.tools.first().filter(|_| is_repeating).map(|tool| tool.as_str().into());
-        self.cost = context.cost.filter(|cost| cost.is_finite() && *cost >= 0.0).map(|cost| cost as f32);
-        if let Some(cost) = self.cost.filter(|_| reason == Reason::Healthy) {
-            self.cost_samples = (self.cost_samples + 1).min(COST_WEIGHT_MAX);
-            self.usual_cost += (cost - self.usual_cost) / f32::from(self.cost_samples);
-        }
-    }
-
-    /// The clues of a report.
-    pub fn clues(&self) -> Clues {
-        Clues {
-            prompt_changed: self.is_prompt_changed,
-            only_tool: self.only_tool.as_deref().map(str::to_owned),
-            cost: self.cost.map(f64::from),
-            usual_cost: (self.cost_samples > 0).then_some(f64::from(self.usual_cost)),
-            platform_word: self.platform_word.as_deref().map(str::to_owned),
-        }
-    }
-
     /// The report that is due, if one is: nothing while one is under way; for an open case only what makes it worse.
     fn draft(
         &mut self,
@@ -308,9 +240,12 @@ impl Agent {
             judgement: self.judgement,
             recent: self.window.recent(),
             window_length: self.window_length(),
-            since: self.window.oldest().unwrap_or_else(|| now.minus(self.window_length())),
+            since: self
+                .window
+                .oldest()
+                .unwrap_or_else(|| now.minus(self.window_length())),
             profile: profile.cloned(),
-            clues: self.clues(),
+            clues: self.notes.clues(self.platform_word.as_deref()),
             agent_type: self.agent_type.clone(),
             namespace: self.namespace.clone(),
         }
@@ -340,7 +275,14 @@ impl Agent {
             Some(_) | None => {
                 // Whether it is contained only quarantine knows; its event says so in a moment.
                 let (is_healing, is_contained) = (false, false);
-                self.case = Some(OpenCase { id, severity, has_platform_word, is_healing, is_contained, generation });
+                self.case = Some(OpenCase {
+                    id,
+                    severity,
+                    has_platform_word,
+                    is_healing,
+                    is_contained,
+                    generation,
+                });
             }
         }
     }
@@ -402,12 +344,6 @@ impl Agent {
     pub fn hear(&mut self, word: &str) {
         self.platform_word = Some(word.into());
     }
-}
-
-fn fingerprint(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -43,17 +43,31 @@ impl Config {
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         if !(0.01..=10.0).contains(&self.severity_growth_min) {
             let value = self.severity_growth_min;
-            mistakes.push(format!("{path}.severity_growth_min = {value}: must be between 0.01 and 10"));
+            mistakes.push(format!(
+                "{path}.severity_growth_min = {value}: must be between 0.01 and 10"
+            ));
         }
         let mut within = |name: &str, value: u64, low: u64, high: u64| {
             if !(low..=high).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {low} and {high}"
+                ));
             }
         };
         within("tick_interval_ms", self.tick_interval_ms, 10, 60_000);
         within("agents_max", self.agents_max as u64, 64, 100_000_000);
-        within("reports_waiting_max", self.reports_waiting_max as u64, 1, 1_000_000);
-        within("reports_in_flight_max", self.reports_in_flight_max as u64, 1, 1_024);
+        within(
+            "reports_waiting_max",
+            self.reports_waiting_max as u64,
+            1,
+            1_000_000,
+        );
+        within(
+            "reports_in_flight_max",
+            self.reports_in_flight_max as u64,
+            1,
+            1_024,
+        );
         within("report_timeout_ms", self.report_timeout_ms, 100, 300_000);
         within("verdicts_kept", self.verdicts_kept as u64, 1, 1_000_000);
     }
@@ -69,9 +83,16 @@ mod tests {
         let mut mistakes = Vec::new();
         Config::default().check("sentinel", &mut mistakes);
         assert!(mistakes.is_empty(), "{mistakes:?}");
-        let config = Config { severity_growth_min: f64::NAN, verdicts_kept: 0, ..Config::default() };
+        let config = Config {
+            severity_growth_min: f64::NAN,
+            verdicts_kept: 0,
+            ..Config::default()
+        };
         config.check("sentinel", &mut mistakes);
         assert_eq!(mistakes.len(), 2);
-        assert_eq!(mistakes[1], "sentinel.verdicts_kept = 0: must be between 1 and 1000000");
+        assert_eq!(
+            mistakes[1],
+            "sentinel.verdicts_kept = 0: must be between 1 and 1000000"
+        );
     }
 }

@@ -74,9 +74,15 @@ impl Directory {
     /// Takes a record, see [`Agent::take`].
     pub fn take(&self, vitals: &Vitals, now: Timestamp) -> crate::agent::Taken {
         let mut shard = self.shard(&vitals.key);
-        let Shard { agents, profiles, active } = &mut *shard;
+        let Shard {
+            agents,
+            profiles,
+            active,
+        } = &mut *shard;
         self.make_room(agents, &vitals.key);
-        let agent = agents.entry(vitals.key.clone()).or_insert_with(|| Agent::new(self.policy(&vitals.key, None, None)));
+        let agent = agents
+            .entry(vitals.key.clone())
+            .or_insert_with(|| Agent::new(self.policy(&vitals.key, None, None)));
         self.note_attributes(agent, vitals);
         let profile = profiles.get(&vitals.key).map(|known| &known.profile);
         let taken = agent.take(vitals, profile, self.growth, now);
@@ -98,10 +104,16 @@ impl Directory {
     /// waiting by a look at a million agents.
     pub fn tick(&self, shard: usize, now: Timestamp, census: &mut Census) -> Vec<Draft> {
         let mut shard = lock(&self.shards[shard]);
-        let Shard { agents, profiles, active } = &mut *shard;
+        let Shard {
+            agents,
+            profiles,
+            active,
+        } = &mut *shard;
         let mut drafts = Vec::new();
         active.retain(|key| {
-            let Some(agent) = agents.get_mut(key) else { return false };
+            let Some(agent) = agents.get_mut(key) else {
+                return false;
+            };
             let profile = profiles.get(key).map(|known| &known.profile);
             drafts.extend(agent.tick(key, profile, self.growth, now));
             census.suspect += usize::from(agent.judgement.is_anomalous());
@@ -121,14 +133,19 @@ impl Directory {
     /// Looks at an agent and its profile.
     pub fn look<T>(&self, key: &AgentKey, at: impl FnOnce(Option<&Agent>, Option<&Arc<Profile>>) -> T) -> T {
         let shard = self.shard(key);
-        at(shard.agents.get(key), shard.profiles.get(key).map(|known| &known.profile))
+        at(
+            shard.agents.get(key),
+            shard.profiles.get(key).map(|known| &known.profile),
+        )
     }
 
     /// Changes an agent, which is made if it was never seen.
     pub fn change<T>(&self, key: &AgentKey, by: impl FnOnce(&mut Agent, Option<&Arc<Profile>>) -> T) -> T {
         let mut shard = self.shard(key);
         let Shard { agents, profiles, .. } = &mut *shard;
-        let agent = agents.entry(key.clone()).or_insert_with(|| Agent::new(self.policy(key, None, None)));
+        let agent = agents
+            .entry(key.clone())
+            .or_insert_with(|| Agent::new(self.policy(key, None, None)));
         by(agent, profiles.get(key).map(|known| &known.profile))
     }
 
@@ -139,13 +156,17 @@ impl Directory {
         agent_type: Option<&str>,
         namespace: Option<&str>,
     ) -> Arc<immune_domain::policy::Policy> {
-        self.policies.resolve(&key.run, &key.agent, agent_type, namespace).clone()
+        self.policies
+            .resolve(&key.run, &key.agent, agent_type, namespace)
+            .clone()
     }
 
     /// Quarantine accepted a report.
     pub fn accepted(&self, key: &AgentKey, id: CaseId, severity: f64, has_platform_word: bool) {
         let generation = self.case_generation.load(Ordering::SeqCst);
-        self.change(key, |agent, _| agent.accepted(id, severity, has_platform_word, generation));
+        self.change(key, |agent, _| {
+            agent.accepted(id, severity, has_platform_word, generation)
+        });
     }
 
     /// A report could not be delivered.
@@ -161,7 +182,10 @@ impl Directory {
     /// A profile was stored.
     pub fn set_profile(&self, profile: Profile, generation: u64) {
         let key = profile.key.clone();
-        let known = Known { profile: Arc::new(profile), generation };
+        let known = Known {
+            profile: Arc::new(profile),
+            generation,
+        };
         self.shard(&key).profiles.insert(key, known);
     }
 
@@ -173,7 +197,9 @@ impl Directory {
     /// The watch has told every profile that there is: others were forgotten while nobody watched.
     pub fn end_profiles(&self, generation: u64) {
         for shard in &self.shards {
-            lock(shard).profiles.retain(|_, known| known.generation == generation);
+            lock(shard)
+                .profiles
+                .retain(|_, known| known.generation == generation);
         }
     }
 
@@ -191,7 +217,11 @@ impl Directory {
     pub fn end_cases(&self, generation: u64, now: Timestamp) {
         for shard in &self.shards {
             for agent in lock(shard).agents.values_mut() {
-                let closed = agent.case.as_ref().filter(|case| case.generation < generation).map(|case| case.id.clone());
+                let closed = agent
+                    .case
+                    .as_ref()
+                    .filter(|case| case.generation < generation)
+                    .map(|case| case.id.clone());
                 if let Some(id) = closed {
                     agent.closed(id, now);
                 }
@@ -201,7 +231,11 @@ impl Directory {
 
     /// Policy follows what telemetry says of the agent. Compared first: it says the same nearly always.
     fn note_attributes(&self, agent: &mut Agent, vitals: &Vitals) {
-        let agent_type = vitals.context.agent_type.as_deref().or(agent.agent_type.as_deref());
+        let agent_type = vitals
+            .context
+            .agent_type
+            .as_deref()
+            .or(agent.agent_type.as_deref());
         let namespace = vitals.context.namespace().or(agent.namespace.as_deref());
         if agent_type == agent.agent_type.as_deref() && namespace == agent.namespace.as_deref() {
             return;
@@ -217,8 +251,13 @@ impl Directory {
         if agents.len() < self.agents_max || agents.contains_key(key) {
             return;
         }
-        let candidates = agents.iter().filter(|(_, agent)| agent.case.is_none()).take(EVICTION_SAMPLE);
-        let oldest = candidates.min_by_key(|(_, agent)| agent.last_seen).map(|(key, _)| key.clone());
+        let candidates = agents
+            .iter()
+            .filter(|(_, agent)| agent.case.is_none())
+            .take(EVICTION_SAMPLE);
+        let oldest = candidates
+            .min_by_key(|(_, agent)| agent.last_seen)
+            .map(|(key, _)| key.clone());
         if let Some(oldest) = oldest {
             agents.remove(&oldest);
             self.metrics.evicted.inc();

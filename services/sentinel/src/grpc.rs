@@ -49,8 +49,9 @@ impl SentinelService for Service {
         let key: AgentKey = nested("key", request.key).map_err(invalid)?;
         let since = time::from_wire("since", request.since).map_err(invalid)?;
         let wanted = request.executions_wanted;
-        let finding =
-            proof::judge_since(&self.directory, &*self.store, &key, since, wanted).await.map_err(stored)?;
+        let finding = proof::judge_since(&self.directory, &*self.store, &key, since, wanted)
+            .await
+            .map_err(stored)?;
         Ok(Response::new(v1::JudgeSinceResponse {
             verdict: v1::judge_since_response::Verdict::from(finding.verdict).into(),
             executions_seen: finding.executions,
@@ -67,15 +68,22 @@ impl SentinelService for Service {
         let request = request.into_inner();
         let key: AgentKey = nested("key", request.key).map_err(invalid)?;
         if request.reason.len() > REASON_BYTES_MAX {
-            let problem = format!("has {} bytes, the most is {REASON_BYTES_MAX}", request.reason.len());
+            let problem = format!(
+                "has {} bytes, the most is {REASON_BYTES_MAX}",
+                request.reason.len()
+            );
             return Err(invalid(WireError::new("reason", problem)));
         }
         let infection: InfectionId = match request.infection_id.is_empty() {
             true => InfectionId::new(uuid::Uuid::new_v4().to_string()),
             false => id("infection_id", request.infection_id).map_err(invalid)?,
         };
-        let case = self.report_now(&key, infection, &request.reason, &request.reported_by).await?;
-        Ok(Response::new(v1::ReportAgentInfectedResponse { case_id: case.to_string() }))
+        let case = self
+            .report_now(&key, infection, &request.reason, &request.reported_by)
+            .await?;
+        Ok(Response::new(v1::ReportAgentInfectedResponse {
+            case_id: case.to_string(),
+        }))
     }
 
     async fn get_agent(
@@ -83,7 +91,9 @@ impl SentinelService for Service {
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
         let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
-        let agent = listing::get(&self.directory, &*self.store, &key).await.map_err(stored)?;
+        let agent = listing::get(&self.directory, &*self.store, &key)
+            .await
+            .map_err(stored)?;
         Ok(Response::new(v1::GetAgentResponse { agent }))
     }
 
@@ -95,7 +105,9 @@ impl SentinelService for Service {
         let run = run("run_id", run_id).map_err(invalid)?;
         let after = (!after.is_empty()).then_some(after.as_str());
         let now = self.clock.now();
-        let page = listing::list(&self.directory, &*self.store, &run, after, limit, now).await.map_err(stored)?;
+        let page = listing::list(&self.directory, &*self.store, &run, after, limit, now)
+            .await
+            .map_err(stored)?;
         Ok(Response::new(page))
     }
 }
@@ -131,7 +143,7 @@ fn wire(verdict: &Arc<Verdict>) -> v1::WatchVerdictsResponse {
         key: Some((&verdict.key).into()),
         execution_id: verdict.execution.to_string(),
         revision: verdict.revision,
-        teaches: verdict.reason == crate::agent::Reason::Healthy,
+        teaches: verdict.reason == crate::reason::Reason::Healthy,
         reason: verdict.reason.as_str().to_owned(),
     }
 }

@@ -61,8 +61,15 @@ impl Judging {
     fn judge(&self, vitals: &Vitals, now: Timestamp) {
         let taken = self.directory.take(vitals, now);
         if let Some(reason) = taken.reason {
-            let label = if reason.as_str().is_empty() { "healthy" } else { reason.as_str() };
-            self.metrics.judged.get_or_create(&VerdictLabels { reason: label }).inc();
+            let label = if reason.as_str().is_empty() {
+                "healthy"
+            } else {
+                reason.as_str()
+            };
+            self.metrics
+                .judged
+                .get_or_create(&VerdictLabels { reason: label })
+                .inc();
             self.verdicts.give(vitals, reason);
         }
         if taken.is_contained && self.contained.try_send(Contained::of(vitals)).is_err() {
@@ -90,7 +97,8 @@ impl Judging {
     fn report(&self, draft: Draft, now: Timestamp) {
         if let Err(refused) = self.drafts.try_send(draft) {
             self.metrics.reports_dropped.inc();
-            self.directory.undelivered(&refused.into_inner().key, after_no_room(now));
+            self.directory
+                .undelivered(&refused.into_inner().key, after_no_room(now));
         }
     }
 }

@@ -13,7 +13,7 @@
 //! - [`report`], [`quarantine`]: what is told, and telling it. [`watches`]: profiles and cases as they change.
 //! - [`verdicts`]: may this execution teach? [`proof`]: did the healing help?
 //!
-//! To add a signal: a field in [`agent::Agent`], noted when a record is taken, handed on as a clue, and a rule in
+//! To add a signal: a field in `notes.rs`, filled when a record is taken, handed on as a clue, and a rule in
 //! `immune_domain::diagnosis` that reads it.
 
 pub mod agent;
@@ -23,8 +23,10 @@ pub mod grpc;
 pub mod judging;
 pub mod listing;
 pub mod metrics;
+mod notes;
 pub mod proof;
 pub mod quarantine;
+pub mod reason;
 pub mod report;
 pub mod verdicts;
 pub mod watches;
@@ -94,13 +96,25 @@ pub struct Service {
 impl Service {
     /// Builds the role; nothing runs before [`Service::run`].
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
-        let Dependencies { bus, store, baseline, quarantine, policies, clock, metrics } = dependencies;
+        let Dependencies {
+            bus,
+            store,
+            baseline,
+            quarantine,
+            policies,
+            clock,
+            metrics,
+        } = dependencies;
         let config = Arc::new(config);
         let (draft_sender, drafts) = mpsc::channel(config.reports_waiting_max);
         let (contained_sender, contained) = mpsc::channel(CONTAINED_MAX);
         let growth = config.severity_growth_min;
-        let directory =
-            Arc::new(Directory::new(policies.compile(), config.agents_max, growth, metrics.clone()));
+        let directory = Arc::new(Directory::new(
+            policies.compile(),
+            config.agents_max,
+            growth,
+            metrics.clone(),
+        ));
         let verdicts = Arc::new(Verdicts::new(config.verdicts_kept));
         let reporter = Reporter {
             client: quarantine,
@@ -119,8 +133,22 @@ impl Service {
             clock: clock.clone(),
             metrics,
         };
-        let work = Arc::new(Mutex::new(Some(Work { bus, drafts, contained, baseline })));
-        Service { directory, store, verdicts, clock, closed: CancellationToken::new(), reporter, judging, work }
+        let work = Arc::new(Mutex::new(Some(Work {
+            bus,
+            drafts,
+            contained,
+            baseline,
+        })));
+        Service {
+            directory,
+            store,
+            verdicts,
+            clock,
+            closed: CancellationToken::new(),
+            reporter,
+            judging,
+            work,
+        }
     }
 
     /// The gRPC service.
@@ -131,8 +159,23 @@ impl Service {
     /// Judges until the token is cancelled or the bus ends, then ends the watches. A second call does nothing.
     pub async fn run(self, shutdown: CancellationToken) {
         let taken = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Work { bus, drafts, contained, baseline }) = taken else { return };
-        let Reporter { client, directory, config, clock, metrics, .. } = self.reporter.clone();
+        let Some(Work {
+            bus,
+            drafts,
+            contained,
+            baseline,
+        }) = taken
+        else {
+            return;
+        };
+        let Reporter {
+            client,
+            directory,
+            config,
+            clock,
+            metrics,
+            ..
+        } = self.reporter.clone();
         let stop = shutdown.child_token();
         let timeout = Duration::from_millis(config.report_timeout_ms);
         let helpers = [
@@ -173,6 +216,8 @@ impl Service {
             agent.draft_now(key, profile, now)
         });
         let evidence = self.reporter.evidence(&draft).await;
-        self.reporter.send(&draft, &draft.infection(infection, evidence)).await
+        self.reporter
+            .send(&draft, &draft.infection(infection, evidence))
+            .await
     }
 }

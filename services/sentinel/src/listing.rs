@@ -31,7 +31,10 @@ pub async fn list(
     let limit = if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) };
     let summaries = store.agents(run, after, limit).await?;
     Ok(v1::ListAgentsResponse {
-        agents: summaries.iter().map(|summary| state(directory, summary)).collect(),
+        agents: summaries
+            .iter()
+            .map(|summary| state(directory, summary))
+            .collect(),
         total: store.agents_seen(run, Timestamp::EPOCH).await?,
         seen_last_hour: store.agents_seen(run, now.minus(HOUR)).await?,
     })
@@ -57,7 +60,10 @@ fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
         let context = &summary.latest.context;
         let judgement = agent.map(|agent| agent.judgement).unwrap_or_default();
         let policy = || directory.policy(&summary.key, context.agent_type.as_deref(), context.namespace());
-        let samples_min = agent.map_or_else(|| policy().baseline_samples_min, |a| a.policy.baseline_samples_min);
+        let samples_min = agent.map_or_else(
+            || policy().baseline_samples_min,
+            |a| a.policy.baseline_samples_min,
+        );
         let says_something = judgement.deviations.largest().is_some();
         v1::AgentState {
             key: Some((&summary.key).into()),
@@ -69,19 +75,28 @@ fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
             executions: summary.executions,
             latest: Some((&summary.latest).into()),
             deviations: says_something.then(|| judgement.deviations.into()),
-            anomalies: judgement.anomalies().iter().map(|anomaly| anomaly.as_str().to_owned()).collect(),
+            anomalies: judgement
+                .anomalies()
+                .iter()
+                .map(|anomaly| anomaly.as_str().to_owned())
+                .collect(),
             severity: judgement.severity().unwrap_or(0.0),
             suspect: judgement.is_anomalous(),
             baseline_state: v1::ProfileState::from(profile_state(profile)).into(),
             baseline_samples: profile.map_or(0, |profile| profile.sample_count),
             baseline_samples_min: u64::from(samples_min),
-            case_id: agent.and_then(|a| a.case.as_ref()).map(|case| case.id.to_string()).unwrap_or_default(),
+            case_id: agent
+                .and_then(|a| a.case.as_ref())
+                .map(|case| case.id.to_string())
+                .unwrap_or_default(),
         }
     })
 }
 
 fn last_seen(agent: Option<&Agent>, summary: &AgentSummary) -> Timestamp {
-    agent.map_or(summary.latest.received_at, |agent| agent.last_seen.max(summary.latest.received_at))
+    agent.map_or(summary.latest.received_at, |agent| {
+        agent.last_seen.max(summary.latest.received_at)
+    })
 }
 
 fn profile_state(profile: Option<&Arc<Profile>>) -> State {

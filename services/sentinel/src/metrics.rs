@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 /// Why an execution may or may not teach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct VerdictLabels {
-    /// A word of the closed list in [`crate::agent::Reason`].
+    /// A word of the closed list in [`crate::reason::Reason`].
     pub reason: &'static str,
 }
 
@@ -43,19 +43,59 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Metrics::default();
         let family = metrics.judged.clone();
-        registry.register("immune_sentinel_executions_judged", "Executions judged, by verdict", family);
+        registry.register(
+            "immune_sentinel_executions_judged",
+            "Executions judged, by verdict",
+            family,
+        );
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(format!("immune_sentinel_{name}"), help, counter.clone());
         };
-        counter("infections_reported", "Reports that quarantine accepted", &metrics.reported);
-        counter("report_retries", "Attempts to report that are repeated", &metrics.report_retries);
-        counter("reports_dropped", "Reports refused for good or without room", &metrics.reports_dropped);
-        counter("executions_contained", "Executions of agents to be contained", &metrics.breaches);
-        counter("executions_contained_untold", "Such executions not told to quarantine", &metrics.breaches_dropped);
-        counter("agents_evicted", "Agents that left memory because of the limit", &metrics.evicted);
-        registry.register("immune_sentinel_agents", "Agents in memory", metrics.agents.clone());
-        registry.register("immune_sentinel_agents_active", "Agents with a window", metrics.active.clone());
-        registry.register("immune_sentinel_agents_suspect", "Agents with an anomaly now", metrics.suspect.clone());
+        counter(
+            "infections_reported",
+            "Reports that quarantine accepted",
+            &metrics.reported,
+        );
+        counter(
+            "report_retries",
+            "Attempts to report that are repeated",
+            &metrics.report_retries,
+        );
+        counter(
+            "reports_dropped",
+            "Reports refused for good or without room",
+            &metrics.reports_dropped,
+        );
+        counter(
+            "executions_contained",
+            "Executions of agents to be contained",
+            &metrics.breaches,
+        );
+        counter(
+            "executions_contained_untold",
+            "Such executions not told to quarantine",
+            &metrics.breaches_dropped,
+        );
+        counter(
+            "agents_evicted",
+            "Agents that left memory because of the limit",
+            &metrics.evicted,
+        );
+        registry.register(
+            "immune_sentinel_agents",
+            "Agents in memory",
+            metrics.agents.clone(),
+        );
+        registry.register(
+            "immune_sentinel_agents_active",
+            "Agents with a window",
+            metrics.active.clone(),
+        );
+        registry.register(
+            "immune_sentinel_agents_suspect",
+            "Agents with an anomaly now",
+            metrics.suspect.clone(),
+        );
         metrics
     }
 }

@@ -72,7 +72,9 @@ impl Reporter {
                 () = shutdown.cancelled() => return,
             };
             let Some(draft) = draft else { return };
-            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let Ok(permit) = room.clone().acquire_owned().await else {
+                return;
+            };
             let (reporter, shutdown) = (self.clone(), shutdown.clone());
             tokio::spawn(async move {
                 tokio::select! {
@@ -97,7 +99,8 @@ impl Reporter {
             if !kind(&status).is_retryable() {
                 self.metrics.reports_dropped.inc();
                 warn!(agent = %draft.key, code = ?status.code(), message = status.message(), "a report was refused");
-                self.directory.undelivered(&draft.key, self.clock.now().plus(REFUSED_WAIT));
+                self.directory
+                    .undelivered(&draft.key, self.clock.now().plus(REFUSED_WAIT));
                 return;
             }
             self.metrics.report_retries.inc();
@@ -122,10 +125,13 @@ impl Reporter {
         request.set_timeout(timeout);
         // The deadline travels with the call; the timeout here holds even when nobody answers at all.
         let answer = tokio::time::timeout(timeout, self.client.clone().report_infection(request)).await;
-        let response = answer.map_err(|_| Status::deadline_exceeded("quarantine did not answer"))??.into_inner();
+        let response = answer
+            .map_err(|_| Status::deadline_exceeded("quarantine did not answer"))??
+            .into_inner();
         let case = CaseId::new(response.case_id);
         let has_word = draft.clues.platform_word.is_some();
-        self.directory.accepted(&draft.key, case.clone(), infection.severity, has_word);
+        self.directory
+            .accepted(&draft.key, case.clone(), infection.severity, has_word);
         self.metrics.reported.inc();
         info!(
             agent = %draft.key, case = %case, opened = response.opened, severity = infection.severity,
@@ -136,7 +142,11 @@ impl Reporter {
 
     /// The executions that show it. Without them the report stands all the same.
     pub async fn evidence(&self, draft: &Draft) -> Vec<Evidence> {
-        match self.store.recent(&draft.key, draft.since, EVIDENCE_MAX as u32).await {
+        match self
+            .store
+            .recent(&draft.key, draft.since, EVIDENCE_MAX as u32)
+            .await
+        {
             Ok(vitals) => vitals.iter().map(Evidence::of).collect(),
             Err(error) => {
                 warn!(agent = %draft.key, %error, "cannot read the executions that show an infection");

@@ -59,8 +59,14 @@ pub struct Draft {
 impl Draft {
     /// The report, with the executions that show it.
     pub fn infection(&self, id: InfectionId, evidence: Vec<Evidence>) -> Infection {
-        let window = self.recent.summary(self.profile.as_deref(), self.window_length.as_secs_f64());
-        let pattern = Pattern { judgement: &self.judgement, window: &window, clues: &self.clues };
+        let window = self
+            .recent
+            .summary(self.profile.as_deref(), self.window_length.as_secs_f64());
+        let pattern = Pattern {
+            judgement: &self.judgement,
+            window: &window,
+            clues: &self.clues,
+        };
         let mut anomalies = self.judgement.anomalies();
         if self.clues.platform_word.is_some() {
             anomalies.push(Anomaly::PlatformReport);

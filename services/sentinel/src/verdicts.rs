@@ -1,6 +1,6 @@
 //! The verdicts, for the baseline: a stream with a memory, so that a watcher that comes late or again misses little.
 
-use crate::agent::Reason;
+use crate::reason::Reason;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, ExecutionId};
 use std::collections::VecDeque;
@@ -34,7 +34,11 @@ pub struct Verdicts {
 impl Verdicts {
     /// A stream that keeps so many.
     pub fn new(kept_max: usize) -> Self {
-        Verdicts { kept: Mutex::default(), kept_max, stream: broadcast::Sender::new(BEHIND_MAX) }
+        Verdicts {
+            kept: Mutex::default(),
+            kept_max,
+            stream: broadcast::Sender::new(BEHIND_MAX),
+        }
     }
 
     /// Gives a verdict.

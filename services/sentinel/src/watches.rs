@@ -42,7 +42,10 @@ async fn follow_profiles(
     directory: &Directory,
     pause: &mut Pause,
 ) -> Result<(), Status> {
-    let mut stream = client.watch_profiles(v1::WatchProfilesRequest {}).await?.into_inner();
+    let mut stream = client
+        .watch_profiles(v1::WatchProfilesRequest {})
+        .await?
+        .into_inner();
     let generation = directory.begin_profiles();
     while let Some(message) = stream.message().await? {
         pause.had_some();
@@ -92,7 +95,10 @@ async fn follow_cases(
 ) -> Result<(), Status> {
     // Before the call: a case that is opened while it is under way must not be taken for a closed one.
     let generation = directory.begin_cases();
-    let request = v1::WatchCasesRequest { after_sequence: 0, from_now: true };
+    let request = v1::WatchCasesRequest {
+        after_sequence: 0,
+        from_now: true,
+    };
     let mut stream = client.watch_cases(request).await?.into_inner();
     while let Some(message) = stream.message().await? {
         pause.had_some();
@@ -122,7 +128,10 @@ struct Pause {
 
 impl Pause {
     fn new(what: &'static str) -> Self {
-        Pause { what, next: BACKOFF_MIN }
+        Pause {
+            what,
+            next: BACKOFF_MIN,
+        }
     }
 
     fn had_some(&mut self) {

@@ -46,13 +46,19 @@ impl ActionLog for SqliteActionLog {
 
     async fn recent(&self, run: &RunId, before: Option<u64>, limit: u32) -> Result<Vec<StoredRow>> {
         let sql = "SELECT * FROM action_log WHERE run = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?";
-        let query = sqlx::query(sql).bind(run.as_str()).bind(before.map_or(i64::MAX, place));
+        let query = sqlx::query(sql)
+            .bind(run.as_str())
+            .bind(before.map_or(i64::MAX, place));
         let rows = query.bind(page_limit(limit)).fetch_all(&self.0.reads).await;
-        rows.map_err(storage("reading the action log"))?.iter().map(read).collect()
+        rows.map_err(storage("reading the action log"))?
+            .iter()
+            .map(read)
+            .collect()
     }
 
     async fn purge(&self, before: Timestamp) -> Result<u64> {
-        let sql = "DELETE FROM action_log WHERE sequence IN (SELECT sequence FROM action_log WHERE at < ? LIMIT ?)";
+        let sql =
+            "DELETE FROM action_log WHERE sequence IN (SELECT sequence FROM action_log WHERE at < ? LIMIT ?)";
         self.0.purge("purging the action log", sql, before).await
     }
 }

@@ -33,7 +33,10 @@ fn ready(doing: &'static str, stored: &StoredProfile) -> Result<Ready> {
 
 fn read(row: &SqliteRow) -> Result<StoredProfile> {
     let row = Reader::new(row, "profile", "agent");
-    Ok(StoredProfile { profile: row.json("profile")?, learner: row.json("learner")? })
+    Ok(StoredProfile {
+        profile: row.json("profile")?,
+        learner: row.json("learner")?,
+    })
 }
 
 #[async_trait]
@@ -43,7 +46,10 @@ impl BaselineStore for SqliteBaselines {
         if batch.is_empty() {
             return Ok(());
         }
-        let batch: Vec<Ready> = batch.iter().map(|stored| ready(DOING, stored)).collect::<Result<_>>()?;
+        let batch: Vec<Ready> = batch
+            .iter()
+            .map(|stored| ready(DOING, stored))
+            .collect::<Result<_>>()?;
         let work = self.0.writer.write(DOING, move |conn| {
             Box::pin(async move {
                 let sql = "INSERT INTO profiles (run, agent, version, is_ready, profile, learner) \
@@ -52,7 +58,9 @@ impl BaselineStore for SqliteBaselines {
                                profile = excluded.profile, learner = excluded.learner \
                            WHERE excluded.version > profiles.version";
                 for ready in batch {
-                    let query = sqlx::query(sql).bind(ready.key.run.as_str()).bind(ready.key.agent.as_str());
+                    let query = sqlx::query(sql)
+                        .bind(ready.key.run.as_str())
+                        .bind(ready.key.agent.as_str());
                     let query = query.bind(ready.version).bind(i64::from(ready.is_ready));
                     let query = query.bind(ready.profile).bind(ready.learner);
                     query.execute(&mut *conn).await.map_err(storage(DOING))?;
@@ -66,7 +74,10 @@ impl BaselineStore for SqliteBaselines {
     async fn get(&self, key: &AgentKey) -> Result<Option<StoredProfile>> {
         let query = sqlx::query("SELECT * FROM profiles WHERE run = ? AND agent = ?");
         let query = query.bind(key.run.as_str()).bind(key.agent.as_str());
-        let row = query.fetch_optional(&self.0.reads).await.map_err(storage("reading a profile"))?;
+        let row = query
+            .fetch_optional(&self.0.reads)
+            .await
+            .map_err(storage("reading a profile"))?;
         row.map(|row| read(&row)).transpose()
     }
 
@@ -74,14 +85,21 @@ impl BaselineStore for SqliteBaselines {
         let (run, agent) = after.map_or(("", ""), |key| (key.run.as_str(), key.agent.as_str()));
         let sql = "SELECT * FROM profiles WHERE (run, agent) > (?, ?) ORDER BY run, agent LIMIT ?";
         let query = sqlx::query(sql).bind(run).bind(agent).bind(page_limit(limit));
-        let rows = query.fetch_all(&self.0.reads).await.map_err(storage("listing profiles"))?;
+        let rows = query
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("listing profiles"))?;
         rows.iter().map(read).collect()
     }
 
     async fn count_ready(&self, run: &RunId) -> Result<u64> {
         let sql = "SELECT count(*) FROM profiles WHERE run = ? AND is_ready = 1";
         let query = sqlx::query_scalar::<_, i64>(sql).bind(run.as_str());
-        query.fetch_one(&self.0.reads).await.map(count).map_err(storage("counting profiles"))
+        query
+            .fetch_one(&self.0.reads)
+            .await
+            .map(count)
+            .map_err(storage("counting profiles"))
     }
 
     async fn remove(&self, key: &AgentKey) -> Result<bool> {
@@ -91,7 +109,11 @@ impl BaselineStore for SqliteBaselines {
             Box::pin(async move {
                 let query = sqlx::query("DELETE FROM profiles WHERE run = ? AND agent = ?");
                 let query = query.bind(key.run.as_str()).bind(key.agent.as_str());
-                query.execute(conn).await.map(|done| done.rows_affected() > 0).map_err(storage(DOING))
+                query
+                    .execute(conn)
+                    .await
+                    .map(|done| done.rows_affected() > 0)
+                    .map_err(storage(DOING))
             })
         });
         work.await

@@ -23,7 +23,11 @@ pub(crate) struct ReadyAlongside {
 }
 
 pub(crate) fn ready(doing: &'static str, case: &Case) -> Result<Ready> {
-    Ok(Ready { case: case.clone(), version: signed(doing, case.version)?, body: encode(doing, case)? })
+    Ok(Ready {
+        case: case.clone(),
+        version: signed(doing, case.version)?,
+        body: encode(doing, case)?,
+    })
 }
 
 pub(crate) fn ready_alongside(doing: &'static str, alongside: &Alongside) -> Result<ReadyAlongside> {
@@ -35,7 +39,9 @@ pub(crate) fn ready_alongside(doing: &'static str, alongside: &Alongside) -> Res
 }
 
 pub(crate) fn ready_log(doing: &'static str, rows: &[LogRow]) -> Result<Vec<(LogRow, String)>> {
-    rows.iter().map(|row| Ok((row.clone(), encode_unchecked(doing, &row.payload)?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.clone(), encode_unchecked(doing, &row.payload)?)))
+        .collect()
 }
 
 /// Reads a case back.
@@ -68,7 +74,12 @@ pub(crate) async fn insert(conn: &mut SqliteConnection, ready: &Ready) -> sqlx::
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let query = searched(sqlx::query(sql), ready);
     let query = query.bind(case.key.run.as_str()).bind(case.key.agent.as_str());
-    query.bind(case.opened_at.as_micros()).bind(case.id.as_str()).execute(conn).await.map(|_| ())
+    query
+        .bind(case.opened_at.as_micros())
+        .bind(case.id.as_str())
+        .execute(conn)
+        .await
+        .map(|_| ())
 }
 
 /// Replaces a stored case. `was_quarantined` only ever grows.
@@ -77,7 +88,11 @@ pub(crate) async fn update(conn: &mut SqliteConnection, ready: &Ready) -> sqlx::
                                 was_quarantined = max(was_quarantined, ?), updated_at = ?, due_at = ?, \
                                 closed_at = ?, body = ? \
                WHERE id = ?";
-    searched(sqlx::query(sql), ready).bind(ready.case.id.as_str()).execute(conn).await.map(|_| ())
+    searched(sqlx::query(sql), ready)
+        .bind(ready.case.id.as_str())
+        .execute(conn)
+        .await
+        .map(|_| ())
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -108,7 +123,9 @@ pub(crate) struct Before {
 /// Counts a stored case into the totals of its run and remembers its infection.
 pub(crate) async fn account(conn: &mut SqliteConnection, case: &Case, before: Before) -> sqlx::Result<()> {
     let sql = "INSERT INTO case_infections (infection, case_id) VALUES (?, ?) ON CONFLICT DO NOTHING";
-    let query = sqlx::query(sql).bind(case.infection.id.as_str()).bind(case.id.as_str());
+    let query = sqlx::query(sql)
+        .bind(case.infection.id.as_str())
+        .bind(case.id.as_str());
     query.execute(&mut *conn).await?;
     let sql = "INSERT INTO run_totals (run, cases_opened, cases_quarantined, cases_healed) VALUES (?, ?, ?, ?) \
                ON CONFLICT (run) DO UPDATE SET cases_opened = cases_opened + excluded.cases_opened, \
@@ -118,7 +135,9 @@ pub(crate) async fn account(conn: &mut SqliteConnection, case: &Case, before: Be
     sqlx::query(sql)
         .bind(case.key.run.as_str())
         .bind(i64::from(!before.existed))
-        .bind(i64::from(cases::wants_containment(case) && !before.was_quarantined))
+        .bind(i64::from(
+            cases::wants_containment(case) && !before.was_quarantined,
+        ))
         .bind(i64::from(is_healed && !before.was_healed))
         .execute(conn)
         .await
@@ -133,10 +152,19 @@ pub(crate) async fn write(
 ) -> Result<()> {
     insert_log(conn, alongside.log).await.map_err(storage(doing))?;
     for (event, payload) in alongside.events {
-        let sql = "INSERT INTO events (at, kind, case_id, run, agent, text, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(event.at.as_micros()).bind(event.kind).bind(event.case.as_str());
+        let sql =
+            "INSERT INTO events (at, kind, case_id, run, agent, text, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let query = sqlx::query(sql)
+            .bind(event.at.as_micros())
+            .bind(event.kind)
+            .bind(event.case.as_str());
         let query = query.bind(event.key.run.as_str()).bind(event.key.agent.as_str());
-        query.bind(event.text).bind(payload).execute(&mut *conn).await.map_err(storage(doing))?;
+        query
+            .bind(event.text)
+            .bind(payload)
+            .execute(&mut *conn)
+            .await
+            .map_err(storage(doing))?;
     }
     Ok(())
 }
@@ -146,9 +174,17 @@ pub(crate) async fn insert_log(conn: &mut SqliteConnection, rows: Vec<(LogRow, S
     for (row, payload) in rows {
         let sql = "INSERT INTO action_log (run, at, kind, agent, actor, outcome, payload) \
                    VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(row.run.as_str()).bind(row.at.as_micros()).bind(row.kind);
+        let query = sqlx::query(sql)
+            .bind(row.run.as_str())
+            .bind(row.at.as_micros())
+            .bind(row.kind);
         let query = query.bind(row.agent.as_ref().map(|agent| agent.as_str()));
-        query.bind(row.actor).bind(row.outcome).bind(payload).execute(&mut *conn).await?;
+        query
+            .bind(row.actor)
+            .bind(row.outcome)
+            .bind(payload)
+            .execute(&mut *conn)
+            .await?;
     }
     Ok(())
 }

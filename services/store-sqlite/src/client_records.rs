@@ -20,23 +20,48 @@ pub(crate) struct SqliteClientRecords(pub(crate) Arc<Database>);
 /// Reads a record of a known kind back.
 fn read(row: &SqliteRow, kind: RecordKind) -> Result<ClientRecord> {
     let row = Reader::new(row, "client record", "sequence");
-    Ok(ClientRecord { key: row.key()?, kind, at: row.time("at")?, body: row.json("body")? })
+    Ok(ClientRecord {
+        key: row.key()?,
+        kind,
+        at: row.time("at")?,
+        body: row.json("body")?,
+    })
 }
 
 async fn insert(conn: &mut SqliteConnection, record: &ClientRecord, body: &str) -> sqlx::Result<()> {
-    let (run, kind, agent) = (record.key.run.as_str(), record.kind.as_str(), record.key.agent.as_str());
+    let (run, kind, agent) = (
+        record.key.run.as_str(),
+        record.kind.as_str(),
+        record.key.agent.as_str(),
+    );
     let sql = "INSERT INTO client_records (run, kind, agent, at, body) VALUES (?, ?, ?, ?, ?)";
-    let query = sqlx::query(sql).bind(run).bind(kind).bind(agent).bind(record.at.as_micros()).bind(body);
+    let query = sqlx::query(sql)
+        .bind(run)
+        .bind(kind)
+        .bind(agent)
+        .bind(record.at.as_micros())
+        .bind(body);
     let sequence = query.execute(&mut *conn).await?.last_insert_rowid();
     let sql = "INSERT INTO client_latest (run, kind, agent, sequence) VALUES (?, ?, ?, ?) \
                ON CONFLICT (run, kind, agent) DO UPDATE SET sequence = excluded.sequence";
-    sqlx::query(sql).bind(run).bind(kind).bind(agent).bind(sequence).execute(&mut *conn).await?;
+    sqlx::query(sql)
+        .bind(run)
+        .bind(kind)
+        .bind(agent)
+        .bind(sequence)
+        .execute(&mut *conn)
+        .await?;
     know_run(conn, &record.key.run, record.at).await
 }
 
 async fn know_run(conn: &mut SqliteConnection, run: &RunId, at: Timestamp) -> sqlx::Result<()> {
     let query = sqlx::query("INSERT INTO runs (run, known_at) VALUES (?, ?) ON CONFLICT DO NOTHING");
-    query.bind(run.as_str()).bind(at.as_micros()).execute(conn).await.map(|_| ())
+    query
+        .bind(run.as_str())
+        .bind(at.as_micros())
+        .execute(conn)
+        .await
+        .map(|_| ())
 }
 
 #[async_trait]
@@ -73,16 +98,28 @@ impl ClientRecordStore for SqliteClientRecords {
     }
 
     async fn latest(&self, key: &AgentKey, kind: RecordKind) -> Result<Option<ClientRecord>> {
-        let query = sqlx::query(LATEST).bind(key.run.as_str()).bind(kind.as_str()).bind(key.agent.as_str());
-        let row = query.fetch_optional(&self.0.reads).await.map_err(storage("reading a client record"))?;
+        let query = sqlx::query(LATEST)
+            .bind(key.run.as_str())
+            .bind(kind.as_str())
+            .bind(key.agent.as_str());
+        let row = query
+            .fetch_optional(&self.0.reads)
+            .await
+            .map_err(storage("reading a client record"))?;
         row.map(|row| read(&row, kind)).transpose()
     }
 
     async fn latest_per_agent(&self, run: &RunId, kind: RecordKind, limit: u32) -> Result<Vec<ClientRecord>> {
         let sql = "SELECT client_records.* FROM client_latest JOIN client_records USING (sequence) \
                    WHERE client_latest.run = ? AND client_latest.kind = ? ORDER BY client_latest.agent LIMIT ?";
-        let query = sqlx::query(sql).bind(run.as_str()).bind(kind.as_str()).bind(page_limit(limit));
-        let rows = query.fetch_all(&self.0.reads).await.map_err(storage("listing client records"))?;
+        let query = sqlx::query(sql)
+            .bind(run.as_str())
+            .bind(kind.as_str())
+            .bind(page_limit(limit));
+        let rows = query
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("listing client records"))?;
         rows.iter().map(|row| read(row, kind)).collect()
     }
 
@@ -108,19 +145,34 @@ impl ClientRecordStore for SqliteClientRecords {
             .bind(agent.as_str()),
         };
         let rows = query.bind(page_limit(limit)).fetch_all(&self.0.reads).await;
-        rows.map_err(storage("listing client records"))?.iter().map(|row| read(row, kind)).collect()
+        rows.map_err(storage("listing client records"))?
+            .iter()
+            .map(|row| read(row, kind))
+            .collect()
     }
 
     async fn count(&self, run: &RunId, kind: RecordKind) -> Result<u64> {
         let sql = "SELECT count(*) FROM client_records WHERE run = ? AND kind = ?";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(run.as_str()).bind(kind.as_str());
-        query.fetch_one(&self.0.reads).await.map(count).map_err(storage("counting client records"))
+        let query = sqlx::query_scalar::<_, i64>(sql)
+            .bind(run.as_str())
+            .bind(kind.as_str());
+        query
+            .fetch_one(&self.0.reads)
+            .await
+            .map(count)
+            .map_err(storage("counting client records"))
     }
 
     async fn count_agents(&self, run: &RunId, kind: RecordKind) -> Result<u64> {
         let sql = "SELECT count(*) FROM client_latest WHERE run = ? AND kind = ?";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(run.as_str()).bind(kind.as_str());
-        query.fetch_one(&self.0.reads).await.map(count).map_err(storage("counting agents with records"))
+        let query = sqlx::query_scalar::<_, i64>(sql)
+            .bind(run.as_str())
+            .bind(kind.as_str());
+        query
+            .fetch_one(&self.0.reads)
+            .await
+            .map(count)
+            .map_err(storage("counting agents with records"))
     }
 
     async fn register_run(&self, run: &RunId, at: Timestamp) -> Result<()> {

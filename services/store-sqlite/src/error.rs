@@ -66,7 +66,9 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             OpenError::InUse { .. } => ErrorKind::Conflict,
-            OpenError::Older { .. } | OpenError::Newer { .. } | OpenError::NotOurs { .. } => ErrorKind::Invalid,
+            OpenError::Older { .. } | OpenError::Newer { .. } | OpenError::NotOurs { .. } => {
+                ErrorKind::Invalid
+            }
             OpenError::File { .. } | OpenError::Database { .. } => ErrorKind::Unavailable,
         }
     }
@@ -100,17 +102,37 @@ pub(crate) fn is_not_a_database(error: &sqlx::Error) -> bool {
 pub(crate) fn storage(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StorageError {
     move |source| match primary_code(&source) {
         Some(
-            code::BUSY | code::LOCKED | code::NOMEM | code::READONLY | code::IOERR | code::FULL | code::CANTOPEN,
-        ) => StorageError::Unavailable { doing, source: source.into() },
-        Some(code::CORRUPT | code::NOTADB) => {
-            StorageError::Damaged { what: "database file", source: source.into() }
-        }
-        Some(_) => StorageError::Failed { doing, source: source.into() },
+            code::BUSY
+            | code::LOCKED
+            | code::NOMEM
+            | code::READONLY
+            | code::IOERR
+            | code::FULL
+            | code::CANTOPEN,
+        ) => StorageError::Unavailable {
+            doing,
+            source: source.into(),
+        },
+        Some(code::CORRUPT | code::NOTADB) => StorageError::Damaged {
+            what: "database file",
+            source: source.into(),
+        },
+        Some(_) => StorageError::Failed {
+            doing,
+            source: source.into(),
+        },
         None => match source {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
-                StorageError::Unavailable { doing, source: source.into() }
-            }
-            other => StorageError::Failed { doing, source: other.into() },
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Io(_) => StorageError::Unavailable {
+                doing,
+                source: source.into(),
+            },
+            other => StorageError::Failed {
+                doing,
+                source: other.into(),
+            },
         },
     }
 }

@@ -18,7 +18,10 @@ pub(crate) struct Lock {
 
 /// Makes sure that the file exists and that this process alone serves from it.
 pub(crate) async fn claim(path: &Path) -> Result<Lock, OpenError> {
-    let fails = |source| OpenError::File { path: path.to_owned(), source };
+    let fails = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
     for look in 0..LOCK_LOOKS {
         let owned = path.to_owned();
         let attempt = tokio::task::spawn_blocking(move || try_claim(&owned)).await;
@@ -31,7 +34,9 @@ pub(crate) async fn claim(path: &Path) -> Result<Lock, OpenError> {
             Err(TryLockError::WouldBlock) => {}
         }
     }
-    Err(OpenError::InUse { path: path.to_owned() })
+    Err(OpenError::InUse {
+        path: path.to_owned(),
+    })
 }
 
 fn try_claim(path: &Path) -> Result<Lock, TryLockError> {

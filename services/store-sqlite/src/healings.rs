@@ -31,10 +31,14 @@ impl HealingStore for SqliteHealings {
             Box::pin(async move {
                 let sql = "INSERT INTO healings (id, run, agent, case_id, started_at, is_ended, body) \
                            VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-                let query = sqlx::query(sql).bind(healing.id.as_str()).bind(healing.key.run.as_str());
+                let query = sqlx::query(sql)
+                    .bind(healing.id.as_str())
+                    .bind(healing.key.run.as_str());
                 let query = query.bind(healing.key.agent.as_str()).bind(healing.case.as_str());
                 let query = query.bind(healing.started_at.as_micros());
-                let query = query.bind(i64::from(ended_at(&healing.outcome).is_some())).bind(body);
+                let query = query
+                    .bind(i64::from(ended_at(&healing.outcome).is_some()))
+                    .bind(body);
                 let done = query.execute(&mut *conn).await.map_err(storage(DOING))?;
                 if done.rows_affected() > 0 {
                     memories::learn(conn, &healing).await.map_err(storage(DOING))?;
@@ -52,11 +56,16 @@ impl HealingStore for SqliteHealings {
             Box::pin(async move {
                 let query = sqlx::query("SELECT * FROM healings WHERE id = ?").bind(healing.id.as_str());
                 let row = query.fetch_optional(&mut *conn).await.map_err(storage(DOING))?;
-                let Some(stored) = row.map(|row| read(&row)).transpose()? else { return Ok(false) };
+                let Some(stored) = row.map(|row| read(&row)).transpose()? else {
+                    return Ok(false);
+                };
                 if ended_at(&stored.outcome).is_some() || stored.outcome == healing.outcome {
                     return Ok(false);
                 }
-                let changed = Healing { outcome: healing.outcome, ..stored };
+                let changed = Healing {
+                    outcome: healing.outcome,
+                    ..stored
+                };
                 let query = sqlx::query("UPDATE healings SET is_ended = ?, body = ? WHERE id = ?");
                 let query = query.bind(i64::from(ended_at(&changed.outcome).is_some()));
                 let query = query.bind(encode(DOING, &changed)?).bind(changed.id.as_str());
@@ -70,7 +79,10 @@ impl HealingStore for SqliteHealings {
 
     async fn get(&self, id: &HealingId) -> Result<Option<Healing>> {
         let query = sqlx::query("SELECT * FROM healings WHERE id = ?").bind(id.as_str());
-        let row = query.fetch_optional(&self.0.reads).await.map_err(storage("reading a healing"))?;
+        let row = query
+            .fetch_optional(&self.0.reads)
+            .await
+            .map_err(storage("reading a healing"))?;
         row.map(|row| read(&row)).transpose()
     }
 
@@ -89,22 +101,37 @@ impl HealingStore for SqliteHealings {
         if let Some(before) = filter.before {
             query.push(" AND started_at < ").push_bind(before.as_micros());
         }
-        query.push(" ORDER BY started_at DESC, id DESC LIMIT ").push_bind(filter_limit(filter.limit));
-        let rows = query.build().fetch_all(&self.0.reads).await.map_err(storage("listing healings"))?;
+        query
+            .push(" ORDER BY started_at DESC, id DESC LIMIT ")
+            .push_bind(filter_limit(filter.limit));
+        let rows = query
+            .build()
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("listing healings"))?;
         rows.iter().map(read).collect()
     }
 
     async fn memories(&self, key: &AgentKey, diagnosis: Diagnosis) -> Result<Vec<Memory>> {
         let sql = "SELECT * FROM memories WHERE run = ? AND agent = ? AND diagnosis = ? ORDER BY action";
-        let query = sqlx::query(sql).bind(key.run.as_str()).bind(key.agent.as_str()).bind(diagnosis.as_str());
-        let rows = query.fetch_all(&self.0.reads).await.map_err(storage("reading memories"))?;
+        let query = sqlx::query(sql)
+            .bind(key.run.as_str())
+            .bind(key.agent.as_str())
+            .bind(diagnosis.as_str());
+        let rows = query
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("reading memories"))?;
         rows.iter().map(memories::read).collect()
     }
 
     async fn all_memories(&self, run: &RunId, limit: u32) -> Result<Vec<Memory>> {
         let sql = "SELECT * FROM memories WHERE run = ? ORDER BY agent, diagnosis, action LIMIT ?";
         let query = sqlx::query(sql).bind(run.as_str()).bind(page_limit(limit));
-        let rows = query.fetch_all(&self.0.reads).await.map_err(storage("listing memories"))?;
+        let rows = query
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("listing memories"))?;
         rows.iter().map(memories::read).collect()
     }
 
@@ -120,7 +147,9 @@ impl HealingStore for SqliteHealings {
         let key = key.clone();
         let work = self.0.writer.write(DOING, move |conn| {
             Box::pin(async move {
-                memories::pin(conn, &key, diagnosis, action, pin, now).await.map_err(storage(DOING))
+                memories::pin(conn, &key, diagnosis, action, pin, now)
+                    .await
+                    .map_err(storage(DOING))
             })
         });
         work.await
@@ -135,7 +164,11 @@ impl HealingStore for SqliteHealings {
                            AND action = coalesce(?, action)";
                 let query = sqlx::query(sql).bind(key.run.as_str()).bind(key.agent.as_str());
                 let query = query.bind(diagnosis.as_str()).bind(action.map(Action::as_str));
-                query.execute(conn).await.map(|done| done.rows_affected()).map_err(storage(DOING))
+                query
+                    .execute(conn)
+                    .await
+                    .map(|done| done.rows_affected())
+                    .map_err(storage(DOING))
             })
         });
         work.await
@@ -143,8 +176,13 @@ impl HealingStore for SqliteHealings {
 
     async fn totals(&self, run: &RunId) -> Result<HealingTotals> {
         let query = sqlx::query("SELECT * FROM run_totals WHERE run = ?").bind(run.as_str());
-        let row = query.fetch_optional(&self.0.reads).await.map_err(storage("counting healings"))?;
-        let Some(row) = row else { return Ok(HealingTotals::default()) };
+        let row = query
+            .fetch_optional(&self.0.reads)
+            .await
+            .map_err(storage("counting healings"))?;
+        let Some(row) = row else {
+            return Ok(HealingTotals::default());
+        };
         let row = Reader::new(&row, "totals", "run");
         Ok(HealingTotals {
             succeeded: row.number("healings_succeeded")?,

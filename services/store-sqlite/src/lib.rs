@@ -1,6 +1,6 @@
 //! The embedded store: every contract of `immune_store` in one SQLite file.
 //!
-//! All writing goes through one connection with a bounded queue in front ([`writer`]): writes that arrive together
+//! All writing goes through one connection with a bounded queue in front (`writer.rs`): writes that arrive together
 //! share a transaction and its sync to disk. Reading goes through a small pool and never waits for a writer (WAL).
 //! A write that has returned survives `kill -9` and a loss of power (`synchronous = FULL`).
 //!
@@ -8,7 +8,7 @@
 //!
 //! Not for: several replicas (that is `store-postgres`), tests that need no file (`immune_store::memory`).
 //!
-//! To add a table: a new numbered file in `migrations/sqlite`, its line in [`schema`], its queries in the file of
+//! To add a table: a new numbered file in `migrations/sqlite`, its line in `schema.rs`, its queries in the file of
 //! the contract that owns it. A released migration is never edited.
 
 mod action_log;

@@ -41,7 +41,9 @@ fn pin_word(pin: Pin) -> &'static str {
 
 /// Learns from an attempt that has just ended; an attempt that teaches nothing changes nothing.
 pub(crate) async fn learn(conn: &mut SqliteConnection, healing: &Healing) -> sqlx::Result<()> {
-    let (Some(at), Some(lesson)) = (ended_at(&healing.outcome), lesson(&healing.outcome)) else { return Ok(()) };
+    let (Some(at), Some(lesson)) = (ended_at(&healing.outcome), lesson(&healing.outcome)) else {
+        return Ok(());
+    };
     let (successes, failures) = match lesson {
         Lesson::Helped => (1_i64, 0_i64),
         Lesson::DidNotHelp => (0, 1),
@@ -51,15 +53,27 @@ pub(crate) async fn learn(conn: &mut SqliteConnection, healing: &Healing) -> sql
                SET successes = min(successes + excluded.successes, 4294967295), \
                    failures = min(failures + excluded.failures, 4294967295), \
                    last_at = max(last_at, excluded.last_at)";
-    let query = sqlx::query(sql).bind(healing.key.run.as_str()).bind(healing.key.agent.as_str());
-    let query = query.bind(healing.diagnosis.as_str()).bind(healing.action.as_str());
-    query.bind(successes).bind(failures).bind(at.as_micros()).execute(&mut *conn).await?;
+    let query = sqlx::query(sql)
+        .bind(healing.key.run.as_str())
+        .bind(healing.key.agent.as_str());
+    let query = query
+        .bind(healing.diagnosis.as_str())
+        .bind(healing.action.as_str());
+    query
+        .bind(successes)
+        .bind(failures)
+        .bind(at.as_micros())
+        .execute(&mut *conn)
+        .await?;
 
     let sql = "INSERT INTO run_totals (run, healings_succeeded, healings_failed) VALUES (?, ?, ?) \
                ON CONFLICT (run) DO UPDATE \
                SET healings_succeeded = healings_succeeded + excluded.healings_succeeded, \
                    healings_failed = healings_failed + excluded.healings_failed";
-    let query = sqlx::query(sql).bind(healing.key.run.as_str()).bind(successes).bind(failures);
+    let query = sqlx::query(sql)
+        .bind(healing.key.run.as_str())
+        .bind(successes)
+        .bind(failures);
     query.execute(conn).await.map(|_| ())
 }
 
@@ -77,10 +91,19 @@ pub(crate) async fn pin(
                SET pin = excluded.pin";
     let query = sqlx::query(sql).bind(key.run.as_str()).bind(key.agent.as_str());
     let query = query.bind(diagnosis.as_str()).bind(action.as_str());
-    query.bind(now.as_micros()).bind(pin.map(pin_word)).execute(&mut *conn).await?;
+    query
+        .bind(now.as_micros())
+        .bind(pin.map(pin_word))
+        .execute(&mut *conn)
+        .await?;
 
     let sql = "DELETE FROM memories WHERE run = ? AND agent = ? AND diagnosis = ? AND action = ? \
                AND successes = 0 AND failures = 0 AND pin IS NULL";
     let query = sqlx::query(sql).bind(key.run.as_str()).bind(key.agent.as_str());
-    query.bind(diagnosis.as_str()).bind(action.as_str()).execute(conn).await.map(|_| ())
+    query
+        .bind(diagnosis.as_str())
+        .bind(action.as_str())
+        .execute(conn)
+        .await
+        .map(|_| ())
 }

@@ -35,7 +35,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { migrate: true, readers: 4, queue: 1_024, group_max: 128 }
+        Options {
+            migrate: true,
+            readers: 4,
+            queue: 1_024,
+            group_max: 128,
+        }
     }
 }
 
@@ -73,9 +78,15 @@ impl SqliteStore {
         let mut conn = connect(path).await?;
         let found = prepare(&mut conn, path).await?;
         if found < schema::NEWEST && found > 0 && !options.migrate {
-            return Err(OpenError::Older { path: path.to_owned(), found, needed: schema::NEWEST });
+            return Err(OpenError::Older {
+                path: path.to_owned(),
+                found,
+                needed: schema::NEWEST,
+            });
         }
-        schema::apply(&mut conn, found).await.map_err(|source| failed(path, "migrating", source))?;
+        schema::apply(&mut conn, found)
+            .await
+            .map_err(|source| failed(path, "migrating", source))?;
 
         let reads = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
@@ -84,7 +95,9 @@ impl SqliteStore {
             .await
             .map_err(|source| failed(path, "opening for reading", source))?;
         let writer = Writer::start(conn, lock, options.queue, options.group_max);
-        Ok(SqliteStore { database: Arc::new(Database { reads, writer }) })
+        Ok(SqliteStore {
+            database: Arc::new(Database { reads, writer }),
+        })
     }
 
     /// The contracts, all served from this file.
@@ -114,20 +127,31 @@ pub async fn migrate(path: impl AsRef<Path>) -> Result<Migrated, OpenError> {
     let _lock = file::claim(path).await?;
     let mut conn = connect(path).await?;
     let from = prepare(&mut conn, path).await?;
-    schema::apply(&mut conn, from).await.map_err(|source| failed(path, "migrating", source))?;
-    conn.close().await.map_err(|source| failed(path, "closing", source))?;
-    Ok(Migrated { from, to: schema::NEWEST })
+    schema::apply(&mut conn, from)
+        .await
+        .map_err(|source| failed(path, "migrating", source))?;
+    conn.close()
+        .await
+        .map_err(|source| failed(path, "closing", source))?;
+    Ok(Migrated {
+        from,
+        to: schema::NEWEST,
+    })
 }
 
 /// Opens the connection that writes.
 async fn connect(path: &Path) -> Result<SqliteConnection, OpenError> {
-    SqliteConnection::connect_with(&settings(path)).await.map_err(|source| {
-        if crate::error::is_not_a_database(&source) {
-            OpenError::NotOurs { path: path.to_owned() }
-        } else {
-            failed(path, "opening", source)
-        }
-    })
+    SqliteConnection::connect_with(&settings(path))
+        .await
+        .map_err(|source| {
+            if crate::error::is_not_a_database(&source) {
+                OpenError::NotOurs {
+                    path: path.to_owned(),
+                }
+            } else {
+                failed(path, "opening", source)
+            }
+        })
 }
 
 /// Reads the schema's version, then switches to write-ahead logging: in that order, so that a file of another
@@ -151,5 +175,9 @@ fn settings(path: &Path) -> SqliteConnectOptions {
 }
 
 fn failed(path: &Path, doing: &'static str, source: sqlx::Error) -> OpenError {
-    OpenError::Database { path: PathBuf::from(path), doing, source }
+    OpenError::Database {
+        path: PathBuf::from(path),
+        doing,
+        source,
+    }
 }

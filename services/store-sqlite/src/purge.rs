@@ -11,13 +11,22 @@ pub(crate) const STEP: i64 = 1_000;
 impl Database {
     /// Repeats a statement that takes a time and a limit until it removes less than the limit; returns how many
     /// rows went.
-    pub(crate) async fn purge(&self, doing: &'static str, sql: &'static str, before: Timestamp) -> Result<u64> {
+    pub(crate) async fn purge(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        before: Timestamp,
+    ) -> Result<u64> {
         let mut removed = 0;
         loop {
             let step = self.writer.write(doing, move |conn| {
                 Box::pin(async move {
                     let query = sqlx::query(sql).bind(before.as_micros()).bind(STEP);
-                    query.execute(conn).await.map(|done| done.rows_affected()).map_err(storage(doing))
+                    query
+                        .execute(conn)
+                        .await
+                        .map(|done| done.rows_affected())
+                        .map_err(storage(doing))
                 })
             });
             let gone = step.await?;

@@ -19,8 +19,14 @@ pub(crate) struct Reader<'r> {
 impl<'r> Reader<'r> {
     /// Reads rows of a kind; `id` is the column that names the row, of any type.
     pub(crate) fn new(row: &'r SqliteRow, what: &'static str, id: &str) -> Self {
-        let name = row.try_get::<String, _>(id).or_else(|_| row.try_get::<i64, _>(id).map(|n| n.to_string()));
-        Reader { row, what, id: name.unwrap_or_else(|_| "without a readable id".to_owned()) }
+        let name = row
+            .try_get::<String, _>(id)
+            .or_else(|_| row.try_get::<i64, _>(id).map(|n| n.to_string()));
+        Reader {
+            row,
+            what,
+            id: name.unwrap_or_else(|_| "without a readable id".to_owned()),
+        }
     }
 
     /// The error for this row.
@@ -54,12 +60,18 @@ impl<'r> Reader<'r> {
     /// A number of a narrower type, or nothing.
     pub(crate) fn number_if_any<N: TryFrom<i64, Error: Display>>(&self, column: &str) -> Result<Option<N>> {
         let number: Option<i64> = self.get(column)?;
-        number.map(N::try_from).transpose().map_err(|error| self.damaged(format!("{column}: {error}")))
+        number
+            .map(N::try_from)
+            .transpose()
+            .map_err(|error| self.damaged(format!("{column}: {error}")))
     }
 
     /// The agent in the columns `run` and `agent`.
     pub(crate) fn key(&self) -> Result<AgentKey> {
-        Ok(AgentKey::new(self.get::<String>("run")?, self.get::<String>("agent")?))
+        Ok(AgentKey::new(
+            self.get::<String>("run")?,
+            self.get::<String>("agent")?,
+        ))
     }
 
     /// A value kept as JSON.
@@ -78,19 +90,31 @@ where
     let text = encode_unchecked(doing, value)?;
     match serde_json::from_str::<T>(&text) {
         Ok(back) if back == *value => Ok(text),
-        Ok(_) => Err(StorageError::refused(doing, "the record holds a number that is not finite")),
-        Err(error) => Err(StorageError::Failed { doing, source: error.into() }),
+        Ok(_) => Err(StorageError::refused(
+            doing,
+            "the record holds a number that is not finite",
+        )),
+        Err(error) => Err(StorageError::Failed {
+            doing,
+            source: error.into(),
+        }),
     }
 }
 
 /// Writes a value as JSON that cannot come back different.
 pub(crate) fn encode_unchecked<T: Serialize>(doing: &'static str, value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| StorageError::Failed { doing, source: error.into() })
+    serde_json::to_string(value).map_err(|error| StorageError::Failed {
+        doing,
+        source: error.into(),
+    })
 }
 
 /// A version or a place in an order, as SQLite keeps it.
 pub(crate) fn signed(doing: &'static str, number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|error| StorageError::Failed { doing, source: error.into() })
+    i64::try_from(number).map_err(|error| StorageError::Failed {
+        doing,
+        source: error.into(),
+    })
 }
 
 /// A place in an order to start from; one beyond what SQLite can count is after everything.

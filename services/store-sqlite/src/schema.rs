@@ -5,8 +5,10 @@ use sqlx::{Row, SqliteConnection};
 use std::path::Path;
 
 /// Every migration, in order; the position plus one is the schema it leads to.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("0001_initial", include_str!("../../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: [(&str, &str); 1] = [(
+    "0001_initial",
+    include_str!("../../../migrations/sqlite/0001_initial.sql"),
+)];
 
 /// The schema that this program reads and writes.
 pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
@@ -26,16 +28,26 @@ pub(crate) async fn version(conn: &mut SqliteConnection, path: &Path) -> Result<
     .await;
     let row = row.map_err(|source| match is_not_a_database(&source) {
         true => OpenError::NotOurs { path: owned() },
-        false => OpenError::Database { path: owned(), doing: "reading its schema", source },
+        false => OpenError::Database {
+            path: owned(),
+            doing: "reading its schema",
+            source,
+        },
     })?;
     let (found, application, objects): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     if objects == 0 && found == 0 {
         return Ok(0);
     }
-    let found = u32::try_from(found).ok().filter(|_| application == APPLICATION_ID);
+    let found = u32::try_from(found)
+        .ok()
+        .filter(|_| application == APPLICATION_ID);
     let found = found.ok_or_else(|| OpenError::NotOurs { path: owned() })?;
     if found > NEWEST {
-        return Err(OpenError::Newer { path: owned(), found, known: NEWEST });
+        return Err(OpenError::Newer {
+            path: owned(),
+            found,
+            known: NEWEST,
+        });
     }
     Ok(found)
 }
@@ -46,7 +58,10 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, found: u32) -> Result<(),
         let script = format!(
             "BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {n};\nCOMMIT;"
         );
-        if let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&mut *conn).await {
+        if let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(script))
+            .execute(&mut *conn)
+            .await
+        {
             // Without a transaction there is nothing to roll back, and the first error is the one to tell.
             let _ = sqlx::query("ROLLBACK").execute(&mut *conn).await;
             return Err(error);

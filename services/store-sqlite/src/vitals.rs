@@ -14,8 +14,22 @@ use sqlx::{QueryBuilder, SqliteConnection};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Rows per statement: far below SQLite's limit of 32,766 values, few enough to stay quick to prepare.
+/// Rows per statement at most: far below SQLite's limit of 32,766 values.
 const ROWS_PER_STATEMENT: usize = 128;
+
+/// Cuts rows into chunks whose lengths are powers of two, so that few different statements are ever prepared.
+fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = rows
+            .len()
+            .min(ROWS_PER_STATEMENT)
+            .checked_ilog2()
+            .map(|power| 1 << power)?;
+        let (chunk, rest) = rows.split_at(length);
+        rows = rest;
+        Some(chunk)
+    })
+}
 
 /// The [`VitalsStore`] of a SQLite file.
 pub(crate) struct SqliteVitals(pub(crate) Arc<Database>);
@@ -26,7 +40,7 @@ async fn insert_agents(conn: &mut SqliteConnection, keys: &[AgentKey]) -> sqlx::
         let sql = "INSERT INTO run_totals (run) VALUES (?) ON CONFLICT DO NOTHING";
         sqlx::query(sql).bind(run.as_str()).execute(&mut *conn).await?;
     }
-    for chunk in keys.chunks(ROWS_PER_STATEMENT) {
+    for chunk in chunks(keys) {
         let sql = "INSERT INTO agents (run, agent, executions, first_received_at, last_received_at) ";
         let mut query = QueryBuilder::new(sql);
         query.push_values(chunk, |mut values, key| {
@@ -36,31 +50,32 @@ async fn insert_agents(conn: &mut SqliteConnection, keys: &[AgentKey]) -> sqlx::
             values.push_bind(0_i64).push_bind(latest).push_bind(earliest);
         });
         query.push(" ON CONFLICT DO NOTHING");
-        let is_full = chunk.len() == ROWS_PER_STATEMENT;
-        query.build().persistent(is_full).execute(&mut *conn).await?;
+        query.build().execute(&mut *conn).await?;
     }
     Ok(())
 }
 
 async fn insert_vitals(conn: &mut SqliteConnection, records: &[Ready]) -> sqlx::Result<()> {
-    for chunk in records.chunks(ROWS_PER_STATEMENT) {
+    for chunk in chunks(records) {
         let mut query = QueryBuilder::new(format!("INSERT INTO vitals (agent_id, {COLUMNS}) VALUES "));
         for (n, record) in chunk.iter().enumerate() {
             query.push(if n == 0 { "(" } else { ", (" });
             query.push("(SELECT id FROM agents WHERE run = ");
-            query.push_bind(record.vitals.key.run.as_str()).push(" AND agent = ");
+            query
+                .push_bind(record.vitals.key.run.as_str())
+                .push(" AND agent = ");
             query.push_bind(record.vitals.key.agent.as_str()).push("), ");
             vitals_rows::push(&mut query.separated(", "), record);
             query.push(")");
         }
         query.push(" ON CONFLICT (agent_id, execution) DO UPDATE SET ");
         for (n, column) in COLUMNS.split(", ").skip(1).enumerate() {
-            query.push(if n == 0 { "" } else { ", " }).push(format!("{column} = excluded.{column}"));
+            query
+                .push(if n == 0 { "" } else { ", " })
+                .push(format!("{column} = excluded.{column}"));
         }
         query.push(" WHERE excluded.revision > vitals.revision");
-        // Full chunks share one prepared statement; the last one is of any length and not worth keeping.
-        let is_full = chunk.len() == ROWS_PER_STATEMENT;
-        query.build().persistent(is_full).execute(&mut *conn).await?;
+        query.build().execute(&mut *conn).await?;
     }
     Ok(())
 }
@@ -111,7 +126,10 @@ impl VitalsStore for SqliteVitals {
                    ORDER BY timestamp DESC, execution DESC LIMIT ?";
         let query = sqlx::query(sql).bind(key.run.as_str()).bind(key.agent.as_str());
         let query = query.bind(since.as_micros()).bind(page_limit(limit));
-        let rows = query.fetch_all(&self.0.reads).await.map_err(storage("reading recent vitals"))?;
+        let rows = query
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("reading recent vitals"))?;
         rows.iter().rev().map(|row| vitals_rows::read(row, key)).collect()
     }
 
@@ -120,14 +138,22 @@ impl VitalsStore for SqliteVitals {
                    WHERE agent_id = (SELECT id FROM agents WHERE run = ? AND agent = ?) \
                    ORDER BY timestamp DESC, execution DESC LIMIT 1";
         let query = sqlx::query(sql).bind(key.run.as_str()).bind(key.agent.as_str());
-        let row = query.fetch_optional(&self.0.reads).await.map_err(storage("reading the latest vitals"))?;
+        let row = query
+            .fetch_optional(&self.0.reads)
+            .await
+            .map_err(storage("reading the latest vitals"))?;
         row.map(|row| vitals_rows::read(&row, key)).transpose()
     }
 
     async fn execution_count(&self, key: &AgentKey) -> Result<u64> {
         let sql = "SELECT executions FROM agents WHERE run = ? AND agent = ?";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(key.run.as_str()).bind(key.agent.as_str());
-        let found = query.fetch_optional(&self.0.reads).await.map_err(storage("counting executions"))?;
+        let query = sqlx::query_scalar::<_, i64>(sql)
+            .bind(key.run.as_str())
+            .bind(key.agent.as_str());
+        let found = query
+            .fetch_optional(&self.0.reads)
+            .await
+            .map_err(storage("counting executions"))?;
         Ok(found.map_or(0, count))
     }
 
@@ -143,12 +169,21 @@ impl VitalsStore for SqliteVitals {
                        SELECT id FROM vitals WHERE agent_id = agents.id \
                        ORDER BY timestamp DESC, execution DESC LIMIT 1) \
                    WHERE agents.run = ? AND agents.agent > ? ORDER BY agents.agent LIMIT ?";
-        let query = sqlx::query(sql).bind(run.as_str()).bind(after.unwrap_or("")).bind(page_limit(limit));
-        let rows = query.fetch_all(&self.0.reads).await.map_err(storage("listing agents"))?;
+        let query = sqlx::query(sql)
+            .bind(run.as_str())
+            .bind(after.unwrap_or(""))
+            .bind(page_limit(limit));
+        let rows = query
+            .fetch_all(&self.0.reads)
+            .await
+            .map_err(storage("listing agents"))?;
         let mut page = Vec::with_capacity(rows.len());
         for row in &rows {
             let reader = Reader::new(row, "agent", "agent");
-            let key = AgentKey { run: run.clone(), agent: AgentId::new(reader.get::<String>("agent")?) };
+            let key = AgentKey {
+                run: run.clone(),
+                agent: AgentId::new(reader.get::<String>("agent")?),
+            };
             page.push(AgentSummary {
                 executions: reader.number("executions")?,
                 latest: vitals_rows::read(row, &key)?,
@@ -161,8 +196,14 @@ impl VitalsStore for SqliteVitals {
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {
         let sql = "SELECT count(*) FROM agents WHERE run = ? AND last_received_at >= ?";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(run.as_str()).bind(since.as_micros());
-        query.fetch_one(&self.0.reads).await.map(count).map_err(storage("counting agents"))
+        let query = sqlx::query_scalar::<_, i64>(sql)
+            .bind(run.as_str())
+            .bind(since.as_micros());
+        query
+            .fetch_one(&self.0.reads)
+            .await
+            .map(count)
+            .map_err(storage("counting agents"))
     }
 
     async fn purge(&self, before: Timestamp) -> Result<u64> {
@@ -171,7 +212,9 @@ impl VitalsStore for SqliteVitals {
         let (mut removed, mut agent) = (0, i64::MIN);
         loop {
             let sql = "SELECT min(id) FROM agents WHERE id > ? AND first_received_at < ?";
-            let query = sqlx::query_scalar::<_, Option<i64>>(sql).bind(agent).bind(before.as_micros());
+            let query = sqlx::query_scalar::<_, Option<i64>>(sql)
+                .bind(agent)
+                .bind(before.as_micros());
             let next = query.fetch_one(&self.0.reads).await.map_err(storage(DOING))?;
             let Some(next) = next else { return Ok(removed) };
             agent = next;
@@ -181,7 +224,11 @@ impl VitalsStore for SqliteVitals {
                         let sql = "DELETE FROM vitals WHERE id IN (\
                                        SELECT id FROM vitals WHERE agent_id = ? AND received_at < ? LIMIT ?)";
                         let query = sqlx::query(sql).bind(agent).bind(before.as_micros()).bind(STEP);
-                        query.execute(conn).await.map(|done| done.rows_affected()).map_err(storage(DOING))
+                        query
+                            .execute(conn)
+                            .await
+                            .map(|done| done.rows_affected())
+                            .map_err(storage(DOING))
                     })
                 });
                 let gone = step.await?;

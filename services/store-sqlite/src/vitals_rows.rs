@@ -23,7 +23,9 @@ pub(crate) fn ready(doing: &'static str, batch: &[Vitals]) -> Result<Vec<Ready>>
     let mut places: HashMap<(&AgentKey, &ExecutionId), usize> = HashMap::with_capacity(batch.len());
     let mut chosen: Vec<&Vitals> = Vec::with_capacity(batch.len());
     for vitals in batch {
-        let place = *places.entry((&vitals.key, &vitals.execution)).or_insert(chosen.len());
+        let place = *places
+            .entry((&vitals.key, &vitals.execution))
+            .or_insert(chosen.len());
         if place == chosen.len() {
             chosen.push(vitals);
         } else if chosen[place].revision < vitals.revision {
@@ -32,7 +34,12 @@ pub(crate) fn ready(doing: &'static str, batch: &[Vitals]) -> Result<Vec<Ready>>
     }
     chosen
         .into_iter()
-        .map(|vitals| Ok(Ready { vitals: vitals.clone(), context: encode_unchecked(doing, &vitals.context)? }))
+        .map(|vitals| {
+            Ok(Ready {
+                vitals: vitals.clone(),
+                context: encode_unchecked(doing, &vitals.context)?,
+            })
+        })
         .collect()
 }
 
@@ -62,7 +69,10 @@ pub(crate) fn push(values: &mut Separated<'_, Sqlite, &str>, ready: &Ready) {
 /// Reads a record of an agent back.
 pub(crate) fn read(row: &SqliteRow, key: &AgentKey) -> Result<Vitals> {
     let row = Reader::new(row, "vitals", "execution");
-    let tokens = |column| row.get::<Option<i64>>(column).map(|count| count.map(|count| count as u64));
+    let tokens = |column| {
+        row.get::<Option<i64>>(column)
+            .map(|count| count.map(|count| count as u64))
+    };
     let completeness: &str = row.get("completeness")?;
     let source: &str = row.get("source")?;
     Ok(Vitals {
@@ -80,10 +90,14 @@ pub(crate) fn read(row: &SqliteRow, key: &AgentKey) -> Result<Vitals> {
         tool_calls: row.number_if_any("tool_calls")?,
         retries: row.number_if_any("retries")?,
         success: row.flag("success")?,
-        completeness: [Completeness::Complete, Completeness::Incomplete, Completeness::Running]
-            .into_iter()
-            .find(|value| completeness_word(*value) == completeness)
-            .ok_or_else(|| row.damaged(format!("completeness is {completeness:?}")))?,
+        completeness: [
+            Completeness::Complete,
+            Completeness::Incomplete,
+            Completeness::Running,
+        ]
+        .into_iter()
+        .find(|value| completeness_word(*value) == completeness)
+        .ok_or_else(|| row.damaged(format!("completeness is {completeness:?}")))?,
         source: [Source::Otlp, Source::Posted]
             .into_iter()
             .find(|value| source_word(*value) == source)

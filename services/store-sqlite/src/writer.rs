@@ -56,9 +56,17 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let job: Work = Box::new(move |conn| Box::pin(run(conn, doing, work, reply)));
-        let unavailable = |why: &str| StorageError::Unavailable { doing, source: why.into() };
-        self.queue.send(Job::Write(job)).await.map_err(|_| unavailable("the database is closed"))?;
-        answer.await.map_err(|_| unavailable("the write was not carried out"))?
+        let unavailable = |why: &str| StorageError::Unavailable {
+            doing,
+            source: why.into(),
+        };
+        self.queue
+            .send(Job::Write(job))
+            .await
+            .map_err(|_| unavailable("the database is closed"))?;
+        answer
+            .await
+            .map_err(|_| unavailable("the write was not carried out"))?
     }
 
     /// Finishes what is queued, closes the file and lets go of it.
@@ -72,7 +80,12 @@ impl Writer {
 }
 
 /// Runs one piece of work within a savepoint.
-async fn run<T, F>(conn: &mut SqliteConnection, doing: &'static str, work: F, reply: oneshot::Sender<Result<T>>) -> Ran
+async fn run<T, F>(
+    conn: &mut SqliteConnection,
+    doing: &'static str,
+    work: F,
+    reply: oneshot::Sender<Result<T>>,
+) -> Ran
 where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut SqliteConnection) -> Boxed<'c, Result<T>>,
@@ -95,9 +108,10 @@ where
             // What failed on its own account has failed, whatever became of the group.
             (_, Err(error)) => Err(error),
             (Committed::Yes, Ok(value)) => Ok(value),
-            (Committed::No, Ok(_)) => {
-                Err(StorageError::Unavailable { doing, source: "the transaction could not be committed".into() })
-            }
+            (Committed::No, Ok(_)) => Err(StorageError::Unavailable {
+                doing,
+                source: "the transaction could not be committed".into(),
+            }),
         };
         // A caller that has stopped waiting needs no answer.
         let _ = reply.send(answer);
@@ -157,7 +171,11 @@ async fn group(
             }
         }
     }
-    let committed = if is_intact && commit(conn).await { Committed::Yes } else { Committed::No };
+    let committed = if is_intact && commit(conn).await {
+        Committed::Yes
+    } else {
+        Committed::No
+    };
     if committed == Committed::No {
         // SQLite may have rolled back already; then this is refused, and rightly so.
         let _ = sqlx::query("ROLLBACK").execute(conn).await;

@@ -5,7 +5,9 @@ use immune_store_sqlite::SqliteStore;
 
 async fn fresh() -> (Stores, (SqliteStore, tempfile::TempDir)) {
     let folder = tempfile::tempdir().expect("a folder for the test");
-    let store = SqliteStore::open(folder.path().join("immune.db")).await.expect("a new database");
+    let store = SqliteStore::open(folder.path().join("immune.db"))
+        .await
+        .expect("a new database");
     (store.stores(), (store, folder))
 }
 

@@ -98,5 +98,9 @@ pub trait ClientRecordStore: Send + Sync {
 /// Whether a record's body field `field` is one of the texts `allowed`; the condition of
 /// [`ClientRecordStore::append_if_latest`].
 pub fn latest_allows(latest: &ClientRecord, field: &str, allowed: &[&str]) -> bool {
-    latest.body.get(field).and_then(Value::as_str).is_some_and(|value| allowed.contains(&value))
+    latest
+        .body
+        .get(field)
+        .and_then(Value::as_str)
+        .is_some_and(|value| allowed.contains(&value))
 }

@@ -37,12 +37,18 @@ pub enum StorageError {
 impl StorageError {
     /// A call that breaks a rule of the contract; repeating it cannot mend it.
     pub fn refused(doing: &'static str, why: impl Into<String>) -> Self {
-        StorageError::Failed { doing, source: why.into().into() }
+        StorageError::Failed {
+            doing,
+            source: why.into().into(),
+        }
     }
 
     /// A row that cannot be read back, named by its id.
     pub fn damaged(what: &'static str, id: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
-        StorageError::Damaged { what, source: format!("{what} {id}: {why}").into() }
+        StorageError::Damaged {
+            what,
+            source: format!("{what} {id}: {why}").into(),
+        }
     }
 
     /// What a caller may do about it.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use immune_domain::diagnosis::Diagnosis;
 use immune_domain::healing::{Action, Healing, Outcome};
 use immune_domain::memory::{Memory, Pin};
+pub use immune_domain::memory::{Lesson, lesson};
 use immune_domain::{AgentKey, CaseId, HealingId, RunId, Timestamp};
 
 /// Which healings to list. Newest first.
@@ -73,27 +74,6 @@ pub trait HealingStore: Send + Sync {
 
     /// Removes attempts begun before `before` that have ended; memory stays. Returns how many.
     async fn purge(&self, before: Timestamp) -> Result<u64>;
-}
-
-/// What an attempt teaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lesson {
-    /// The action helps this agent against this diagnosis.
-    Helped,
-    /// It does not.
-    DidNotHelp,
-}
-
-/// What an outcome teaches; `None` where it says nothing about the agent.
-pub fn lesson(outcome: &Outcome) -> Option<Lesson> {
-    match outcome {
-        Outcome::Succeeded { .. } => Some(Lesson::Helped),
-        Outcome::Failed { .. } => Some(Lesson::DidNotHelp),
-        Outcome::Running
-        | Outcome::Verifying { .. }
-        | Outcome::Unsupported { .. }
-        | Outcome::Abandoned { .. } => None,
-    }
 }
 
 /// When an attempt ended for good; `None` while it is under way.

@@ -7,7 +7,8 @@
 //! - [`client_records`]: what client-deployed immune systems post for themselves; drives nothing here.
 //! - [`action_log`]: the audit record, append-only, written by everyone through one function.
 //!
-//! [`memory`] holds the in-memory version of each, [`conformance`] the suite that every backend runs. To add a
+//! [`memory`] holds the in-memory version of each, [`mod@conformance`] the suite that every backend runs, [`faults`] a
+//! wrapper that fails on purpose, [`retention`] the sweep that removes what is old enough. To add a
 //! backend: implement the traits in a crate of its own, run the suite on it, name it in `server/wiring.rs`.
 //!
 //! "Not found" is `None`. An error means that the store could not answer.
@@ -18,8 +19,10 @@ pub mod cases;
 pub mod client_records;
 pub mod conformance;
 pub mod error;
+pub mod faults;
 pub mod healings;
 pub mod memory;
+pub mod retention;
 pub mod vitals;
 
 pub use action_log::ActionLog;

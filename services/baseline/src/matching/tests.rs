@@ -31,7 +31,13 @@ fn comes(matching: &mut Matching, vitals: &Vitals) -> Option<Outcome> {
 }
 
 fn judged(matching: &mut Matching, execution: &str, revision: u32, teaches: bool) -> Option<Outcome> {
-    matching.verdict(&AgentKey::new("default", "a"), execution, revision, teaches, Timestamp::EPOCH)
+    matching.verdict(
+        &AgentKey::new("default", "a"),
+        execution,
+        revision,
+        teaches,
+        Timestamp::EPOCH,
+    )
 }
 
 fn learned(outcome: &Option<Outcome>) -> Option<f64> {
@@ -85,8 +91,16 @@ fn a_correction_replaces_the_lesson() {
 fn verdicts_count_for_their_revision() {
     let mut matching = matching();
     comes(&mut matching, &vitals("x", 1, 6.0));
-    assert_eq!(judged(&mut matching, "x", 0, true), None, "of a record that was replaced");
-    assert_eq!(judged(&mut matching, "x", 2, true), None, "of a record that has not come");
+    assert_eq!(
+        judged(&mut matching, "x", 0, true),
+        None,
+        "of a record that was replaced"
+    );
+    assert_eq!(
+        judged(&mut matching, "x", 2, true),
+        None,
+        "of a record that has not come"
+    );
     assert_eq!(learned(&comes(&mut matching, &vitals("x", 2, 7.0))), Some(7.0));
 }
 
@@ -113,7 +127,10 @@ fn memory_is_bounded() {
     (0..100).for_each(|i| assert_eq!(comes(&mut matching, &vitals(&i.to_string(), 0, 1.0)), None));
     assert_eq!(matching.len(), 10);
     judged(&mut matching, "99", 0, true);
-    assert_eq!(matching.expire(Timestamp::EPOCH.plus(Duration::from_secs(60))), 90);
+    assert_eq!(
+        matching.expire(Timestamp::EPOCH.plus(Duration::from_secs(60))),
+        90
+    );
     assert_eq!(matching.expire(Timestamp::EPOCH.plus(Duration::from_secs(61))), 9);
     assert!(matching.is_empty());
 }

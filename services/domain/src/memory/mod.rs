@@ -1,7 +1,7 @@
 //! Immune memory: the outcomes of past healings per agent and diagnosis.
 
 use crate::diagnosis::Diagnosis;
-use crate::healing::{Action, Healing, Outcome};
+use crate::healing::{Action, Outcome};
 use crate::{AgentKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -34,99 +34,77 @@ pub enum Pin {
     Avoid,
 }
 
-/// What is remembered after a healing: the memory with its counts moved on, or `None` when the outcome teaches
-/// nothing. An action that the lever cannot do says nothing about the agent, and neither does one that was
-/// abandoned.
-pub fn fold(before: Option<Memory>, healing: &Healing) -> Option<Memory> {
-    let (succeeded, at) = match &healing.outcome {
-        Outcome::Succeeded { at, .. } => (true, *at),
-        Outcome::Failed { at, .. } => (false, *at),
+/// What an attempt teaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lesson {
+    /// The action helps this agent against this diagnosis.
+    Helped,
+    /// It does not.
+    DidNotHelp,
+}
+
+/// What an outcome teaches; `None` where it says nothing about the agent: an action that the lever cannot do, or
+/// one that was abandoned, is not held against it.
+pub fn lesson(outcome: &Outcome) -> Option<Lesson> {
+    match outcome {
+        Outcome::Succeeded { .. } => Some(Lesson::Helped),
+        Outcome::Failed { .. } => Some(Lesson::DidNotHelp),
         Outcome::Running
         | Outcome::Verifying { .. }
         | Outcome::Unsupported { .. }
-        | Outcome::Abandoned { .. } => return None,
-    };
-    let mut memory = before.unwrap_or_else(|| Memory {
-        key: healing.key.clone(),
-        diagnosis: healing.diagnosis,
-        action: healing.action,
-        successes: 0,
-        failures: 0,
-        last_at: at,
-        pin: None,
-    });
-    if succeeded {
-        memory.successes = memory.successes.saturating_add(1);
-    } else {
-        memory.failures = memory.failures.saturating_add(1);
+        | Outcome::Abandoned { .. } => None,
     }
-    memory.last_at = memory.last_at.max(at);
-    Some(memory)
+}
+
+impl Memory {
+    /// Counts a lesson.
+    pub fn learn(&mut self, lesson: Lesson, at: Timestamp) {
+        match lesson {
+            Lesson::Helped => self.successes = self.successes.saturating_add(1),
+            Lesson::DidNotHelp => self.failures = self.failures.saturating_add(1),
+        }
+        self.last_at = self.last_at.max(at);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::healing::Trigger;
-
-    fn healing(outcome: Outcome) -> Healing {
-        Healing {
-            id: "h".into(),
-            case: "c".into(),
-            key: AgentKey::new("default", "a"),
-            diagnosis: Diagnosis::InfiniteLoop,
-            action: Action::ResetMemory,
-            trigger: Trigger::Auto,
-            started_at: Timestamp::EPOCH,
-            outcome,
-        }
-    }
 
     /// Scenario: attempts end in every possible way.
     /// Guarantees: success and failure are counted, everything else teaches nothing, a pin stays.
     #[test]
     fn only_verdicts_teach() {
-        let (at, detail) = (Timestamp::from_micros(7), String::new());
-        let teach = |memory, outcome| fold(memory, &healing(outcome));
-        let first = teach(
-            None,
-            Outcome::Succeeded {
-                at,
-                detail: detail.clone(),
-            },
-        )
-        .expect("teaches");
-        assert_eq!((first.successes, first.failures, first.last_at), (1, 0, at));
-        let pinned = Memory {
+        let (at, detail) = (Timestamp::from_micros(7), String::new);
+        let mut memory = Memory {
+            key: AgentKey::new("default", "a"),
+            diagnosis: Diagnosis::InfiniteLoop,
+            action: Action::ResetMemory,
+            successes: 0,
+            failures: 0,
+            last_at: Timestamp::EPOCH,
             pin: Some(Pin::Prefer),
-            ..first
         };
-        let second = teach(
-            Some(pinned.clone()),
-            Outcome::Failed {
-                at,
-                acted: true,
-                detail: detail.clone(),
-            },
-        );
-        let second = second.expect("teaches");
-        assert_eq!(
-            (second.successes, second.failures, second.pin),
-            (1, 1, Some(Pin::Prefer))
-        );
-        for silent in [
+        for outcome in [
             Outcome::Running,
             Outcome::Verifying {
                 acted_at: at,
-                detail: detail.clone(),
+                detail: detail(),
             },
-            Outcome::Unsupported {
+            Outcome::Succeeded { at, detail: detail() },
+            Outcome::Failed {
                 at,
-                detail: detail.clone(),
+                acted: true,
+                detail: detail(),
             },
-            Outcome::Abandoned { at, detail },
+            Outcome::Unsupported { at, detail: detail() },
+            Outcome::Abandoned { at, detail: detail() },
         ] {
-            assert_eq!(teach(Some(pinned.clone()), silent.clone()), None, "{silent:?}");
+            if let Some(lesson) = lesson(&outcome) {
+                memory.learn(lesson, at);
+            }
         }
+        assert_eq!((memory.successes, memory.failures, memory.last_at), (1, 1, at));
+        assert_eq!(memory.pin, Some(Pin::Prefer));
     }
 }

@@ -146,7 +146,10 @@ impl Metric {
 impl Context {
     /// The Kubernetes namespace that the agent runs in, which policy may be resolved by.
     pub fn namespace(&self) -> Option<&str> {
-        self.workload.iter().find(|(name, _)| name == "namespace.name").map(|(_, value)| value.as_str())
+        self.workload
+            .iter()
+            .find(|(name, _)| name == "namespace.name")
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -155,7 +158,9 @@ impl Vitals {
     /// earlier: an agent whose clock is ahead must not have its old executions taken for new ones.
     pub fn began_at(&self) -> Timestamp {
         let millis = self.credible(Metric::Latency).unwrap_or(0.0);
-        let by_our_clock = self.received_at.minus(Duration::from_micros((millis * 1e3) as u64));
+        let by_our_clock = self
+            .received_at
+            .minus(Duration::from_micros((millis * 1e3) as u64));
         self.started_at.min(by_our_clock)
     }
 

@@ -12,18 +12,34 @@ async fn one_decision_wins() {
         let id = world.contained(&format!("agent-{round}"), 8.0).await;
         let decisions = (0..20).map(|i| {
             let (world, id) = (&world, &id);
-            let decision = if i % 2 == 0 { Decision::Approve } else { Decision::Reject };
+            let decision = if i % 2 == 0 {
+                Decision::Approve
+            } else {
+                Decision::Reject
+            };
             async move { world.decide(id, decision, &format!("person-{i}"), "").await }
         });
         let answers = futures::future::join_all(decisions).await;
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
         let winner = world.case(&id).await.last_decision.unwrap().by.subject;
         for refused in answers.into_iter().filter_map(Result::err) {
-            assert!(refused.message().contains(&format!("by {winner};")), "{}", refused.message());
+            assert!(
+                refused.message().contains(&format!("by {winner};")),
+                "{}",
+                refused.message()
+            );
         }
-        world.decide(&id, Decision::Release, "dora", "makes room").await.unwrap();
+        world
+            .decide(&id, Decision::Release, "dora", "makes room")
+            .await
+            .unwrap();
     }
-    let refused = world.log().await.iter().filter(|kind| kind.ends_with(" refused")).count();
+    let refused = world
+        .log()
+        .await
+        .iter()
+        .filter(|kind| kind.ends_with(" refused"))
+        .count();
     assert_eq!(refused, 190);
 }
 
@@ -55,13 +71,37 @@ async fn healers_cannot_begin_on_their_own() {
         action: "reset_memory".into(),
     };
     let refused = world.client.clone().begin_step(begin(&severe, 1)).await;
-    assert_eq!(code_of(refused), (Code::FailedPrecondition, "quarantine.wrong_state".into()));
-    world.decide(&severe, Decision::Approve, "alice", "").await.unwrap();
+    assert_eq!(
+        code_of(refused),
+        (Code::FailedPrecondition, "quarantine.wrong_state".into())
+    );
+    world
+        .decide(&severe, Decision::Approve, "alice", "")
+        .await
+        .unwrap();
     let claimed = world.claim("w1").await;
-    let refused = world.client.clone().begin_step(begin(&severe, claimed.fence - 1)).await;
-    assert_eq!(code_of(refused), (Code::FailedPrecondition, "quarantine.stale_fence".into()));
-    world.client.clone().begin_step(begin(&severe, claimed.fence)).await.unwrap();
-    let short = v1::ClaimHealingRequest { worker: "w1".into(), lease_ms: 999 };
+    let refused = world
+        .client
+        .clone()
+        .begin_step(begin(&severe, claimed.fence - 1))
+        .await;
+    assert_eq!(
+        code_of(refused),
+        (Code::FailedPrecondition, "quarantine.stale_fence".into())
+    );
+    world
+        .client
+        .clone()
+        .begin_step(begin(&severe, claimed.fence))
+        .await
+        .unwrap();
+    let short = v1::ClaimHealingRequest {
+        worker: "w1".into(),
+        lease_ms: 999,
+    };
     let refused = world.client.clone().claim_healing(short).await;
-    assert_eq!(code_of(refused), (Code::InvalidArgument, "quarantine.out_of_range".into()));
+    assert_eq!(
+        code_of(refused),
+        (Code::InvalidArgument, "quarantine.out_of_range".into())
+    );
 }

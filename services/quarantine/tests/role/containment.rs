@@ -14,7 +14,11 @@ async fn a_no_is_followed_by_a_new_ask() {
     world.lever.then([Outcome::Failed, Outcome::Failed]);
     let id = world.report("a", "i-1", 8.0).await.case_id;
     for asks in 1..3 {
-        world.until("the no is on record", async |w| w.case(&id).await.quarantine.levers[0].attempts == asks).await;
+        world
+            .until("the no is on record", async |w| {
+                w.case(&id).await.quarantine.levers[0].attempts == asks
+            })
+            .await;
         assert_eq!(world.lever.asks().len() as u32, asks, "not before its time");
         world.clock.advance(Duration::from_secs(2));
     }
@@ -30,7 +34,11 @@ async fn a_lost_answer_is_asked_for_with_the_same_key() {
     let world = World::new().await;
     world.lever.then([Outcome::Unknown]);
     let id = world.report("a", "i-1", 8.0).await.case_id;
-    world.until("the silence is on record", async |w| w.case(&id).await.quarantine.levers[0].attempts == 1).await;
+    world
+        .until("the silence is on record", async |w| {
+            w.case(&id).await.quarantine.levers[0].attempts == 1
+        })
+        .await;
     world.clock.advance(Duration::from_secs(2));
     world.until_phase(&id, "confirmed").await;
     let keys = world.lever.keys();
@@ -44,7 +52,9 @@ async fn a_crash_during_an_ask_repeats_it() {
     let world = World::new().await;
     world.lever.hang();
     let id = world.report("a", "i-1", 8.0).await.case_id;
-    world.until("the lever is asked", async |w| !w.lever.asks().is_empty()).await;
+    world
+        .until("the lever is asked", async |w| !w.lever.asks().is_empty())
+        .await;
     let before = world.lever.keys();
     let world = world.restarted().await;
     assert!(!world.admission("a").await.unwrap().allowed);
@@ -60,9 +70,16 @@ async fn a_closed_case_is_released_to_the_end() {
     let world = World::new().await;
     let id = world.contained("a", 8.0).await;
     world.lever.then([Outcome::Failed]);
-    world.decide(&id, Decision::Release, "dora", "known experiment").await.unwrap();
+    world
+        .decide(&id, Decision::Release, "dora", "known experiment")
+        .await
+        .unwrap();
     assert!(world.admission("a").await.unwrap().allowed);
-    world.until("the no is on record", async |w| w.case(&id).await.quarantine.levers[0].attempts == 1).await;
+    world
+        .until("the no is on record", async |w| {
+            w.case(&id).await.quarantine.levers[0].attempts == 1
+        })
+        .await;
     let world = world.restarted().await;
     assert!(world.admission("a").await.unwrap().allowed);
     world.clock.advance(Duration::from_secs(2));
@@ -76,9 +93,18 @@ async fn a_closed_case_is_released_to_the_end() {
 async fn a_lie_is_found_out() {
     let world = World::new().await;
     let id = world.contained("a", 8.0).await;
-    assert!(!world.executed("a", world.clock.now()).await, "within the tolerance of clocks");
-    assert!(world.executed("a", world.clock.now().plus(Duration::from_secs(3))).await);
-    world.until("asked again", async |w| w.lever.asks().len() == 2).await;
+    assert!(
+        !world.executed("a", world.clock.now()).await,
+        "within the tolerance of clocks"
+    );
+    assert!(
+        world
+            .executed("a", world.clock.now().plus(Duration::from_secs(3)))
+            .await
+    );
+    world
+        .until("asked again", async |w| w.lever.asks().len() == 2)
+        .await;
     world.until_phase(&id, "confirmed").await;
     let case = world.case(&id).await;
     assert_eq!(case.quarantine.breaches, 1);

@@ -62,7 +62,11 @@ impl Lever for Scripted {
             std::future::pending::<()>().await;
         }
         let outcome = self.script.lock().unwrap().pop_front().unwrap_or(Outcome::Done);
-        Answer { outcome, detail: "scripted".into(), evidence: serde_json::Value::Null }
+        Answer {
+            outcome,
+            detail: "scripted".into(),
+            evidence: serde_json::Value::Null,
+        }
     }
 
     async fn observe(&self, _: &AgentKey) -> Option<Observed> {
@@ -104,7 +108,11 @@ impl World {
 
     async fn start(stores: Stores, policy: Policy, clock: Arc<Manual>) -> World {
         let lever = Arc::new(Scripted::default());
-        let config = Config { reconcile_interval_ms: 10, tick_interval_ms: 10, ..Config::default() };
+        let config = Config {
+            reconcile_interval_ms: 10,
+            tick_interval_ms: 10,
+            ..Config::default()
+        };
         let shared: SharedClock = clock.clone();
         let service = Service::new(
             config,
@@ -113,7 +121,10 @@ impl World {
                 action_log: stores.action_log.clone(),
                 vitals: stores.vitals.clone(),
                 levers: Levers::default().with(lever.clone()),
-                policies: Policies { defaults: policy.clone(), rules: vec![] },
+                policies: Policies {
+                    defaults: policy.clone(),
+                    rules: vec![],
+                },
                 clock: shared,
                 metrics: Metrics::default(),
             },
@@ -129,8 +140,19 @@ impl World {
         });
         let running = tokio::spawn(service.run(shutdown));
         let client = QuarantineServiceClient::new(channel);
-        let world = World { client, stores, lever, clock, policy, tasks: vec![serving, running] };
-        world.until("the role has loaded its cases", async |w| w.admission("nobody").await.is_ok()).await;
+        let world = World {
+            client,
+            stores,
+            lever,
+            clock,
+            policy,
+            tasks: vec![serving, running],
+        };
+        world
+            .until("the role has loaded its cases", async |w| {
+                w.admission("nobody").await.is_ok()
+            })
+            .await;
         world
     }
 
@@ -164,13 +186,19 @@ impl World {
 
     /// Opens a case and waits until its levers have confirmed.
     pub async fn contained(&self, agent: &str, severity: f64) -> String {
-        let id = self.report(agent, &format!("infection of {agent}"), severity).await.case_id;
+        let id = self
+            .report(agent, &format!("infection of {agent}"), severity)
+            .await
+            .case_id;
         self.until_phase(&id, "confirmed").await;
         id
     }
 
     pub async fn until_phase(&self, id: &str, phase: &str) {
-        self.until(phase, async |w| w.case(id).await.quarantine.phase.as_str() == phase).await;
+        self.until(phase, async |w| {
+            w.case(id).await.quarantine.phase.as_str() == phase
+        })
+        .await;
     }
 
     pub async fn case(&self, id: &str) -> Case {
@@ -179,7 +207,13 @@ impl World {
         Case::try_from(answer.case.unwrap()).unwrap()
     }
 
-    pub async fn decide(&self, id: &str, decision: v1::Decision, who: &str, reason: &str) -> Result<Case, Status> {
+    pub async fn decide(
+        &self,
+        id: &str,
+        decision: v1::Decision,
+        who: &str,
+        reason: &str,
+    ) -> Result<Case, Status> {
         self.decide_at(id, decision, who, reason, 0).await
     }
 
@@ -197,14 +231,27 @@ impl World {
             reason: reason.into(),
             expected_version,
         };
-        let person = Person { subject: who.into(), via: "api_key".into() };
-        let answer = self.client.clone().decide(with_person(request, &person)).await?.into_inner();
+        let person = Person {
+            subject: who.into(),
+            via: "api_key".into(),
+        };
+        let answer = self
+            .client
+            .clone()
+            .decide(with_person(request, &person))
+            .await?
+            .into_inner();
         Ok(Case::try_from(answer.case.unwrap()).unwrap())
     }
 
     pub async fn admission(&self, agent: &str) -> Result<v1::CheckAdmissionResponse, Status> {
         let key = Some(AgentKey::new("default", agent).into());
-        Ok(self.client.clone().check_admission(v1::CheckAdmissionRequest { key }).await?.into_inner())
+        Ok(self
+            .client
+            .clone()
+            .check_admission(v1::CheckAdmissionRequest { key })
+            .await?
+            .into_inner())
     }
 
     pub async fn executed(&self, agent: &str, started_at: Timestamp) -> bool {
@@ -213,17 +260,36 @@ impl World {
             execution_id: "trace-span".into(),
             started_at: Some(immune_proto::convert::time::to_wire(started_at)),
         };
-        self.client.clone().report_execution(request).await.unwrap().into_inner().breached
+        self.client
+            .clone()
+            .report_execution(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .breached
     }
 
     pub async fn claim(&self, worker: &str) -> v1::ClaimHealingResponse {
-        let request = v1::ClaimHealingRequest { worker: worker.into(), lease_ms: 30_000 };
-        self.client.clone().claim_healing(request).await.unwrap().into_inner()
+        let request = v1::ClaimHealingRequest {
+            worker: worker.into(),
+            lease_ms: 30_000,
+        };
+        self.client
+            .clone()
+            .claim_healing(request)
+            .await
+            .unwrap()
+            .into_inner()
     }
 
     /// Kinds in the action log, oldest first, with the outcome where it is not `done`.
     pub async fn log(&self) -> Vec<String> {
-        let rows = self.stores.action_log.recent(&"default".into(), None, 1_000).await.unwrap();
+        let rows = self
+            .stores
+            .action_log
+            .recent(&"default".into(), None, 1_000)
+            .await
+            .unwrap();
         let word = |row: &immune_store::action_log::LogRow| match row.outcome.as_str() {
             "done" => row.kind.clone(),
             outcome => format!("{} {outcome}", row.kind),
@@ -234,7 +300,9 @@ impl World {
 
 pub fn code_of<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
     let status = result.unwrap_err();
-    let word = immune_runtime::grpc::code_word(&status).unwrap_or_default().to_owned();
+    let word = immune_runtime::grpc::code_word(&status)
+        .unwrap_or_default()
+        .to_owned();
     (status.code(), word)
 }
 

@@ -6,13 +6,27 @@ use std::time::Duration;
 use tonic::Streaming;
 
 async fn watch(world: &World, after_sequence: u64, from_now: bool) -> Streaming<v1::WatchCasesResponse> {
-    let request = v1::WatchCasesRequest { after_sequence, from_now };
-    world.client.clone().watch_cases(request).await.unwrap().into_inner()
+    let request = v1::WatchCasesRequest {
+        after_sequence,
+        from_now,
+    };
+    world
+        .client
+        .clone()
+        .watch_cases(request)
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 async fn next(stream: &mut Streaming<v1::WatchCasesResponse>) -> Change {
     let next = tokio::time::timeout(Duration::from_secs(10), stream.message());
-    next.await.expect("a change within ten seconds").unwrap().unwrap().change.unwrap()
+    next.await
+        .expect("a change within ten seconds")
+        .unwrap()
+        .unwrap()
+        .change
+        .unwrap()
 }
 
 async fn next_event(stream: &mut Streaming<v1::WatchCasesResponse>) -> v1::CaseEvent {
@@ -29,7 +43,10 @@ async fn open_cases_first_then_events() {
     let world = World::new().await;
     let (first, second) = (world.contained("a", 8.0).await, world.contained("b", 8.0).await);
     let closed = world.contained("c", 8.0).await;
-    world.decide(&closed, Decision::Release, "dora", "known experiment").await.unwrap();
+    world
+        .decide(&closed, Decision::Release, "dora", "known experiment")
+        .await
+        .unwrap();
     world.until_phase(&closed, "released").await;
     let mut stream = watch(&world, 0, true).await;
     let mut existing = Vec::new();
@@ -91,8 +108,19 @@ async fn pages_are_whole() {
     assert_eq!(existing.len(), 450);
     let (mut listed, mut before) = (std::collections::BTreeSet::new(), String::new());
     loop {
-        let request = v1::ListCasesRequest { limit: 100, before_case_id: before, ..Default::default() };
-        let page = world.client.clone().list_cases(request).await.unwrap().into_inner().cases;
+        let request = v1::ListCasesRequest {
+            limit: 100,
+            before_case_id: before,
+            ..Default::default()
+        };
+        let page = world
+            .client
+            .clone()
+            .list_cases(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .cases;
         let Some(last) = page.last() else { break };
         before = last.case_id.clone();
         listed.extend(page.into_iter().map(|case| case.case_id));

@@ -18,7 +18,10 @@ pub async fn a_profile_comes_back_to_the_last_bit(stores: &Stores) {
         stored.profile.moments[2].count = u64::MAX;
         stored.learner = json!({ "m2": 123_456_789.123_456_79_f64, "text": id.repeat(1_000) });
         stores.baselines.put(std::slice::from_ref(&stored)).await.unwrap();
-        assert_eq!(stores.baselines.get(&stored.profile.key).await.unwrap(), Some(stored));
+        assert_eq!(
+            stores.baselines.get(&stored.profile.key).await.unwrap(),
+            Some(stored)
+        );
     }
     assert_eq!(stores.baselines.get(&agent("nobody")).await.unwrap(), None);
 }
@@ -29,17 +32,25 @@ pub async fn only_a_higher_version_replaces(stores: &Stores) {
     let key = agent("versions");
     let mut twin = profile(&key, 5);
     twin.learner = json!({ "twin": true });
-    stores.baselines.put(&[profile(&key, 4), profile(&key, 5), profile(&key, 3)]).await.unwrap();
+    stores
+        .baselines
+        .put(&[profile(&key, 4), profile(&key, 5), profile(&key, 3)])
+        .await
+        .unwrap();
     stores.baselines.put(&[twin, profile(&key, 2)]).await.unwrap();
     assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 5)));
     stores.baselines.put(&[profile(&key, 6)]).await.unwrap();
-    assert_eq!(stores.baselines.get(&key).await.unwrap().unwrap().profile.version, 6);
+    assert_eq!(
+        stores.baselines.get(&key).await.unwrap().unwrap().profile.version,
+        6
+    );
 }
 
 /// Scenario: profiles of several runs, listed seven at a time.
 /// Guarantees: every profile once, in the order of run and agent.
 pub async fn pages_follow_the_keys(stores: &Stores) {
-    let keys = || (0..3).flat_map(|run| (0..10).map(move |n| AgentKey::new(format!("r{run}"), format!("a{n}"))));
+    let keys =
+        || (0..3).flat_map(|run| (0..10).map(move |n| AgentKey::new(format!("r{run}"), format!("a{n}"))));
     let mut batch: Vec<StoredProfile> = keys().map(|key| profile(&key, 1)).collect();
     batch.reverse();
     stores.baselines.put(&batch).await.unwrap();
@@ -73,7 +84,11 @@ pub async fn ready_profiles_are_counted(stores: &Stores) {
     stores.baselines.put(&batch).await.unwrap();
     let run = agent("any").run;
     assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 2);
-    stores.baselines.put(&[with(agent("learning"), 2, State::Active)]).await.unwrap();
+    stores
+        .baselines
+        .put(&[with(agent("learning"), 2, State::Active)])
+        .await
+        .unwrap();
     assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 3);
 }
 

@@ -13,12 +13,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 async fn opened(stores: &Stores, name: &str) -> Case {
     let case = case(&agent(name), name, at(1));
-    assert_eq!(stores.cases.open_case(&case, &Alongside::default()).await.unwrap(), Opened::New);
+    assert_eq!(
+        stores
+            .cases
+            .open_case(&case, &Alongside::default())
+            .await
+            .unwrap(),
+        Opened::New
+    );
     case
 }
 
 fn queued(case: &Case) -> Case {
-    changed(case, State::HealQueued { trigger: Trigger::AfterApproval, not_before: at(2) }, at(2))
+    changed(
+        case,
+        State::HealQueued {
+            trigger: Trigger::AfterApproval,
+            not_before: at(2),
+        },
+        at(2),
+    )
 }
 
 /// Scenario: sixteen people decide on the same version at the same time.
@@ -29,18 +43,37 @@ pub async fn many_saves_have_one_winner(stores: &Stores) {
         let mut next = queued(&first);
         next.updated_at = at(10 + n as i64);
         let store = stores.cases.clone();
-        async move { (next.clone(), store.save_case(&next, 1, &alongside(&next, "case_decided")).await.unwrap()) }
+        async move {
+            (
+                next.clone(),
+                store
+                    .save_case(&next, 1, &alongside(&next, "case_decided"))
+                    .await
+                    .unwrap(),
+            )
+        }
     })
     .await;
     let stored = stores.cases.get(&first.id).await.unwrap().unwrap();
-    let winners: Vec<&Case> =
-        answers.iter().filter(|(_, answer)| *answer == Saved::Done).map(|(case, _)| case).collect();
+    let winners: Vec<&Case> = answers
+        .iter()
+        .filter(|(_, answer)| *answer == Saved::Done)
+        .map(|(case, _)| case)
+        .collect();
     assert_eq!(winners, [&stored]);
     for (_, answer) in answers.iter().filter(|(_, answer)| *answer != Saved::Done) {
         assert_eq!(*answer, Saved::Conflict(Box::new(stored.clone())));
     }
     assert_eq!(stores.cases.events_after(0, 100).await.unwrap().len(), 1);
-    assert_eq!(stores.action_log.recent(&first.key.run, None, 100).await.unwrap().len(), 1);
+    assert_eq!(
+        stores
+            .action_log
+            .recent(&first.key.run, None, 100)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// Scenario: a save comes from a version that is no more; another names a case that never was.
@@ -48,17 +81,35 @@ pub async fn many_saves_have_one_winner(stores: &Stores) {
 pub async fn a_late_save_learns_what_is(stores: &Stores) {
     let first = opened(stores, "late").await;
     let next = queued(&first);
-    assert_eq!(stores.cases.save_case(&next, 1, &Alongside::default()).await.unwrap(), Saved::Done);
+    assert_eq!(
+        stores
+            .cases
+            .save_case(&next, 1, &Alongside::default())
+            .await
+            .unwrap(),
+        Saved::Done
+    );
     let late = released(&first, at(9));
-    let answer = stores.cases.save_case(&late, 1, &alongside(&late, "case_released")).await.unwrap();
+    let answer = stores
+        .cases
+        .save_case(&late, 1, &alongside(&late, "case_released"))
+        .await
+        .unwrap();
     assert_eq!(answer, Saved::Conflict(Box::new(next.clone())));
     let unknown = queued(&case(&agent("unknown"), "unknown", at(1)));
-    let answer = stores.cases.save_case(&unknown, 1, &alongside(&unknown, "case_decided")).await.unwrap();
+    let answer = stores
+        .cases
+        .save_case(&unknown, 1, &alongside(&unknown, "case_decided"))
+        .await
+        .unwrap();
     assert_eq!(answer, Saved::Missing);
     assert_eq!(stores.cases.get(&first.id).await.unwrap(), Some(next));
     assert_eq!(stores.cases.get(&unknown.id).await.unwrap(), None);
     assert_eq!(stores.cases.last_event().await.unwrap(), 0);
-    assert_eq!(stores.action_log.recent(&first.key.run, None, 10).await.unwrap(), vec![]);
+    assert_eq!(
+        stores.action_log.recent(&first.key.run, None, 10).await.unwrap(),
+        vec![]
+    );
 }
 
 /// Scenario: callers break the contract: a first version other than 1, a version that skips, a used case id, a
@@ -74,8 +125,24 @@ pub async fn rules_of_versions_are_kept(stores: &Stores) {
     used.infection = infection(&used.key, "another");
     assert!(stores.cases.open_case(&used, &none).await.is_err());
     assert!(stores.cases.save_case(&first, 1, &none).await.is_err());
-    assert!(stores.cases.save_case(&Case { version: 3, ..first.clone() }, 1, &none).await.is_err());
-    let moved = Case { key: agent("other"), ..queued(&first) };
+    assert!(
+        stores
+            .cases
+            .save_case(
+                &Case {
+                    version: 3,
+                    ..first.clone()
+                },
+                1,
+                &none
+            )
+            .await
+            .is_err()
+    );
+    let moved = Case {
+        key: agent("other"),
+        ..queued(&first)
+    };
     assert!(stores.cases.save_case(&moved, 1, &none).await.is_err());
     assert_eq!(stores.cases.get(&first.id).await.unwrap(), Some(first));
     assert_eq!(stores.cases.open_case_of(&agent("other")).await.unwrap(), None);
@@ -86,11 +153,31 @@ pub async fn rules_of_versions_are_kept(stores: &Stores) {
 pub async fn closing_frees_the_agent(stores: &Stores) {
     let first = opened(stores, "freed").await;
     let closed = released(&first, at(5));
-    assert_eq!(stores.cases.save_case(&closed, 1, &Alongside::default()).await.unwrap(), Saved::Done);
+    assert_eq!(
+        stores
+            .cases
+            .save_case(&closed, 1, &Alongside::default())
+            .await
+            .unwrap(),
+        Saved::Done
+    );
     assert_eq!(stores.cases.open_case_of(&first.key).await.unwrap(), None);
     let second = case(&first.key, "second", at(6));
-    assert_eq!(stores.cases.open_case(&second, &Alongside::default()).await.unwrap(), Opened::New);
-    assert!(stores.cases.save_case(&queued(&closed), 2, &Alongside::default()).await.is_err());
+    assert_eq!(
+        stores
+            .cases
+            .open_case(&second, &Alongside::default())
+            .await
+            .unwrap(),
+        Opened::New
+    );
+    assert!(
+        stores
+            .cases
+            .save_case(&queued(&closed), 2, &Alongside::default())
+            .await
+            .is_err()
+    );
     assert_eq!(stores.cases.open_case_of(&first.key).await.unwrap(), Some(second));
     assert_eq!(stores.cases.get(&first.id).await.unwrap(), Some(closed));
 }
@@ -101,13 +188,31 @@ pub async fn a_merged_report_is_remembered(stores: &Stores) {
     let first = opened(stores, "merged").await;
     let mut worse = queued(&first);
     worse.infection = infection(&first.key, "worse");
-    assert_eq!(stores.cases.save_case(&worse, 1, &Alongside::default()).await.unwrap(), Saved::Done);
+    assert_eq!(
+        stores
+            .cases
+            .save_case(&worse, 1, &Alongside::default())
+            .await
+            .unwrap(),
+        Saved::Done
+    );
     let closed = released(&worse, at(9));
-    assert_eq!(stores.cases.save_case(&closed, 2, &Alongside::default()).await.unwrap(), Saved::Done);
+    assert_eq!(
+        stores
+            .cases
+            .save_case(&closed, 2, &Alongside::default())
+            .await
+            .unwrap(),
+        Saved::Done
+    );
     for id in [&first.infection.id, &worse.infection.id] {
         let mut again = case(&first.key, "again", at(10));
         again.infection.id = id.clone();
-        let answer = stores.cases.open_case(&again, &Alongside::default()).await.unwrap();
+        let answer = stores
+            .cases
+            .open_case(&again, &Alongside::default())
+            .await
+            .unwrap();
         assert_eq!(answer, Opened::AlreadyReported(Box::new(closed.clone())));
     }
 }
@@ -119,8 +224,13 @@ pub async fn events_are_in_order(stores: &Stores) {
     for n in 0..6 {
         let next = changed(&latest, latest.state.clone(), at(n));
         let mut with = alongside(&next, &format!("kind-{n}-a"));
-        with.events.push(alongside(&next, &format!("kind-{n}-b")).events.remove(0));
-        stores.cases.save_case(&next, latest.version, &with).await.unwrap();
+        with.events
+            .push(alongside(&next, &format!("kind-{n}-b")).events.remove(0));
+        stores
+            .cases
+            .save_case(&next, latest.version, &with)
+            .await
+            .unwrap();
         latest = next;
     }
     let (mut place, mut kinds) = (0, Vec::new());
@@ -132,7 +242,9 @@ pub async fn events_are_in_order(stores: &Stores) {
         place = last.sequence;
         kinds.extend(page.into_iter().map(|event| event.event.kind));
     }
-    let expected: Vec<String> = (0..6).flat_map(|n| [format!("kind-{n}-a"), format!("kind-{n}-b")]).collect();
+    let expected: Vec<String> = (0..6)
+        .flat_map(|n| [format!("kind-{n}-a"), format!("kind-{n}-b")])
+        .collect();
     assert_eq!(kinds, expected);
     assert_eq!(stores.cases.last_event().await.unwrap(), place);
 }
@@ -164,7 +276,10 @@ pub async fn a_listener_misses_no_event(stores: &Stores) {
             store.open_case(&latest, &alongside(&latest, "v1")).await.unwrap();
             for version in 2..=5 {
                 let next = changed(&latest, latest.state.clone(), at(version));
-                store.save_case(&next, latest.version, &alongside(&next, &format!("v{version}"))).await.unwrap();
+                store
+                    .save_case(&next, latest.version, &alongside(&next, &format!("v{version}")))
+                    .await
+                    .unwrap();
                 latest = next;
             }
         }
@@ -173,8 +288,9 @@ pub async fn a_listener_misses_no_event(stores: &Stores) {
     done.store(true, Ordering::SeqCst);
     let mut seen = listener.await.unwrap();
     seen.sort();
-    let mut expected: Vec<String> =
-        (0..16).flat_map(|n| (1..=5).map(move |v| format!("v{v} case-{n}"))).collect();
+    let mut expected: Vec<String> = (0..16)
+        .flat_map(|n| (1..=5).map(move |v| format!("v{v} case-{n}")))
+        .collect();
     expected.sort();
     assert_eq!(seen, expected);
 }
@@ -183,16 +299,28 @@ pub async fn a_listener_misses_no_event(stores: &Stores) {
 /// Guarantees: the last place is remembered and none is used twice, so that a listener that was away reads on.
 pub async fn purged_events_leave_their_places(stores: &Stores) {
     let first = case(&agent("a"), "a", at(1));
-    stores.cases.open_case(&first, &alongside(&first, "case_opened")).await.unwrap();
+    stores
+        .cases
+        .open_case(&first, &alongside(&first, "case_opened"))
+        .await
+        .unwrap();
     let next = changed(&first, first.state.clone(), at(5));
-    stores.cases.save_case(&next, 1, &alongside(&next, "case_waiting")).await.unwrap();
+    stores
+        .cases
+        .save_case(&next, 1, &alongside(&next, "case_waiting"))
+        .await
+        .unwrap();
     let last = stores.cases.last_event().await.unwrap();
     assert_eq!(stores.cases.purge_events(at(5)).await.unwrap(), 1);
     assert_eq!(stores.cases.events_after(0, 10).await.unwrap().len(), 1);
     assert_eq!(stores.cases.purge_events(at(9)).await.unwrap(), 1);
     assert_eq!(stores.cases.last_event().await.unwrap(), last);
     let closed = released(&next, at(10));
-    stores.cases.save_case(&closed, 2, &alongside(&closed, "case_released")).await.unwrap();
+    stores
+        .cases
+        .save_case(&closed, 2, &alongside(&closed, "case_released"))
+        .await
+        .unwrap();
     let events = stores.cases.events_after(last, 10).await.unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(stores.cases.last_event().await.unwrap(), events[0].sequence);
@@ -202,21 +330,43 @@ pub async fn purged_events_leave_their_places(stores: &Stores) {
 /// Guarantees: cases, events and rows come back whole.
 pub async fn odd_and_large_cases_come_back(stores: &Stores) {
     for id in odd_ids() {
-        let mut odd = case(&AgentKey::new(id.as_str(), id.as_str()), &id, Timestamp::from_micros(i64::MAX));
+        let mut odd = case(
+            &AgentKey::new(id.as_str(), id.as_str()),
+            &id,
+            Timestamp::from_micros(i64::MAX),
+        );
         odd.infection.severity = 0.1 + 0.2;
         odd.infection.detected_at = Timestamp::from_micros(i64::MIN);
-        let entry =
-            Entry { at: at(0), kind: "note".into(), actor: id.clone(), text: id.repeat(3), count: u32::MAX };
+        let entry = Entry {
+            at: at(0),
+            kind: "note".into(),
+            actor: id.clone(),
+            text: id.repeat(3),
+            count: u32::MAX,
+        };
         odd.timeline = vec![entry; immune_domain::case::TIMELINE_MAX];
         let mut with = alongside(&odd, &id);
         with.events[0].payload = json!({ "large": "\"ß\\\n".repeat(50_000), "n": u64::MAX, "f": 1.0 / 3.0 });
         with.log[0].payload = with.events[0].payload.clone();
-        assert_eq!(stores.cases.open_case(&odd, &with).await.unwrap(), Opened::New, "{id}");
-        assert_eq!(stores.cases.open_case_of(&odd.key).await.unwrap(), Some(odd.clone()));
+        assert_eq!(
+            stores.cases.open_case(&odd, &with).await.unwrap(),
+            Opened::New,
+            "{id}"
+        );
+        assert_eq!(
+            stores.cases.open_case_of(&odd.key).await.unwrap(),
+            Some(odd.clone())
+        );
         let last = stores.cases.last_event().await.unwrap();
         let events = stores.cases.events_after(last - 1, 10).await.unwrap();
-        assert_eq!(events.into_iter().map(|event| event.event).collect::<Vec<_>>(), with.events);
+        assert_eq!(
+            events.into_iter().map(|event| event.event).collect::<Vec<_>>(),
+            with.events
+        );
         let rows = stores.action_log.recent(&odd.key.run, None, 10).await.unwrap();
-        assert_eq!(rows.into_iter().map(|stored| stored.row).collect::<Vec<_>>(), with.log);
+        assert_eq!(
+            rows.into_iter().map(|stored| stored.row).collect::<Vec<_>>(),
+            with.log
+        );
     }
 }

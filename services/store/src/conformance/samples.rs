@@ -27,8 +27,26 @@ pub fn agent(name: &str) -> AgentKey {
 /// Ids that are well formed and awkward all the same.
 pub fn odd_ids() -> Vec<String> {
     let mut ids: Vec<String> = [
-        "a/b/c", "it's", "say \"x\"", "semi;colon--", "100%_", "back\\slash", "ein Agent", "агент", "代理", "🤖🦠",
-        "e\u{301}", "\u{e9}", "A", "a", "{}", "$1", ":name", "?", "NULL", "…\u{202e}",
+        "a/b/c",
+        "it's",
+        "say \"x\"",
+        "semi;colon--",
+        "100%_",
+        "back\\slash",
+        "ein Agent",
+        "агент",
+        "代理",
+        "🤖🦠",
+        "e\u{301}",
+        "\u{e9}",
+        "A",
+        "a",
+        "{}",
+        "$1",
+        ":name",
+        "?",
+        "NULL",
+        "…\u{202e}",
     ]
     .iter()
     .map(|id| (*id).to_owned())
@@ -65,7 +83,11 @@ pub fn vitals(key: &AgentKey, execution: &str, ended: Timestamp) -> Vitals {
 
 /// A profile that judges, with its learner.
 pub fn profile(key: &AgentKey, version: u64) -> StoredProfile {
-    let moments = |mean: f64| Moments { count: 20, mean, stddev: mean / 7.0 };
+    let moments = |mean: f64| Moments {
+        count: 20,
+        mean,
+        stddev: mean / 7.0,
+    };
     StoredProfile {
         profile: Profile {
             key: key.clone(),
@@ -87,7 +109,10 @@ pub fn infection(key: &AgentKey, id: &str) -> Infection {
         detected_at: at(0),
         severity: 4.3,
         anomalies: vec![Anomaly::TokenSpike],
-        deviations: Deviations { tokens: Some(5.1), ..Deviations::default() },
+        deviations: Deviations {
+            tokens: Some(5.1),
+            ..Deviations::default()
+        },
         hypotheses: vec![Hypothesis {
             diagnosis: Diagnosis::PromptDrift,
             confidence: 0.8,
@@ -131,20 +156,43 @@ pub fn case(key: &AgentKey, id: &str, opened_at: Timestamp) -> Case {
 
 /// The case one version on, in another state.
 pub fn changed(case: &Case, state: State, now: Timestamp) -> Case {
-    Case { version: case.version + 1, updated_at: now, state, ..case.clone() }
+    Case {
+        version: case.version + 1,
+        updated_at: now,
+        state,
+        ..case.clone()
+    }
 }
 
 /// The case one version on, released and its containment lifted.
 pub fn released(case: &Case, now: Timestamp) -> Case {
-    let by = Person { subject: "ada".into(), via: "api_key".into() };
-    let mut next = changed(case, State::Released { at: now, by, reason: "a drill".into() }, now);
+    let by = Person {
+        subject: "ada".into(),
+        via: "api_key".into(),
+    };
+    let mut next = changed(
+        case,
+        State::Released {
+            at: now,
+            by,
+            reason: "a drill".into(),
+        },
+        now,
+    );
     next.quarantine.phase = QuarantinePhase::Released;
     next
 }
 
 /// The case one version on, healed and its containment lifted.
 pub fn healed(case: &Case, now: Timestamp) -> Case {
-    let mut next = changed(case, State::Healed { at: now, action: Action::ResetMemory }, now);
+    let mut next = changed(
+        case,
+        State::Healed {
+            at: now,
+            action: Action::ResetMemory,
+        },
+        now,
+    );
     next.quarantine.phase = QuarantinePhase::Released;
     next
 }
@@ -172,7 +220,10 @@ pub fn alongside(case: &Case, kind: &str) -> Alongside {
         text: format!("{kind} {}", case.id),
         payload: json!({ "version": case.version }),
     };
-    Alongside { log: vec![row(&case.key, kind, case.updated_at)], events: vec![event] }
+    Alongside {
+        log: vec![row(&case.key, kind, case.updated_at)],
+        events: vec![event],
+    }
 }
 
 /// An attempt under way.
@@ -191,17 +242,27 @@ pub fn healing(key: &AgentKey, id: &str, started_at: Timestamp) -> Healing {
 
 /// The attempt with another outcome.
 pub fn with_outcome(healing: &Healing, outcome: Outcome) -> Healing {
-    Healing { outcome, ..healing.clone() }
+    Healing {
+        outcome,
+        ..healing.clone()
+    }
 }
 
 /// Recovery proven.
 pub fn succeeded(when: Timestamp) -> Outcome {
-    Outcome::Succeeded { at: when, detail: "5 of 5 executions within the baseline".into() }
+    Outcome::Succeeded {
+        at: when,
+        detail: "5 of 5 executions within the baseline".into(),
+    }
 }
 
 /// Still sick.
 pub fn failed(when: Timestamp) -> Outcome {
-    Outcome::Failed { at: when, acted: true, detail: "tokens still deviate".into() }
+    Outcome::Failed {
+        at: when,
+        acted: true,
+        detail: "tokens still deviate".into(),
+    }
 }
 
 /// A posted approval.

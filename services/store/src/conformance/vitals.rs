@@ -62,7 +62,10 @@ pub async fn a_record_comes_back_as_it_was(stores: &Stores) {
     bare.context = Box::default();
 
     stores.vitals.append(&[full.clone(), bare.clone()]).await.unwrap();
-    assert_eq!(stores.vitals.recent(&key, at(0), 10).await.unwrap(), vec![bare, full.clone()]);
+    assert_eq!(
+        stores.vitals.recent(&key, at(0), 10).await.unwrap(),
+        vec![bare, full.clone()]
+    );
     assert_eq!(stores.vitals.latest(&key).await.unwrap(), Some(full));
 }
 
@@ -75,12 +78,29 @@ pub async fn a_higher_revision_replaces(stores: &Stores) {
         (record.revision, record.token_count) = (revision, Some(tokens));
         record
     };
-    let tokens = async || stores.vitals.latest(&key).await.unwrap().unwrap().token_count.unwrap();
+    let tokens = async || {
+        stores
+            .vitals
+            .latest(&key)
+            .await
+            .unwrap()
+            .unwrap()
+            .token_count
+            .unwrap()
+    };
 
     stores.vitals.append(&[revision(1, 100)]).await.unwrap();
-    stores.vitals.append(&[revision(1, 200), revision(0, 300)]).await.unwrap();
+    stores
+        .vitals
+        .append(&[revision(1, 200), revision(0, 300)])
+        .await
+        .unwrap();
     assert_eq!(tokens().await, 100);
-    stores.vitals.append(&[revision(3, 400), revision(2, 500)]).await.unwrap();
+    stores
+        .vitals
+        .append(&[revision(3, 400), revision(2, 500)])
+        .await
+        .unwrap();
     assert_eq!(tokens().await, 400);
     assert_eq!(stores.vitals.execution_count(&key).await.unwrap(), 1);
     assert_eq!(stores.vitals.total_executions(&key.run).await.unwrap(), 1);
@@ -91,12 +111,29 @@ pub async fn a_higher_revision_replaces(stores: &Stores) {
 pub async fn a_revision_may_move_in_time(stores: &Stores) {
     let key = agent("moved");
     let mut moved = vitals(&key, "a", at(1));
-    stores.vitals.append(&[moved.clone(), vitals(&key, "b", at(2))]).await.unwrap();
+    stores
+        .vitals
+        .append(&[moved.clone(), vitals(&key, "b", at(2))])
+        .await
+        .unwrap();
     moved.revision = 1;
     moved.timestamp = at(3);
     stores.vitals.append(&[moved]).await.unwrap();
-    assert_eq!(ids(&stores.vitals.recent(&key, at(0), 10).await.unwrap()), ["b", "a"]);
-    assert_eq!(stores.vitals.latest(&key).await.unwrap().unwrap().execution.as_str(), "a");
+    assert_eq!(
+        ids(&stores.vitals.recent(&key, at(0), 10).await.unwrap()),
+        ["b", "a"]
+    );
+    assert_eq!(
+        stores
+            .vitals
+            .latest(&key)
+            .await
+            .unwrap()
+            .unwrap()
+            .execution
+            .as_str(),
+        "a"
+    );
 }
 
 /// Scenario: records arrive out of order, two of them of the same microsecond.
@@ -104,11 +141,23 @@ pub async fn a_revision_may_move_in_time(stores: &Stores) {
 pub async fn recent_is_ordered_and_limited(stores: &Stores) {
     let key = agent("ordered");
     let batch = [("d", 4), ("b", 2), ("c2", 3), ("a", 1), ("c1", 3)];
-    let batch: Vec<Vitals> = batch.iter().map(|(id, second)| vitals(&key, id, at(*second))).collect();
+    let batch: Vec<Vitals> = batch
+        .iter()
+        .map(|(id, second)| vitals(&key, id, at(*second)))
+        .collect();
     stores.vitals.append(&batch).await.unwrap();
-    assert_eq!(ids(&stores.vitals.recent(&key, at(2), 10).await.unwrap()), ["b", "c1", "c2", "d"]);
-    assert_eq!(ids(&stores.vitals.recent(&key, at(0), 2).await.unwrap()), ["c2", "d"]);
-    assert_eq!(ids(&stores.vitals.recent(&key, at(0), 3).await.unwrap()), ["c1", "c2", "d"]);
+    assert_eq!(
+        ids(&stores.vitals.recent(&key, at(2), 10).await.unwrap()),
+        ["b", "c1", "c2", "d"]
+    );
+    assert_eq!(
+        ids(&stores.vitals.recent(&key, at(0), 2).await.unwrap()),
+        ["c2", "d"]
+    );
+    assert_eq!(
+        ids(&stores.vitals.recent(&key, at(0), 3).await.unwrap()),
+        ["c1", "c2", "d"]
+    );
     assert_eq!(stores.vitals.recent(&key, at(0), 0).await.unwrap(), vec![]);
     assert_eq!(stores.vitals.recent(&key, at(5), 10).await.unwrap(), vec![]);
 }
@@ -120,19 +169,43 @@ pub async fn late_data_keeps_its_own_time(stores: &Stores) {
     let month = 30 * 86_400;
     let mut late = vitals(&key, "late", at(-month));
     late.received_at = at(60);
-    stores.vitals.append(&[vitals(&key, "today", at(0))]).await.unwrap();
+    stores
+        .vitals
+        .append(&[vitals(&key, "today", at(0))])
+        .await
+        .unwrap();
     stores.vitals.append(&[late]).await.unwrap();
     assert_eq!(stores.vitals.execution_count(&key).await.unwrap(), 2);
-    assert_eq!(ids(&stores.vitals.recent(&key, at(-10), 10).await.unwrap()), ["today"]);
-    assert_eq!(ids(&stores.vitals.recent(&key, at(-month), 10).await.unwrap()), ["late", "today"]);
-    assert_eq!(stores.vitals.latest(&key).await.unwrap().unwrap().execution.as_str(), "today");
+    assert_eq!(
+        ids(&stores.vitals.recent(&key, at(-10), 10).await.unwrap()),
+        ["today"]
+    );
+    assert_eq!(
+        ids(&stores.vitals.recent(&key, at(-month), 10).await.unwrap()),
+        ["late", "today"]
+    );
+    assert_eq!(
+        stores
+            .vitals
+            .latest(&key)
+            .await
+            .unwrap()
+            .unwrap()
+            .execution
+            .as_str(),
+        "today"
+    );
     assert_eq!(stores.vitals.agents_seen(&key.run, at(30)).await.unwrap(), 1);
 }
 
 /// Scenario: the same execution id and the same agent name in several places.
 /// Guarantees: runs and agents share nothing.
 pub async fn runs_and_agents_are_apart(stores: &Stores) {
-    let keys = [AgentKey::new("r1", "a"), AgentKey::new("r1", "b"), AgentKey::new("r2", "a")];
+    let keys = [
+        AgentKey::new("r1", "a"),
+        AgentKey::new("r1", "b"),
+        AgentKey::new("r2", "a"),
+    ];
     for key in &keys {
         stores.vitals.append(&[vitals(key, "same", at(1))]).await.unwrap();
     }
@@ -140,29 +213,59 @@ pub async fn runs_and_agents_are_apart(stores: &Stores) {
         assert_eq!(stores.vitals.execution_count(key).await.unwrap(), 1, "{key}");
         assert_eq!(stores.vitals.latest(key).await.unwrap().unwrap().key, *key);
     }
-    assert_eq!(stores.vitals.total_executions(&RunId::new("r1")).await.unwrap(), 2);
-    stores.vitals.retract(&[(keys[0].clone(), ExecutionId::new("same"))]).await.unwrap();
+    assert_eq!(
+        stores.vitals.total_executions(&RunId::new("r1")).await.unwrap(),
+        2
+    );
+    stores
+        .vitals
+        .retract(&[(keys[0].clone(), ExecutionId::new("same"))])
+        .await
+        .unwrap();
     assert_eq!(stores.vitals.execution_count(&keys[1]).await.unwrap(), 1);
-    assert_eq!(stores.vitals.total_executions(&RunId::new("r2")).await.unwrap(), 1);
+    assert_eq!(
+        stores.vitals.total_executions(&RunId::new("r2")).await.unwrap(),
+        1
+    );
 }
 
 /// Scenario: executions turn out to be parts of others; the retraction comes twice and names unknown ones too.
 /// Guarantees: they are gone from records, counts and the time last seen; an agent without a record is no agent.
 pub async fn retraction_leaves_no_trace(stores: &Stores) {
     let (key, part) = (agent("outer"), agent("part"));
-    let batch = [vitals(&key, "a", at(1)), vitals(&key, "b", at(100)), vitals(&part, "p", at(2))];
+    let batch = [
+        vitals(&key, "a", at(1)),
+        vitals(&key, "b", at(100)),
+        vitals(&part, "p", at(2)),
+    ];
     stores.vitals.append(&batch).await.unwrap();
-    let gone =
-        [(key.clone(), "b".into()), (part.clone(), "p".into()), (key.clone(), ExecutionId::new("unknown"))];
+    let gone = [
+        (key.clone(), "b".into()),
+        (part.clone(), "p".into()),
+        (key.clone(), ExecutionId::new("unknown")),
+    ];
     for _ in 0..2 {
         stores.vitals.retract(&gone).await.unwrap();
-        assert_eq!(stores.vitals.latest(&key).await.unwrap().unwrap().execution.as_str(), "a");
+        assert_eq!(
+            stores
+                .vitals
+                .latest(&key)
+                .await
+                .unwrap()
+                .unwrap()
+                .execution
+                .as_str(),
+            "a"
+        );
         assert_eq!(stores.vitals.execution_count(&key).await.unwrap(), 1);
         assert_eq!(stores.vitals.total_executions(&key.run).await.unwrap(), 1);
         assert_eq!(stores.vitals.agents_seen(&key.run, at(50)).await.unwrap(), 0);
         assert_eq!(stores.vitals.agents_seen(&key.run, at(1)).await.unwrap(), 1);
         let agents = stores.vitals.agents(&key.run, None, 10).await.unwrap();
-        assert_eq!(agents.iter().map(|summary| &summary.key).collect::<Vec<_>>(), [&key]);
+        assert_eq!(
+            agents.iter().map(|summary| &summary.key).collect::<Vec<_>>(),
+            [&key]
+        );
     }
 }
 
@@ -171,14 +274,21 @@ pub async fn retraction_leaves_no_trace(stores: &Stores) {
 pub async fn agents_are_paged_in_order(stores: &Stores) {
     for n in (0..25).rev() {
         let key = agent(&format!("agent-{n:02}"));
-        let batch: Vec<Vitals> =
-            (0..=n % 3).map(|e| vitals(&key, &format!("e{e}"), at(i64::from(n * 10 + e)))).collect();
+        let batch: Vec<Vitals> = (0..=n % 3)
+            .map(|e| vitals(&key, &format!("e{e}"), at(i64::from(n * 10 + e))))
+            .collect();
         stores.vitals.append(&batch).await.unwrap();
     }
-    stores.vitals.append(&[vitals(&AgentKey::new("other", "agent-99"), "e", at(1))]).await.unwrap();
+    stores
+        .vitals
+        .append(&[vitals(&AgentKey::new("other", "agent-99"), "e", at(1))])
+        .await
+        .unwrap();
     let (run, mut seen) = (RunId::new("tests"), Vec::new());
     loop {
-        let after = seen.last().map(|summary: &crate::vitals::AgentSummary| summary.key.agent.to_string());
+        let after = seen
+            .last()
+            .map(|summary: &crate::vitals::AgentSummary| summary.key.agent.to_string());
         let page = stores.vitals.agents(&run, after.as_deref(), 10).await.unwrap();
         assert!(page.len() <= 10);
         if page.is_empty() {
@@ -215,11 +325,18 @@ pub async fn purging_goes_by_reception(stores: &Stores) {
     let (stays, goes) = (agent("stays"), agent("goes"));
     let mut future = vitals(&goes, "clock-ahead", at(500));
     future.received_at = at(1);
-    let batch = [vitals(&stays, "old", at(2)), vitals(&stays, "new", at(10)), future];
+    let batch = [
+        vitals(&stays, "old", at(2)),
+        vitals(&stays, "new", at(10)),
+        future,
+    ];
     stores.vitals.append(&batch).await.unwrap();
     assert_eq!(stores.vitals.purge(at(10)).await.unwrap(), 2);
     assert_eq!(stores.vitals.purge(at(10)).await.unwrap(), 0);
-    assert_eq!(ids(&stores.vitals.recent(&stays, at(0), 10).await.unwrap()), ["new"]);
+    assert_eq!(
+        ids(&stores.vitals.recent(&stays, at(0), 10).await.unwrap()),
+        ["new"]
+    );
     assert_eq!(stores.vitals.execution_count(&stays).await.unwrap(), 1);
     assert_eq!(stores.vitals.latest(&goes).await.unwrap(), None);
     assert_eq!(stores.vitals.total_executions(&stays.run).await.unwrap(), 1);

@@ -29,8 +29,15 @@ impl ActionLog for MemoryActionLog {
 
     async fn recent(&self, run: &RunId, before: Option<u64>, limit: u32) -> Result<Vec<StoredRow>> {
         let workflow = locked(&self.workflow);
-        let older = workflow.rows().rev().filter(|stored| before.is_none_or(|before| stored.sequence < before));
-        Ok(older.filter(|stored| stored.row.run == *run).take(page_limit(limit)).cloned().collect())
+        let older = workflow
+            .rows()
+            .rev()
+            .filter(|stored| before.is_none_or(|before| stored.sequence < before));
+        Ok(older
+            .filter(|stored| stored.row.run == *run)
+            .take(page_limit(limit))
+            .cloned()
+            .collect())
     }
 
     async fn purge(&self, before: Timestamp) -> Result<u64> {

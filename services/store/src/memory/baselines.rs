@@ -22,7 +22,9 @@ impl BaselineStore for MemoryBaselines {
         let mut profiles = locked(&self.profiles);
         for stored in batch {
             let key = &stored.profile.key;
-            let is_newer = profiles.get(key).is_none_or(|old| old.profile.version < stored.profile.version);
+            let is_newer = profiles
+                .get(key)
+                .is_none_or(|old| old.profile.version < stored.profile.version);
             if is_newer {
                 profiles.insert(key.clone(), stored.clone());
             }
@@ -37,7 +39,9 @@ impl BaselineStore for MemoryBaselines {
     async fn page(&self, after: Option<&AgentKey>, limit: u32) -> Result<Vec<StoredProfile>> {
         let profiles = locked(&self.profiles);
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let page = profiles.range::<AgentKey, _>((start, Bound::Unbounded)).take(page_limit(limit));
+        let page = profiles
+            .range::<AgentKey, _>((start, Bound::Unbounded))
+            .take(page_limit(limit));
         Ok(page.map(|(_, stored)| stored.clone()).collect())
     }
 

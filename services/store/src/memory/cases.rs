@@ -3,7 +3,9 @@
 use super::listing::{filter_limit, page_limit};
 use super::locked;
 use super::workflow::Workflow;
-use crate::cases::{Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved, due_at, is_unsettled};
+use crate::cases::{
+    Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved, due_at, is_unsettled,
+};
 use crate::error::{Result, StorageError};
 use async_trait::async_trait;
 use immune_domain::case::Case;
@@ -27,10 +29,16 @@ impl CaseStore for MemoryCases {
     async fn open_case(&self, case: &Case, alongside: &Alongside) -> Result<Opened> {
         const DOING: &str = "opening a case";
         if case.version != 1 {
-            return Err(StorageError::refused(DOING, format!("case {} has version {}", case.id, case.version)));
+            return Err(StorageError::refused(
+                DOING,
+                format!("case {} has version {}", case.id, case.version),
+            ));
         }
         let mut workflow = locked(&self.workflow);
-        let reported = workflow.infections.get(&case.infection.id).and_then(|id| workflow.cases.get(id));
+        let reported = workflow
+            .infections
+            .get(&case.infection.id)
+            .and_then(|id| workflow.cases.get(id));
         if let Some(reported) = reported {
             return Ok(Opened::AlreadyReported(Box::new(reported.clone())));
         }
@@ -49,16 +57,24 @@ impl CaseStore for MemoryCases {
     async fn save_case(&self, case: &Case, expected_version: u64, alongside: &Alongside) -> Result<Saved> {
         const DOING: &str = "saving a case";
         if expected_version.checked_add(1) != Some(case.version) {
-            let what = format!("case {} has version {} after {expected_version}", case.id, case.version);
+            let what = format!(
+                "case {} has version {} after {expected_version}",
+                case.id, case.version
+            );
             return Err(StorageError::refused(DOING, what));
         }
         let mut workflow = locked(&self.workflow);
-        let Some(stored) = workflow.cases.get(&case.id) else { return Ok(Saved::Missing) };
+        let Some(stored) = workflow.cases.get(&case.id) else {
+            return Ok(Saved::Missing);
+        };
         if stored.version != expected_version {
             return Ok(Saved::Conflict(Box::new(stored.clone())));
         }
         if stored.key != case.key {
-            return Err(StorageError::refused(DOING, format!("case {} is of agent {}", case.id, stored.key)));
+            return Err(StorageError::refused(
+                DOING,
+                format!("case {} is of agent {}", case.id, stored.key),
+            ));
         }
         let other = workflow.open.get(&case.key).filter(|open| **open != case.id);
         if let Some(other) = other.filter(|_| !case.state.is_closed()) {
@@ -76,32 +92,55 @@ impl CaseStore for MemoryCases {
 
     async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>> {
         let workflow = locked(&self.workflow);
-        Ok(workflow.open.get(key).and_then(|id| workflow.cases.get(id)).cloned())
+        Ok(workflow
+            .open
+            .get(key)
+            .and_then(|id| workflow.cases.get(id))
+            .cloned())
     }
 
     async fn case_of_infection(&self, infection: &InfectionId) -> Result<Option<Case>> {
         let workflow = locked(&self.workflow);
-        Ok(workflow.infections.get(infection).and_then(|id| workflow.cases.get(id)).cloned())
+        Ok(workflow
+            .infections
+            .get(infection)
+            .and_then(|id| workflow.cases.get(id))
+            .cloned())
     }
 
     async fn list(&self, filter: &CaseFilter) -> Result<Vec<Case>> {
         let workflow = locked(&self.workflow);
-        let mut found: Vec<&Case> = workflow.cases.values().filter(|case| matches(filter, case)).collect();
+        let mut found: Vec<&Case> = workflow
+            .cases
+            .values()
+            .filter(|case| matches(filter, case))
+            .collect();
         found.sort_by_key(|case| Reverse((case.opened_at, &case.id)));
-        Ok(found.into_iter().take(filter_limit(filter.limit)).cloned().collect())
+        Ok(found
+            .into_iter()
+            .take(filter_limit(filter.limit))
+            .cloned()
+            .collect())
     }
 
     async fn claimable(&self, now: Timestamp, limit: u32) -> Result<Vec<Case>> {
         let workflow = locked(&self.workflow);
-        let mut due: Vec<&Case> =
-            workflow.cases.values().filter(|case| due_at(case).is_some_and(|due| due <= now)).collect();
+        let mut due: Vec<&Case> = workflow
+            .cases
+            .values()
+            .filter(|case| due_at(case).is_some_and(|due| due <= now))
+            .collect();
         due.sort_by_key(|case| (case.opened_at, &case.id));
         Ok(due.into_iter().take(page_limit(limit)).cloned().collect())
     }
 
     async fn unsettled(&self, limit: u32) -> Result<Vec<Case>> {
         let workflow = locked(&self.workflow);
-        let mut open: Vec<&Case> = workflow.cases.values().filter(|case| is_unsettled(case)).collect();
+        let mut open: Vec<&Case> = workflow
+            .cases
+            .values()
+            .filter(|case| is_unsettled(case))
+            .collect();
         open.sort_by_key(|case| (case.updated_at, &case.id));
         Ok(open.into_iter().take(page_limit(limit)).cloned().collect())
     }
@@ -111,7 +150,11 @@ impl CaseStore for MemoryCases {
     }
 
     async fn events_after(&self, sequence: u64, limit: u32) -> Result<Vec<Event>> {
-        Ok(locked(&self.workflow).events_after(sequence).take(page_limit(limit)).cloned().collect())
+        Ok(locked(&self.workflow)
+            .events_after(sequence)
+            .take(page_limit(limit))
+            .cloned()
+            .collect())
     }
 
     async fn last_event(&self) -> Result<u64> {
@@ -133,5 +176,8 @@ fn matches(filter: &CaseFilter, case: &Case) -> bool {
         && filter.agent.as_ref().is_none_or(|agent| case.key == *agent)
         && filter.open.is_none_or(|open| case.state.is_closed() != open)
         && (filter.states.is_empty() || filter.states.iter().any(|state| state == case.state.as_str()))
-        && filter.before.as_ref().is_none_or(|(at, id)| (case.opened_at, &case.id) < (*at, id))
+        && filter
+            .before
+            .as_ref()
+            .is_none_or(|(at, id)| (case.opened_at, &case.id) < (*at, id))
 }

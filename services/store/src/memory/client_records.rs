@@ -57,7 +57,9 @@ impl State {
     }
 
     fn latest(&self, key: &AgentKey, kind: RecordKind) -> Option<&ClientRecord> {
-        self.latest.get(&place(key, kind)).and_then(|sequence| self.records.get(sequence))
+        self.latest
+            .get(&place(key, kind))
+            .and_then(|sequence| self.records.get(sequence))
     }
 
     fn latest_of<'a>(&'a self, run: &'a RunId, kind: RecordKind) -> impl Iterator<Item = &'a ClientRecord> {
@@ -82,7 +84,9 @@ impl ClientRecordStore for MemoryClientRecords {
 
     async fn append_if_latest(&self, record: &ClientRecord, field: &str, allowed: &[&str]) -> Result<bool> {
         let mut state = locked(&self.state);
-        let may = state.latest(&record.key, record.kind).is_some_and(|latest| latest_allows(latest, field, allowed));
+        let may = state
+            .latest(&record.key, record.kind)
+            .is_some_and(|latest| latest_allows(latest, field, allowed));
         if may {
             state.append(record);
         }
@@ -94,7 +98,11 @@ impl ClientRecordStore for MemoryClientRecords {
     }
 
     async fn latest_per_agent(&self, run: &RunId, kind: RecordKind, limit: u32) -> Result<Vec<ClientRecord>> {
-        Ok(locked(&self.state).latest_of(run, kind).take(page_limit(limit)).cloned().collect())
+        Ok(locked(&self.state)
+            .latest_of(run, kind)
+            .take(page_limit(limit))
+            .cloned()
+            .collect())
     }
 
     async fn list(
@@ -105,14 +113,22 @@ impl ClientRecordStore for MemoryClientRecords {
         limit: u32,
     ) -> Result<Vec<ClientRecord>> {
         let state = locked(&self.state);
-        let of_run = state.records.values().rev().filter(|r| r.key.run == *run && r.kind == kind);
+        let of_run = state
+            .records
+            .values()
+            .rev()
+            .filter(|r| r.key.run == *run && r.kind == kind);
         let of_agent = of_run.filter(|r| agent.is_none_or(|agent| r.key.agent == *agent));
         Ok(of_agent.take(page_limit(limit)).cloned().collect())
     }
 
     async fn count(&self, run: &RunId, kind: RecordKind) -> Result<u64> {
         let state = locked(&self.state);
-        Ok(state.records.values().filter(|r| r.key.run == *run && r.kind == kind).count() as u64)
+        Ok(state
+            .records
+            .values()
+            .filter(|r| r.key.run == *run && r.kind == kind)
+            .count() as u64)
     }
 
     async fn count_agents(&self, run: &RunId, kind: RecordKind) -> Result<u64> {
@@ -126,7 +142,8 @@ impl ClientRecordStore for MemoryClientRecords {
 
     async fn runs(&self, limit: u32) -> Result<Vec<(RunId, Timestamp)>> {
         let state = locked(&self.state);
-        let mut runs: Vec<(RunId, Timestamp)> = state.runs.iter().map(|(run, at)| (run.clone(), *at)).collect();
+        let mut runs: Vec<(RunId, Timestamp)> =
+            state.runs.iter().map(|(run, at)| (run.clone(), *at)).collect();
         runs.sort_by_key(|(run, at)| (Reverse(*at), run.clone()));
         runs.truncate(page_limit(limit));
         Ok(runs)
@@ -134,7 +151,12 @@ impl ClientRecordStore for MemoryClientRecords {
 
     async fn purge(&self, before: Timestamp) -> Result<u64> {
         let mut state = locked(&self.state);
-        let State { records, latest, runs, .. } = &mut *state;
+        let State {
+            records,
+            latest,
+            runs,
+            ..
+        } = &mut *state;
         let had = records.len();
         records.retain(|_, record| record.at >= before);
         latest.retain(|_, sequence| records.contains_key(sequence));

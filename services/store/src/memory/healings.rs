@@ -50,35 +50,41 @@ fn memory_key(key: &AgentKey, diagnosis: Diagnosis, action: Action) -> MemoryKey
 }
 
 fn blank(key: &AgentKey, diagnosis: Diagnosis, action: Action, last_at: Timestamp) -> Memory {
-    Memory { key: key.clone(), diagnosis, action, successes: 0, failures: 0, last_at, pin: None }
+    Memory {
+        key: key.clone(),
+        diagnosis,
+        action,
+        successes: 0,
+        failures: 0,
+        last_at,
+        pin: None,
+    }
 }
 
 impl State {
     /// Learns from an attempt that has just ended.
     fn ended(&mut self, healing: &Healing) {
-        let Some(at) = ended_at(&healing.outcome) else { return };
+        let Some(at) = ended_at(&healing.outcome) else {
+            return;
+        };
         self.ended.push_back(healing.id.clone());
         if self.ended.len() > self.limits.ended_healings
             && let Some(oldest) = self.ended.pop_front()
         {
             self.attempts.remove(&oldest);
         }
-        let Some(lesson) = lesson(&healing.outcome) else { return };
+        let Some(lesson) = lesson(&healing.outcome) else {
+            return;
+        };
         let totals = self.totals.entry(healing.key.run.clone()).or_default();
         let memory = self
             .memories
             .entry(memory_key(&healing.key, healing.diagnosis, healing.action))
             .or_insert_with(|| blank(&healing.key, healing.diagnosis, healing.action, at));
-        memory.last_at = memory.last_at.max(at);
+        memory.learn(lesson, at);
         match lesson {
-            Lesson::Helped => {
-                totals.succeeded += 1;
-                memory.successes = memory.successes.saturating_add(1);
-            }
-            Lesson::DidNotHelp => {
-                totals.failed += 1;
-                memory.failures = memory.failures.saturating_add(1);
-            }
+            Lesson::Helped => totals.succeeded += 1,
+            Lesson::DidNotHelp => totals.failed += 1,
         }
     }
 
@@ -88,7 +94,9 @@ impl State {
         diagnosis: Diagnosis,
     ) -> impl Iterator<Item = (&'a MemoryKey, &'a Memory)> {
         let start = (key.clone(), diagnosis.as_str(), "");
-        self.memories.range(start..).take_while(move |(at, _)| at.0 == *key && at.1 == diagnosis.as_str())
+        self.memories
+            .range(start..)
+            .take_while(move |(at, _)| at.0 == *key && at.1 == diagnosis.as_str())
     }
 }
 
@@ -105,7 +113,9 @@ impl HealingStore for MemoryHealings {
 
     async fn finish(&self, healing: &Healing) -> Result<bool> {
         let mut state = locked(&self.state);
-        let Some(stored) = state.attempts.get_mut(&healing.id) else { return Ok(false) };
+        let Some(stored) = state.attempts.get_mut(&healing.id) else {
+            return Ok(false);
+        };
         if ended_at(&stored.outcome).is_some() || stored.outcome == healing.outcome {
             return Ok(false);
         }
@@ -121,21 +131,37 @@ impl HealingStore for MemoryHealings {
 
     async fn list(&self, filter: &HealingFilter) -> Result<Vec<Healing>> {
         let state = locked(&self.state);
-        let mut found: Vec<&Healing> =
-            state.attempts.values().filter(|healing| matches(filter, healing)).collect();
+        let mut found: Vec<&Healing> = state
+            .attempts
+            .values()
+            .filter(|healing| matches(filter, healing))
+            .collect();
         found.sort_by_key(|healing| Reverse((healing.started_at, &healing.id)));
-        Ok(found.into_iter().take(filter_limit(filter.limit)).cloned().collect())
+        Ok(found
+            .into_iter()
+            .take(filter_limit(filter.limit))
+            .cloned()
+            .collect())
     }
 
     async fn memories(&self, key: &AgentKey, diagnosis: Diagnosis) -> Result<Vec<Memory>> {
-        Ok(locked(&self.state).memories_of(key, diagnosis).map(|(_, memory)| memory.clone()).collect())
+        Ok(locked(&self.state)
+            .memories_of(key, diagnosis)
+            .map(|(_, memory)| memory.clone())
+            .collect())
     }
 
     async fn all_memories(&self, run: &RunId, limit: u32) -> Result<Vec<Memory>> {
         let state = locked(&self.state);
         let start = (AgentKey::new(run.clone(), ""), "", "");
-        let of_run = state.memories.range(start..).take_while(|(at, _)| at.0.run == *run);
-        Ok(of_run.take(page_limit(limit)).map(|(_, memory)| memory.clone()).collect())
+        let of_run = state
+            .memories
+            .range(start..)
+            .take_while(|(at, _)| at.0.run == *run);
+        Ok(of_run
+            .take(page_limit(limit))
+            .map(|(_, memory)| memory.clone())
+            .collect())
     }
 
     async fn pin(
@@ -148,8 +174,10 @@ impl HealingStore for MemoryHealings {
     ) -> Result<()> {
         let mut state = locked(&self.state);
         let place = memory_key(key, diagnosis, action);
-        let memory =
-            state.memories.entry(place.clone()).or_insert_with(|| blank(key, diagnosis, action, now));
+        let memory = state
+            .memories
+            .entry(place.clone())
+            .or_insert_with(|| blank(key, diagnosis, action, now));
         memory.pin = pin;
         if pin.is_none() && memory.successes == 0 && memory.failures == 0 {
             state.memories.remove(&place);

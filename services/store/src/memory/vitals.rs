@@ -73,7 +73,8 @@ impl State {
             None => {
                 let arrival = self.next_arrival;
                 self.next_arrival += 1;
-                self.arrivals.insert(arrival, (vitals.key.clone(), vitals.execution.clone()));
+                self.arrivals
+                    .insert(arrival, (vitals.key.clone(), vitals.execution.clone()));
                 *self.totals.entry(vitals.key.run.clone()).or_default() += 1;
                 arrival
             }
@@ -81,7 +82,13 @@ impl State {
         agent.first_received_at = agent.first_received_at.min(vitals.received_at);
         agent.places.insert(vitals.execution.clone(), vitals.timestamp);
         let place = (vitals.timestamp, vitals.execution.clone());
-        agent.records.insert(place, Kept { vitals: vitals.clone(), arrival });
+        agent.records.insert(
+            place,
+            Kept {
+                vitals: vitals.clone(),
+                arrival,
+            },
+        );
         self.make_room(&vitals.key);
     }
 
@@ -103,8 +110,12 @@ impl State {
     }
 
     fn remove(&mut self, key: &AgentKey, execution: &ExecutionId) -> bool {
-        let Some(agent) = self.agents.get_mut(key) else { return false };
-        let Some(at) = agent.places.remove(execution) else { return false };
+        let Some(agent) = self.agents.get_mut(key) else {
+            return false;
+        };
+        let Some(at) = agent.places.remove(execution) else {
+            return false;
+        };
         if let Some(kept) = agent.records.remove(&(at, execution.clone())) {
             self.arrivals.remove(&kept.arrival);
         }
@@ -130,7 +141,9 @@ impl State {
             Some(after) => Bound::Excluded(AgentKey::new(run.clone(), after)),
             None => Bound::Included(AgentKey::new(run.clone(), "")),
         };
-        self.agents.range((start, Bound::Unbounded)).take_while(move |(key, _)| key.run == *run)
+        self.agents
+            .range((start, Bound::Unbounded))
+            .take_while(move |(key, _)| key.run == *run)
     }
 }
 
@@ -154,8 +167,14 @@ impl VitalsStore for MemoryVitals {
 
     async fn recent(&self, key: &AgentKey, since: Timestamp, limit: u32) -> Result<Vec<Vitals>> {
         let state = locked(&self.state);
-        let Some(agent) = state.agents.get(key) else { return Ok(Vec::new()) };
-        let newest = agent.records.range((since, ExecutionId::new(""))..).rev().take(page_limit(limit));
+        let Some(agent) = state.agents.get(key) else {
+            return Ok(Vec::new());
+        };
+        let newest = agent
+            .records
+            .range((since, ExecutionId::new(""))..)
+            .rev()
+            .take(page_limit(limit));
         let mut found: Vec<Vitals> = newest.map(|(_, kept)| kept.vitals.clone()).collect();
         found.reverse();
         Ok(found)
@@ -163,12 +182,18 @@ impl VitalsStore for MemoryVitals {
 
     async fn latest(&self, key: &AgentKey) -> Result<Option<Vitals>> {
         let state = locked(&self.state);
-        let newest = state.agents.get(key).and_then(|agent| agent.records.last_key_value());
+        let newest = state
+            .agents
+            .get(key)
+            .and_then(|agent| agent.records.last_key_value());
         Ok(newest.map(|(_, kept)| kept.vitals.clone()))
     }
 
     async fn execution_count(&self, key: &AgentKey) -> Result<u64> {
-        Ok(locked(&self.state).agents.get(key).map_or(0, |agent| agent.records.len() as u64))
+        Ok(locked(&self.state)
+            .agents
+            .get(key)
+            .map_or(0, |agent| agent.records.len() as u64))
     }
 
     async fn total_executions(&self, run: &RunId) -> Result<u64> {
@@ -193,15 +218,27 @@ impl VitalsStore for MemoryVitals {
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {
         let state = locked(&self.state);
-        let seen = |agent: &Agent| agent.records.values().rev().any(|kept| kept.vitals.received_at >= since);
-        Ok(state.agents_of(run, None).filter(|(_, agent)| seen(agent)).count() as u64)
+        let seen = |agent: &Agent| {
+            agent
+                .records
+                .values()
+                .rev()
+                .any(|kept| kept.vitals.received_at >= since)
+        };
+        Ok(state
+            .agents_of(run, None)
+            .filter(|(_, agent)| seen(agent))
+            .count() as u64)
     }
 
     async fn purge(&self, before: Timestamp) -> Result<u64> {
         let mut state = locked(&self.state);
         let mut old = Vec::new();
         for (key, agent) in &state.agents {
-            let records = agent.records.values().filter(|kept| kept.vitals.received_at < before);
+            let records = agent
+                .records
+                .values()
+                .filter(|kept| kept.vitals.received_at < before);
             old.extend(records.map(|kept| (key.clone(), kept.vitals.execution.clone())));
         }
         for (key, execution) in &old {

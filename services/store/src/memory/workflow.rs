@@ -43,9 +43,13 @@ impl Workflow {
     /// Stores a case, new or changed, with its indexes and totals. The caller has checked that it may.
     pub(super) fn store(&mut self, case: &Case) {
         let before = self.cases.insert(case.id.clone(), case.clone());
-        self.infections.entry(case.infection.id.clone()).or_insert_with(|| case.id.clone());
+        self.infections
+            .entry(case.infection.id.clone())
+            .or_insert_with(|| case.id.clone());
         let was_open = before.as_ref().is_some_and(|before| !before.state.is_closed());
-        let was_healed = before.as_ref().is_some_and(|before| matches!(before.state, State::Healed { .. }));
+        let was_healed = before
+            .as_ref()
+            .is_some_and(|before| matches!(before.state, State::Healed { .. }));
         let is_open = !case.state.is_closed();
 
         let totals = self.totals.entry(case.key.run.clone()).or_default();
@@ -85,10 +89,14 @@ impl Workflow {
 
     /// Removes settled cases that closed before a time.
     pub(super) fn purge_cases(&mut self, before: Timestamp) -> u64 {
-        let is_old = |case: &Case| {
-            closed_at(case).is_some_and(|at| at < before) && !crate::cases::is_unsettled(case)
-        };
-        let old: Vec<CaseId> = self.cases.values().filter(|case| is_old(case)).map(|case| case.id.clone()).collect();
+        let is_old =
+            |case: &Case| closed_at(case).is_some_and(|at| at < before) && !crate::cases::is_unsettled(case);
+        let old: Vec<CaseId> = self
+            .cases
+            .values()
+            .filter(|case| is_old(case))
+            .map(|case| case.id.clone())
+            .collect();
         for id in &old {
             self.forget(id);
         }
@@ -100,7 +108,10 @@ impl Workflow {
         self.log(&alongside.log);
         for event in &alongside.events {
             self.last_event += 1;
-            self.events.push_back(Event { sequence: self.last_event, event: event.clone() });
+            self.events.push_back(Event {
+                sequence: self.last_event,
+                event: event.clone(),
+            });
         }
         while self.events.len() > self.limits.events {
             self.events.pop_front();
@@ -110,7 +121,10 @@ impl Workflow {
     pub(super) fn log(&mut self, rows: &[LogRow]) {
         for row in rows {
             self.last_row += 1;
-            self.rows.push_back(StoredRow { sequence: self.last_row, row: row.clone() });
+            self.rows.push_back(StoredRow {
+                sequence: self.last_row,
+                row: row.clone(),
+            });
         }
         while self.rows.len() > self.limits.log_rows {
             self.rows.pop_front();

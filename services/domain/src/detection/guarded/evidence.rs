@@ -45,7 +45,11 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
                 let Some(scale) = scales[i] else { continue };
                 if !seen.logs[i].is_nan() {
                     let residual = (seen.logs[i] - scale.mean) / scale.spread;
-                    sums[i] += if window == 1 { residual } else { residual.clamp(-WINSOR, WINSOR) };
+                    sums[i] += if window == 1 {
+                        residual
+                    } else {
+                        residual.clamp(-WINSOR, WINSOR)
+                    };
                     counts[i] += 1.0;
                 }
             }
@@ -54,18 +58,30 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
             taken += 1;
         }
         let weight = if window == 1 { LONE } else { 1.0 };
-        let z: [f32; 3] = std::array::from_fn(|i| scales[i].map_or(0.0, |s| weight * z(sums[i], counts[i], s)));
+        let z: [f32; 3] =
+            std::array::from_fn(|i| scales[i].map_or(0.0, |s| weight * z(sums[i], counts[i], s)));
         let score = joined(z);
         if score > best.score {
-            best = Evidence { score, metrics: z, window, ..best };
+            best = Evidence {
+                score,
+                metrics: z,
+                window,
+                ..best
+            };
         }
         if window == 1 {
             // A lone execution counts in full; in longer windows it is drawn in like every other.
             sums = sums.map(|sum| sum.clamp(-WINSOR, WINSOR));
         }
         if window >= COUNTED_FROM.0 {
-            for (which, bad) in bad.into_iter().enumerate().filter(|(_, bad)| *bad >= COUNTED_FROM.1) {
-                best.counted = best.counted.max(counted(bad, window as f32, reference.rate(which)));
+            for (which, bad) in bad
+                .into_iter()
+                .enumerate()
+                .filter(|(_, bad)| *bad >= COUNTED_FROM.1)
+            {
+                best.counted = best
+                    .counted
+                    .max(counted(bad, window as f32, reference.rate(which)));
             }
         }
         if window == DIAGNOSED {
@@ -84,7 +100,8 @@ fn z(sum: f32, count: f32, scale: Scale) -> f32 {
     let spread_of_mean = (scale.inflation.min(count) / count + 1.0 / scale.count).sqrt();
     let t = sum / count / spread_of_mean;
     let degrees = scale.count - 1.0 + PRIOR_WEIGHT;
-    let magnitude = (8.0 * degrees + 1.0) / (8.0 * degrees + 3.0) * (degrees * (t * t / degrees).ln_1p()).sqrt();
+    let magnitude =
+        (8.0 * degrees + 1.0) / (8.0 * degrees + 3.0) * (degrees * (t * t / degrees).ln_1p()).sqrt();
     magnitude.copysign(t)
 }
 
@@ -102,6 +119,10 @@ fn counted(bad: f32, count: f32, expected: f32) -> f32 {
         return 0.0;
     }
     let good = count - bad;
-    let of_good = if good > 0.0 { good * ((1.0 - share) / (1.0 - expected)).ln() } else { 0.0 };
+    let of_good = if good > 0.0 {
+        good * ((1.0 - share) / (1.0 - expected)).ln()
+    } else {
+        0.0
+    };
     COUNTED * (2.0 * (bad * (share / expected).ln() + of_good)).sqrt()
 }

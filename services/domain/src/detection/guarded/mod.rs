@@ -56,7 +56,11 @@ struct Seen {
     is_alarming: bool,
 }
 
-const NOTHING: Seen = Seen { logs: [f32::NAN; 3], bad: [false; 2], is_alarming: false };
+const NOTHING: Seen = Seen {
+    logs: [f32::NAN; 3],
+    bad: [false; 2],
+    is_alarming: false,
+};
 
 /// The state of one agent's detector.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +168,11 @@ impl Guard {
             return known;
         }
         let lasting = self.score(provisional);
-        if lasting.score < known.score { lasting } else { known }
+        if lasting.score < known.score {
+            lasting
+        } else {
+            known
+        }
     }
 
     fn has_returned(&self) -> bool {
@@ -189,7 +197,10 @@ impl Guard {
             return;
         }
         let (seen, previous) = (self.back(LEARN_LATE), self.previous(LEARN_LATE));
-        self.provisional.as_mut().unwrap_or(&mut self.known).learn(seen, previous);
+        self.provisional
+            .as_mut()
+            .unwrap_or(&mut self.known)
+            .learn(seen, previous);
     }
 
     /// A reference of the executions in the ring.

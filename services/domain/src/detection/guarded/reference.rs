@@ -102,7 +102,11 @@ impl Level {
             self.products = self.products * keep + now * before;
             self.residual_squares = self.residual_squares * keep + 0.5 * (now * now + before * before);
         }
-        let drawn_in = if self.count >= WINSOR_FROM { self.mean + spread * residual(value) } else { value };
+        let drawn_in = if self.count >= WINSOR_FROM {
+            self.mean + spread * residual(value)
+        } else {
+            value
+        };
         if self.count >= MEMORY {
             self.squares *= (MEMORY - 1.0) / MEMORY;
             self.count = MEMORY - 1.0;

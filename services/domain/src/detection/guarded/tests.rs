@@ -35,7 +35,11 @@ fn learned() -> Guard {
     let mut guard = Guard::default();
     for i in 0..60 {
         guard.observe(&healthy(i));
-        assert!(!guard.is_infected(), "healthy execution {i}: {:?}", guard.evidence());
+        assert!(
+            !guard.is_infected(),
+            "healthy execution {i}: {:?}",
+            guard.evidence()
+        );
     }
     guard
 }
@@ -56,7 +60,11 @@ fn a_lasting_rise_is_found() {
     }
     assert!(guard.is_infected());
     let [latency, tokens, tools] = guard.evidence().metrics;
-    assert!(tokens > latency.abs() && tokens > tools.abs(), "{:?}", guard.evidence());
+    assert!(
+        tokens > latency.abs() && tokens > tools.abs(),
+        "{:?}",
+        guard.evidence()
+    );
 }
 
 /// Scenario: one execution of a learned agent takes five times as long.
@@ -74,7 +82,10 @@ fn a_lone_outlier_is_not_an_infection() {
 fn failures_alone_are_found() {
     let mut guard = learned();
     for i in 0..5 {
-        guard.observe(&Vitals { success: false, ..healthy(i) });
+        guard.observe(&Vitals {
+            success: false,
+            ..healthy(i)
+        });
     }
     assert!(guard.is_infected());
     assert_eq!(guard.evidence().shares[0], 1.0);

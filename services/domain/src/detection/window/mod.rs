@@ -38,6 +38,10 @@ const IDLE_CAPACITY: usize = 8;
 pub struct Window {
     entries: VecDeque<Entry>,
     /// Fingerprint -> timestamp, once a scan would be slow.
+    #[allow(
+        clippy::box_collection,
+        reason = "most windows have none: a pointer is 40 bytes less per agent"
+    )]
     index: Option<Box<HashMap<u64, i64>>>,
     sums: Sums,
     lag: Lag,
@@ -148,7 +152,9 @@ impl Window {
 
     /// When the oldest execution in the window ended, by the agent's clock.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.entries.front().map(|entry| Timestamp::from_micros(entry.timestamp))
+        self.entries
+            .front()
+            .map(|entry| Timestamp::from_micros(entry.timestamp))
     }
 
     /// Whether an execution is in the window.

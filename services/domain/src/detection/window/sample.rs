@@ -80,6 +80,8 @@ pub(super) struct Entry {
     failed: bool,
 }
 
+const _: () = assert!(size_of::<Entry>() == 40);
+
 impl Entry {
     pub(super) fn of(sample: &Sample, timestamp: i64) -> Self {
         Entry {

@@ -1,0 +1,84 @@
+//! Asks the levers for a healing action.
+
+use crate::Healer;
+use immune_domain::case::{Case, Step};
+use immune_levers::{Answer, Ask, Lever, Order, Outcome};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longest wait between two asks with the same key.
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How acting ended, with the levers' words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Acted {
+    Done(String),
+    Failed(String),
+    Unsupported(String),
+    /// No answer, as often as it was asked; the effect is unknown.
+    Unknown(String),
+}
+
+impl Healer {
+    /// Asks the agent's levers, in policy's order, until one can do it. The healing's id is the idempotency key, so
+    /// that asking again, after a crash too, has no second effect.
+    pub(crate) async fn act(&self, case: &Case, step: &Step) -> Acted {
+        let ask = Ask {
+            key: case.key.clone(),
+            case: case.id.clone(),
+            idempotency_key: step.healing.to_string(),
+            order: Order::Heal(step.action),
+            reason: format!("{} of severity {:.1}", case.diagnosis(), case.infection.severity),
+            parameters: BTreeMap::from([
+                ("severity".to_owned(), json!(case.infection.severity)),
+                ("diagnosis_type".to_owned(), json!(case.diagnosis())),
+                ("attempt".to_owned(), json!(case.attempts.len() + 1)),
+            ]),
+        };
+        let mut cannot = Vec::new();
+        for name in &self.policy(case).levers {
+            let Some(lever) = self.levers.get(name) else {
+                cannot.push(format!("{name}: this process has no such lever"));
+                continue;
+            };
+            let answer = self.ask(lever.as_ref(), &ask).await;
+            let detail = answer.detail;
+            match answer.outcome {
+                Outcome::Done => return Acted::Done(detail),
+                Outcome::Failed => return Acted::Failed(detail),
+                Outcome::Unknown => return Acted::Unknown(format!("no answer: {detail}")),
+                Outcome::Unsupported => cannot.push(format!("{name}: {detail}")),
+            }
+        }
+        Acted::Unsupported(cannot.join("; "))
+    }
+
+    /// Asks one lever, again with the same key as long as the effect is unknown.
+    async fn ask(&self, lever: &dyn Lever, ask: &Ask) -> Answer {
+        let mut wait = Duration::from_millis(self.config.ask_again_ms);
+        let mut asked = 0;
+        loop {
+            let deadline = Duration::from_secs(self.config.ask_seconds_max);
+            let answer = match tokio::time::timeout(deadline, lever.ask(ask)).await {
+                Ok(answer) => answer,
+                Err(_) => Answer {
+                    outcome: Outcome::Unknown,
+                    detail: format!("lever {} was silent for {} s", lever.name(), deadline.as_secs()),
+                    evidence: Value::Null,
+                },
+            };
+            self.metrics.asked(answer.outcome);
+            asked += 1;
+            match answer.outcome {
+                Outcome::Done | Outcome::Failed | Outcome::Unsupported => return answer,
+                Outcome::Unknown if asked >= self.config.asks_max => return answer,
+                Outcome::Unknown => {
+                    tracing::info!(case = %ask.case, lever = lever.name(), asked, detail = answer.detail, "no answer");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(ASK_AGAIN_MAX);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Why an execution may or may not teach the baseline.
+
+/// Why an execution may or may not teach the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It may.
+    Healthy,
+    /// The window that it is in is anomalous.
+    AnomalousWindow,
+    /// The platform calls the agent infected.
+    PlatformReport,
+    /// The agent has an open case.
+    OpenCase,
+    /// It failed.
+    Failed,
+    /// It is history.
+    Late,
+    /// It has not ended.
+    Running,
+    /// Its own span never came.
+    Incomplete,
+    /// It began before the agent was healed or released.
+    BeforeRelease,
+    /// It was posted, and policy says that posted vitals are not judged.
+    NotJudged,
+}
+
+impl Reason {
+    /// Name on the wire; empty for the healthy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Healthy => "",
+            Reason::AnomalousWindow => "anomalous_window",
+            Reason::PlatformReport => "platform_report",
+            Reason::OpenCase => "open_case",
+            Reason::Failed => "failed",
+            Reason::Late => "late",
+            Reason::Running => "running",
+            Reason::Incomplete => "incomplete",
+            Reason::BeforeRelease => "before_release",
+            Reason::NotJudged => "not_judged",
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! OTLP in, vitals out.
+
+use super::{Role, Surroundings};
+use immune_bus::Publisher;
+use immune_ingestion::{Config, Dependencies, Metrics, Service};
+use immune_proto::v1::baseline_service_client::BaselineServiceClient;
+use immune_store::Stores;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+
+/// Builds the role.
+pub fn build(
+    config: &Config,
+    around: &Surroundings<'_>,
+    stores: &Stores,
+    bus: Arc<dyn Publisher>,
+    registry: &mut Registry,
+) -> Service {
+    let dependencies = Dependencies {
+        store: stores.vitals.clone(),
+        bus,
+        baseline: BaselineServiceClient::new(around.channels.to(Role::Baseline)),
+        keys: around.keys.clone(),
+        clock: around.clock.clone(),
+        metrics: Metrics::register(registry),
+    };
+    Service::new(config.clone(), dependencies)
+}
