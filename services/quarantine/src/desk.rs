@@ -152,7 +152,7 @@ impl Desk {
                 (_, Opened::AlreadyOpen(open)) => open.id,
             };
             let merge = Command::ReportAgain {
-                infection: infection.clone(),
+                infection: Box::new(infection.clone()),
             };
             match self.apply(&open, merge).await {
                 Ok(_) => {

@@ -187,3 +187,89 @@ impl Directory {
         (open, inner.agents.values().filter(|entry| entry.occupies).count())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use immune_domain::case::{self, Command, Context, Person};
+    use immune_domain::detection::{Deviations, Infection, WindowSummary};
+    use immune_domain::policy::Policy;
+
+    const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+    fn opened(id: &str, agent: &str, at: Timestamp) -> Case {
+        let infection = Infection {
+            id: id.into(),
+            key: AgentKey::new("default", agent),
+            detected_at: at,
+            severity: 8.0,
+            anomalies: vec![],
+            deviations: Deviations::default(),
+            hypotheses: vec![],
+            window: WindowSummary::default(),
+            evidence: vec![],
+            baseline_version: 1,
+        };
+        case::open(id.into(), infection, &Policy::default(), Context::default(), at).0
+    }
+
+    fn released(case: &Case) -> Case {
+        let by = Person {
+            subject: "dora".into(),
+            via: "api_key".into(),
+        };
+        let release = Command::Release {
+            by,
+            reason: "known experiment".into(),
+        };
+        case::decide(case.clone(), release, &Policy::default(), case.updated_at)
+            .expect("open")
+            .0
+    }
+
+    /// Scenario: the save that closed a case is heard of before the one that went before it.
+    /// Guarantees: the case stays closed, for the admission check and for the blast radius.
+    #[test]
+    fn older_versions_change_nothing() {
+        let directory = Directory::default();
+        let case = opened("c-1", "a", START);
+        directory.put(&released(&case));
+        directory.put(&case);
+        assert!(!directory.get(&case.key).expect("known").denies);
+        assert_eq!(directory.take_place(&case.key.run).others, 0);
+    }
+
+    /// Scenario: late news of a closed case arrives when the agent has a new one.
+    /// Guarantees: the new one stays.
+    #[test]
+    fn the_open_case_wins_over_the_closed_one() {
+        let directory = Directory::default();
+        let first = opened("c-1", "a", START);
+        let second = opened("c-2", "a", START);
+        directory.put(&second);
+        directory.put(&released(&first));
+        assert_eq!(directory.get(&first.key).expect("known").case, second.id);
+    }
+
+    /// Scenario: places are taken, kept by cases, given back by failed openings and by releases.
+    /// Guarantees: each counts once; closed cases are forgotten after a minute.
+    #[test]
+    fn places_are_counted_once() {
+        let directory = Directory::default();
+        let cases = ["a", "b", "c"].map(|agent| opened(agent, agent, START));
+        let run = &cases[0].key.run;
+        for (i, case) in cases.iter().enumerate() {
+            let place = directory.take_place(run);
+            assert_eq!(place.others, i as u32);
+            directory.put(case);
+            directory.put(case);
+        }
+        drop(directory.take_place(run));
+        assert_eq!(directory.take_place(run).others, 3);
+        assert_eq!(directory.sweep(START), (3, 3));
+        directory.put(&released(&cases[0]));
+        assert_eq!(directory.take_place(run).others, 2);
+        assert_eq!(directory.sweep(START.plus(CLOSED_KEPT)), (2, 2));
+        assert_eq!(directory.get(&cases[0].key), None);
+    }
+}

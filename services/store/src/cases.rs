@@ -19,7 +19,7 @@ pub struct Alongside {
 /// An event to announce.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewEvent {
-    /// Machine word: `case_opened`, `case_waiting`, `case_decided`, `case_healing`, `case_healed`, `case_failed`,
+    /// Machine word: `case_opened`, `case_worsened`, `case_waiting`, `case_decided`, `case_healing`, `case_healed`, `case_failed`,
     /// `case_breached`, `case_released`, `case_contained`.
     pub kind: String,
     /// Which case.

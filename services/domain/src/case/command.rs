@@ -39,8 +39,8 @@ pub enum Command {
     },
     /// The sentinel reports the agent again.
     ReportAgain {
-        /// The new report.
-        infection: Infection,
+        /// The new report; boxed because it is much larger than anything else that is asked.
+        infection: Box<Infection>,
     },
     /// A healer takes the case, or takes it over from one whose lease expired.
     Claim {

@@ -23,7 +23,7 @@ pub fn decide(case: Case, command: Command, policy: &Policy, now: Timestamp) -> 
         Command::Reject { by, reason } => people::decide(draft, Decision::Reject, by, reason),
         Command::HealNow { by, reason } => people::decide(draft, Decision::HealNow, by, reason),
         Command::Release { by, reason } => people::decide(draft, Decision::Release, by, reason),
-        Command::ReportAgain { infection } => report::again(draft, infection),
+        Command::ReportAgain { infection } => report::again(draft, *infection),
         Command::Claim { worker, lease } => lease::claim(draft, worker, lease),
         Command::RenewLease { fence, lease } => lease::renew(draft, fence, lease),
         Command::BeginStep {

@@ -57,6 +57,7 @@ async fn killed_at_any_moment_nothing_is_doubled() {
     let mut seeds = Chance(std::process::id().into());
     for _ in 0..50 {
         let seed = seeds.below(u64::MAX >> 34);
+        println!("seed {seed}");
         let mut chance = Chance(seed);
         let world = World::new();
         world.platform.cured_by(Action::RollbackPrompt);

@@ -182,8 +182,9 @@ impl Step {
     }
 }
 
+#[cfg(test)]
 impl Plan {
-    pub(crate) fn latency_ms(&self) -> f64 {
+    fn latency_ms(&self) -> f64 {
         self.steps.iter().map(Step::ms).sum()
     }
 }

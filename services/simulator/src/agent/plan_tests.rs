@@ -1,8 +1,7 @@
 use super::super::kind::AgentType;
 use super::*;
 use crate::infection::Infection;
-use immune_domain::baseline::{Profile, State as Learned};
-use immune_domain::baseline::learner::Learner;
+use immune_domain::baseline::{Learner, Profile, State as Learned};
 use immune_domain::detection::{Judgement, Rule, Sample, Window, judge, severity};
 use immune_domain::diagnosis::{Clues, Diagnosis, Pattern, diagnose};
 use immune_domain::policy::Policy;

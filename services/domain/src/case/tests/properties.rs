@@ -85,7 +85,7 @@ fn command(event: Event, case: &Case, fresh: bool) -> Command {
             }
         }
         Event::Report(id, severity) => Command::ReportAgain {
-            infection: infection(&format!("i-{id}"), severity),
+            infection: infection(&format!("i-{id}"), severity).into(),
         },
         Event::Claim(worker) => claim(&format!("w{worker}")),
         Event::Renew => Command::RenewLease { fence, lease: LEASE },
@@ -157,6 +157,50 @@ fn check_case(case: &Case) {
     }
     let text = serde_json::to_string(case).expect("a case");
     assert_eq!(&serde_json::from_str::<Case>(&text).expect("reads back"), case);
+}
+
+/// Scenario: the same random lives, from a fixed seed.
+/// Guarantees: they reach every state and every phase of quarantine, so that the promises below are not empty.
+#[test]
+fn random_lives_reach_every_state() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (policy, mut seen) = (Policy::default(), std::collections::BTreeSet::new());
+    for i in 0..512 {
+        let severity = f64::from(i % 10);
+        let lives = events().new_tree(&mut runner).expect("a life").current();
+        let (mut case, mut now) = (opened(severity, &policy), START);
+        for (event, fresh, seconds) in lives {
+            now = now.plus(Duration::from_secs(seconds));
+            let command = command(event, &case, fresh);
+            if let Ok((next, _)) = decide(case.clone(), command, &policy, now) {
+                case = next;
+            }
+            seen.insert(format!("state {}", case.state.as_str()));
+            seen.insert(format!("phase {}", case.quarantine.phase.as_str()));
+            if case.ladder_from > 0 && !case.round().is_empty() {
+                seen.insert("second round".to_owned());
+            }
+        }
+    }
+    // `partial` takes two levers and `not_wanted` another policy; both have scenarios of their own.
+    let expected = [
+        "phase breached",
+        "phase confirmed",
+        "phase probation",
+        "phase released",
+        "phase releasing",
+        "phase requested",
+        "second round",
+        "state awaiting_approval",
+        "state heal_queued",
+        "state healed",
+        "state healing",
+        "state probation",
+        "state rejected",
+        "state released",
+    ];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
 proptest! {

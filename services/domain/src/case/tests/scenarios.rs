@@ -194,7 +194,7 @@ fn no_quarantine_while_observing_or_beyond_the_blast_radius() {
 #[test]
 fn growing_severity_stops_automatic_healing() {
     let worse = || Command::ReportAgain {
-        infection: infection("i-2", 9.0),
+        infection: infection("i-2", 9.0).into(),
     };
     let queued = after(contained(opened(4.0, &Policy::default())), [worse()]);
     assert_eq!(reason(&queued), "severe");
@@ -213,7 +213,7 @@ fn growing_severity_stops_automatic_healing() {
 #[test]
 fn the_worst_report_is_kept() {
     let report = |id: &str, severity| Command::ReportAgain {
-        infection: infection(id, severity),
+        infection: infection(id, severity).into(),
     };
     let case = after(
         opened(8.0, &Policy::default()),
@@ -385,7 +385,9 @@ fn records_are_bounded() {
             started_at: at(1_000_000),
         };
         let report = infection(&format!("i-{i}"), 7.0);
-        let report = Command::ReportAgain { infection: report };
+        let report = Command::ReportAgain {
+            infection: report.into(),
+        };
         let failed = Command::LeverAnswered {
             lever: "lifecycle".into(),
             wanted: Containment::Contained,

@@ -33,10 +33,10 @@ fn commands(case: &Case) -> Vec<Command> {
         heal_now(),
         release(),
         Command::ReportAgain {
-            infection: infection("i-2", 5.0),
+            infection: infection("i-2", 5.0).into(),
         },
         Command::ReportAgain {
-            infection: infection("i-3", 9.0),
+            infection: infection("i-3", 9.0).into(),
         },
         claim("w2"),
         Command::RenewLease {
