@@ -7,6 +7,7 @@
 //! verified them hands the identity on).
 //!
 //! - [`desk`]: the one way to change a case, with optimistic concurrency.
+//! - `decisions`: people's decisions, the refused ones recorded, too.
 //! - [`directory`]: open cases in memory, for the admission check and the blast radius.
 //! - [`reconcile`]: asks levers for what cases want; repeatable, resumable.
 //! - [`tick`]: what time alone changes.
@@ -16,6 +17,7 @@
 //! translation in `grpc.rs`.
 
 pub mod config;
+mod decisions;
 pub mod desk;
 pub mod directory;
 pub mod error;

@@ -8,7 +8,7 @@
 //! above it. Two consequences shape the strengths below:
 //! - mild latency, tools and retries end at 7 to 9 standard deviations: detected within seconds, never severe;
 //! - tokens are named (`prompt_drift`) only above 3 standard deviations, and severity 7 needs 11.1, so a mild token
-//!   infection must pass 3 with its first execution and a severe one 11.1: about 3.5 and 35 of them.
+//!   infection must pass 3 with its first execution and a severe one 11.1: about 3.8 and 35 of them.
 
 use super::kind::Traits;
 use super::state::{Note, Process, State};
@@ -55,7 +55,7 @@ struct Symptoms {
 /// Tokens added to the usual ones, as a share of them, by filler or a verbose prompt.
 pub(super) const fn extra_tokens(strength: Strength) -> f64 {
     match strength {
-        Strength::Mild => 3.9,
+        Strength::Mild => 4.2,
         Strength::Severe => 39.0,
     }
 }
@@ -81,7 +81,7 @@ impl Symptoms {
         match state.pressure() {
             None => {}
             Some(Strength::Mild) => {
-                all.add(Symptoms { latency: 0.42, retries: (0.9, 1), ..Symptoms::default() });
+                all.add(Symptoms { latency: 0.42, retries: (0.7, 1), ..Symptoms::default() });
             }
             Some(Strength::Severe) => {
                 all.add(Symptoms { latency: 15.0, retries: (1.0, 3), ..Symptoms::default() });

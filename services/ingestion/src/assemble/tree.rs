@@ -1,0 +1,107 @@
+//! The spans of one trace, linked.
+
+use super::span::{Span, SpanId};
+use std::collections::HashMap;
+
+/// Index of a span in its trace.
+pub type Index = usize;
+
+/// The spans of a trace in order of arrival, found by id.
+#[derive(Debug, Default)]
+pub struct Spans {
+    list: Vec<Span>,
+    by_id: HashMap<SpanId, Index>,
+    bytes: usize,
+}
+
+impl Spans {
+    /// Adds a span; false when one with its id is there already, as when a sender repeats a batch.
+    pub fn add(&mut self, span: Span) -> bool {
+        if self.by_id.contains_key(&span.id) {
+            return false;
+        }
+        self.bytes += span.bytes();
+        self.by_id.insert(span.id, self.list.len());
+        self.list.push(span);
+        true
+    }
+
+    /// The spans in order of arrival.
+    pub fn all(&self) -> &[Span] {
+        &self.list
+    }
+
+    /// The span of an id.
+    pub fn find(&self, id: SpanId) -> Option<Index> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Memory, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Where each span hangs, cut at service boundaries.
+#[derive(Debug)]
+pub struct Tree {
+    /// The parent of each span on the same side of a boundary.
+    pub parent: Vec<Option<Index>>,
+    /// The outermost known span above each span, itself when there is none.
+    pub root: Vec<Index>,
+    /// The highest span above each span, itself included, that belongs to an agent.
+    pub top: Vec<Option<Index>>,
+}
+
+impl Tree {
+    /// Links the spans. Loops of parents, which only a broken sender makes, are cut somewhere.
+    pub fn of(spans: &Spans) -> Tree {
+        let count = spans.all().len();
+        let mut parent: Vec<Option<Index>> = (0..count).map(|index| link(spans, index)).collect();
+        let mut root: Vec<Option<Index>> = vec![None; count];
+        let mut top: Vec<Option<Index>> = vec![None; count];
+        let mut path = Vec::new();
+        let mut is_on_path = vec![false; count];
+        for start in 0..count {
+            let mut at = start;
+            while root[at].is_none() {
+                path.push(at);
+                is_on_path[at] = true;
+                match parent[at] {
+                    Some(up) if is_on_path[up] => parent[at] = None,
+                    Some(up) => {
+                        at = up;
+                        continue;
+                    }
+                    None => {}
+                }
+                break;
+            }
+            while let Some(index) = path.pop() {
+                is_on_path[index] = false;
+                let up = parent[index];
+                root[index] = Some(up.and_then(|up| root[up]).unwrap_or(index));
+                let own = spans.all()[index].marks.is_agentic.then_some(index);
+                top[index] = up.and_then(|up| top[up]).or(own);
+            }
+        }
+        let root = root.into_iter().enumerate().map(|(index, root)| root.unwrap_or(index)).collect();
+        Tree { parent, root, top }
+    }
+
+    /// The spans above one, nearest first.
+    pub fn ancestors(&self, index: Index) -> impl Iterator<Item = Index> {
+        std::iter::successors(self.parent[index], |up| self.parent[*up])
+    }
+}
+
+/// The known parent of a span, unless a service boundary lies between: the span is the server side of a call, or
+/// its parent is in another process and another service.
+fn link(spans: &Spans, index: Index) -> Option<Index> {
+    let span = &spans.all()[index];
+    let up = spans.find(span.parent?)?;
+    let is_server_side = span.marks.is_server && !span.marks.is_agentic;
+    let elsewhere = span.marks.is_parent_remote
+        && !span.origin.resource.is_same_service(&spans.all()[up].origin.resource);
+    (up != index && !is_server_side && !elsewhere).then_some(up)
+}
