@@ -188,8 +188,14 @@ async fn sweep(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP_INTERVAL) => {}
         }
-        if let Err(error) = retention::sweep(&stores, &keep, clock.now()).await {
-            tracing::warn!(%error, "old records could not be removed; trying again in ten minutes");
+        for swept in retention::sweep(&stores, &keep, clock.now()).await {
+            match swept.result {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(records = swept.records, removed, "old records removed"),
+                Err(error) => {
+                    tracing::warn!(records = swept.records, %error, "old records not removed; trying again later");
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use anyhow::Context;
 use immune_levers::Levers;
-use immune_levers_lifecycle::LifecycleLever;
+use immune_levers_lifecycle::Lifecycle;
 use immune_store::Stores;
 use immune_store_sqlite::SqliteStore;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl Backends {
     /// # Errors
     /// When a backend cannot be opened; the message says which and what to do.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let lever = LifecycleLever::new(&config.levers.lifecycle).context("levers.lifecycle cannot be built")?;
+        let lever = Lifecycle::new(&config.levers.lifecycle).context("levers.lifecycle cannot be built")?;
         let levers = Levers::default().with(Arc::new(lever));
         let Some(path) = config.sqlite_path() else {
             return Ok(Backends { stores: immune_store::memory::stores(), levers, sqlite: None });

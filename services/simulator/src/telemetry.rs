@@ -14,6 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
 use tonic::metadata::{MetadataKey, MetadataMap};
 
 /// Instrumentation scope of the spans.
@@ -24,7 +25,8 @@ const BATCH_DELAY: Duration = Duration::from_millis(300);
 const QUEUE_SPANS_MAX: usize = 16_384;
 /// Spans per request: one execution of the worst loop fits in whole.
 const BATCH_SPANS_MAX: usize = 4_096;
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an export may take, and the last one when the simulation stops.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One tracer provider per type of agent, as if each type were a service.
 pub(crate) struct Telemetry {
@@ -70,17 +72,28 @@ impl Telemetry {
         self.providers.get(&kind).map(|provider| provider.tracer(SCOPE))
     }
 
-    /// Sends what waits. The SDK blocks while it does.
-    pub(crate) async fn shutdown(self) {
-        let flushed = tokio::task::spawn_blocking(move || {
-            for provider in self.providers.into_values() {
-                if let Err(e) = provider.shutdown_with_timeout(EXPORT_TIMEOUT) {
-                    tracing::warn!(error = %e, "telemetry of the simulation was not sent in full");
-                }
+    /// Sends what waits, at most [`EXPORT_TIMEOUT`]. The SDK blocks while it does.
+    pub(crate) async fn shutdown(mut self) {
+        let mut flushes = JoinSet::new();
+        for provider in std::mem::take(&mut self.providers).into_values() {
+            flushes.spawn_blocking(move || provider.shutdown_with_timeout(EXPORT_TIMEOUT));
+        }
+        while let Some(flushed) = flushes.join_next().await {
+            match flushed {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::warn!(error = %e, "telemetry of the simulation was not sent in full"),
+                Err(e) => tracing::warn!(error = %e, "telemetry of the simulation was not flushed"),
             }
-        });
-        if let Err(e) = flushed.await {
-            tracing::warn!(error = %e, "telemetry of the simulation was not flushed");
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    /// A provider that is dropped sends what waits and blocks meanwhile, which an async thread must not.
+    fn drop(&mut self) {
+        let providers = std::mem::take(&mut self.providers);
+        if !providers.is_empty() {
+            std::thread::spawn(move || drop(providers));
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum RecordKind {
     Healing,
     /// `POST /api/feedback`
     Feedback,
+    /// `POST /api/v1/agents/register`
+    Registration,
 }
 
 impl RecordKind {
@@ -36,6 +38,7 @@ impl RecordKind {
             RecordKind::Approval => "approval",
             RecordKind::Healing => "healing",
             RecordKind::Feedback => "feedback",
+            RecordKind::Registration => "registration",
         }
     }
 }

@@ -5,17 +5,20 @@ use super::roles::connect;
 use super::targets::Place;
 use crate::cli::failure::innermost;
 use immune_runtime::config::Secret;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use reqwest::header::CONTENT_TYPE;
 use std::time::Duration;
-use tonic::Code;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 
 /// The longest that one check may take.
 const PROBE_MAX: Duration = Duration::from_secs(3);
 const START: &str = "start it with `immune serve`, or see the listeners under `ingestion`";
 const KEY: &str =
     "give a key with the role ingest in IMMUNE_API_KEY, and in OTEL_EXPORTER_OTLP_HEADERS of the agents";
+/// The method of the OTLP specification for traces.
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const STRANGER: &str = "check the port: something else may listen there";
 
 /// OTLP over gRPC.
@@ -24,12 +27,8 @@ pub async fn grpc(place: &Place, key: Option<&Secret>) -> Finding {
         Ok(channel) => channel,
         Err(cause) => return Finding::failed("OTLP gRPC", format!("{place}: {cause}"), START),
     };
-    let mut request = tonic::Request::new(ExportTraceServiceRequest::default());
-    if let Some(value) = key.and_then(|key| format!("Bearer {}", key.expose()).parse().ok()) {
-        request.metadata_mut().insert("authorization", value);
-    }
-    match TraceServiceClient::new(channel).export(request).await {
-        Ok(_) => Finding::ok("OTLP gRPC", format!("accepts telemetry on {place}")),
+    match export_nothing(channel, key).await {
+        Ok(()) => Finding::ok("OTLP gRPC", format!("accepts telemetry on {place}")),
         Err(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
             let said = format!("{place} answers, but refuses this caller: {}", status.message());
             Finding::warning("OTLP gRPC", said, KEY)
@@ -39,6 +38,19 @@ pub async fn grpc(place: &Place, key: Option<&Secret>) -> Finding {
             Finding::failed("OTLP gRPC", said, STRANGER)
         }
     }
+}
+
+/// An empty export. In protobuf it has no bytes, as has `()`, so that no type of OTLP's is needed for it; what the
+/// answer holds is skipped.
+async fn export_nothing(channel: Channel, key: Option<&Secret>) -> Result<(), Status> {
+    let mut request = Request::new(());
+    if let Some(value) = key.and_then(|key| format!("Bearer {}", key.expose()).parse().ok()) {
+        request.metadata_mut().insert("authorization", value);
+    }
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let method = PathAndQuery::from_static(EXPORT);
+    client.unary(request, method, ProstCodec::<(), ()>::default()).await.map(|answer| answer.into_inner())
 }
 
 /// OTLP over HTTP.

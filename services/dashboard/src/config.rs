@@ -1,0 +1,95 @@
+//! Options of the dashboard role.
+
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Where REST listens and how much it takes in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address of REST, default 127.0.0.1:8090. Any other than a loopback address needs API keys.
+    pub listen: SocketAddr,
+    /// Largest request body, bytes, default 1 MiB.
+    pub body_bytes_max: usize,
+    /// Longest time that a request may take, seconds, default 30. Live events are not bound by it.
+    pub request_seconds_max: u64,
+    /// Requests at the same time, default 512; more are answered with 503 and a time to wait.
+    pub requests_max: usize,
+    /// Readers of live events at the same time, default 128.
+    pub event_streams_max: usize,
+    /// Names, without port, under which browsers may reach an open loopback listener, beside `localhost` and loopback
+    /// addresses; default none.
+    pub allowed_hosts: Vec<String>,
+    /// Origins, as `https://host:port`, whose pages may send writes beside our own; default none.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            body_bytes_max: 1 << 20,
+            request_seconds_max: 30,
+            requests_max: 512,
+            event_streams_max: 128,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Adds what is wrong to `mistakes`, each with its path.
+    pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
+        let mut within = |name: &str, value: u64, low: u64, high: u64| {
+            if !(low..=high).contains(&value) {
+                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+            }
+        };
+        within("body_bytes_max", self.body_bytes_max as u64, 1 << 10, 64 << 20);
+        within("request_seconds_max", self.request_seconds_max, 1, 300);
+        within("requests_max", self.requests_max as u64, 1, 100_000);
+        within("event_streams_max", self.event_streams_max as u64, 1, 10_000);
+        for (i, origin) in self.allowed_origins.iter().enumerate() {
+            if !(origin.starts_with("http://") || origin.starts_with("https://")) {
+                mistakes.push(format!("{path}.allowed_origins[{i}] = {origin:?}: must begin with http:// or https://"));
+            }
+        }
+    }
+
+    /// Adds a mistake when REST would be open to other machines: without keys only loopback may listen.
+    pub fn check_exposure(&self, path: &str, has_keys: bool, mistakes: &mut Vec<String>) {
+        if !has_keys && !self.listen.ip().is_loopback() {
+            mistakes.push(format!(
+                "{path}.listen = {}: without API keys only a loopback address may listen; set access.api_keys",
+                self.listen
+            ));
+        }
+    }
+
+    pub(crate) fn request_max(&self) -> Duration {
+        Duration::from_secs(self.request_seconds_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: the defaults are right, and what is out of range is named with its path.
+    #[test]
+    fn mistakes_are_named() {
+        let mut mistakes = Vec::new();
+        Config::default().check("dashboard", &mut mistakes);
+        Config::default().check_exposure("dashboard", false, &mut mistakes);
+        assert_eq!(mistakes, Vec::<String>::new());
+        let config = Config { requests_max: 0, listen: "0.0.0.0:8090".parse().unwrap(), ..Config::default() };
+        config.check("dashboard", &mut mistakes);
+        config.check_exposure("dashboard", true, &mut mistakes);
+        config.check_exposure("dashboard", false, &mut mistakes);
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("dashboard.requests_max = 0"), "{mistakes:?}");
+        assert!(mistakes[1].starts_with("dashboard.listen = 0.0.0.0:8090"), "{mistakes:?}");
+    }
+}

@@ -1,0 +1,305 @@
+//! The other roles, asked over gRPC: domain values in, domain values or problems out.
+
+use crate::problems::{Answer, garbled};
+use immune_domain::baseline::Profile;
+use immune_domain::case::{Case, Decision, Person};
+use immune_domain::healing::Action;
+use immune_domain::memory::{Memory, Pin};
+use immune_domain::vitals::Vitals;
+use immune_domain::{AgentId, AgentKey, CaseId, ErrorKind, RunId};
+use immune_proto::convert;
+use immune_proto::v1;
+use immune_proto::v1::baseline_service_client::BaselineServiceClient;
+use immune_proto::v1::healer_service_client::HealerServiceClient;
+use immune_proto::v1::ingestion_service_client::IngestionServiceClient;
+use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
+use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
+use immune_runtime::access::with_person;
+use immune_runtime::grpc;
+use immune_runtime::http::problem::Problem;
+use std::time::Duration;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status, Streaming};
+
+/// Ways to the other roles.
+#[derive(Debug, Clone)]
+pub struct Channels {
+    /// Takes posted vitals.
+    pub ingestion: Channel,
+    /// Knows profiles.
+    pub baseline: Channel,
+    /// Knows agents.
+    pub sentinel: Channel,
+    /// Owns cases.
+    pub quarantine: Channel,
+    /// Owns healings and memory.
+    pub healer: Channel,
+}
+
+/// The largest answer of a role, bytes: a page of whole cases.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Whole cases asked for in one call.
+const CASES_PAGE: u32 = 200;
+
+/// The other roles.
+#[derive(Clone)]
+pub(crate) struct Roles {
+    ingestion: IngestionServiceClient<Channel>,
+    baseline: BaselineServiceClient<Channel>,
+    sentinel: SentinelServiceClient<Channel>,
+    quarantine: QuarantineServiceClient<Channel>,
+    healer: HealerServiceClient<Channel>,
+    deadline: Duration,
+}
+
+/// Which cases to list; newest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CaseQuery {
+    pub agent: Option<AgentId>,
+    pub open: Option<bool>,
+    pub states: Vec<String>,
+    pub before: Option<CaseId>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+impl Roles {
+    pub fn new(channels: &Channels, deadline: Duration) -> Self {
+        Roles {
+            ingestion: IngestionServiceClient::new(channels.ingestion.clone()),
+            baseline: BaselineServiceClient::new(channels.baseline.clone()),
+            sentinel: SentinelServiceClient::new(channels.sentinel.clone())
+                .max_decoding_message_size(ANSWER_BYTES_MAX),
+            quarantine: QuarantineServiceClient::new(channels.quarantine.clone())
+                .max_decoding_message_size(ANSWER_BYTES_MAX),
+            healer: HealerServiceClient::new(channels.healer.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            deadline,
+        }
+    }
+
+    /// Waits for a role's answer within the deadline.
+    async fn ask<T>(
+        &self,
+        role: &'static str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Answer<T> {
+        match tokio::time::timeout(self.deadline, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(refused(role, &status)),
+            Err(_) => Err(Problem::new(
+                ErrorKind::Timeout,
+                "dashboard.role_timeout",
+                format!("{role} did not answer within {} s", self.deadline.as_secs()),
+            )),
+        }
+    }
+
+    /// Records posted vitals; when it answers, they are durable.
+    pub async fn record_vitals(&self, vitals: Vitals) -> Answer<()> {
+        let request = v1::RecordVitalsRequest { vitals: vec![vitals.into()] };
+        self.ask("ingestion", self.ingestion.clone().record_vitals(request)).await.map(|_| ())
+    }
+
+    pub async fn ingestion_status(&self) -> Answer<v1::GetIngestionStatusResponse> {
+        let request = v1::GetIngestionStatusRequest {};
+        self.ask("ingestion", self.ingestion.clone().get_ingestion_status(request)).await
+    }
+
+    pub async fn profile(&self, key: &AgentKey) -> Answer<Option<Profile>> {
+        let request = v1::GetProfileRequest { key: Some(key.into()) };
+        let answer = self.ask("baseline", self.baseline.clone().get_profile(request)).await?;
+        convert::optional("profile", answer.profile).map_err(garbled)
+    }
+
+    pub async fn profiles_ready(&self, run: &RunId) -> Answer<u64> {
+        let request = v1::CountReadyProfilesRequest { run_id: run.to_string() };
+        Ok(self.ask("baseline", self.baseline.clone().count_ready_profiles(request)).await?.count)
+    }
+
+    /// Agents of a run ordered by id, from after `after`.
+    pub async fn agents(&self, run: &RunId, after: &str, limit: u32) -> Answer<v1::ListAgentsResponse> {
+        let request = v1::ListAgentsRequest { run_id: run.to_string(), after: after.to_owned(), limit };
+        self.ask("sentinel", self.sentinel.clone().list_agents(request)).await
+    }
+
+    pub async fn agent(&self, key: &AgentKey) -> Answer<Option<v1::AgentState>> {
+        let request = v1::GetAgentRequest { key: Some(key.into()) };
+        Ok(self.ask("sentinel", self.sentinel.clone().get_agent(request)).await?.agent)
+    }
+
+    /// The platform's word; returns the case that is open now.
+    pub async fn report_infected(&self, key: &AgentKey, reason: String, by: &Person) -> Answer<String> {
+        let message = v1::ReportAgentInfectedRequest {
+            key: Some(key.into()),
+            reason,
+            infection_id: String::new(),
+            reported_by: by.subject.clone(),
+        };
+        let request = with_person(message, by);
+        Ok(self.ask("sentinel", self.sentinel.clone().report_agent_infected(request)).await?.case_id)
+    }
+
+    pub async fn case(&self, id: &CaseId) -> Answer<Case> {
+        let request = v1::GetCaseRequest { case_id: id.to_string() };
+        let answer = self.ask("quarantine", self.quarantine.clone().get_case(request)).await?;
+        convert::nested("case", answer.case).map_err(garbled)
+    }
+
+    pub async fn cases(&self, run: &RunId, query: CaseQuery) -> Answer<Vec<Case>> {
+        let mut found: Vec<Case> = Vec::new();
+        let mut before = query.before.map(|id| id.to_string()).unwrap_or_default();
+        loop {
+            let left = query.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+            let limit = left.min(CASES_PAGE);
+            if limit == 0 {
+                return Ok(found);
+            }
+            let request = v1::ListCasesRequest {
+                run_id: run.to_string(),
+                agent_id: query.agent.as_ref().map(AgentId::to_string).unwrap_or_default(),
+                open: query.open,
+                states: query.states.clone(),
+                limit,
+                before_case_id: before,
+            };
+            let answer = self.ask("quarantine", self.quarantine.clone().list_cases(request)).await?;
+            let page: Vec<Case> = convert::list("cases", answer.cases).map_err(garbled)?;
+            let is_last = page.len() < limit as usize;
+            before = page.last().map(|case| case.id.to_string()).unwrap_or_default();
+            found.extend(page);
+            if is_last {
+                return Ok(found);
+            }
+        }
+    }
+
+    pub async fn case_totals(&self, run: &RunId) -> Answer<v1::GetCaseTotalsResponse> {
+        let request = v1::GetCaseTotalsRequest { run_id: run.to_string() };
+        self.ask("quarantine", self.quarantine.clone().get_case_totals(request)).await
+    }
+
+    /// A person's decision; the case as it is afterwards.
+    pub async fn decide(
+        &self,
+        id: &CaseId,
+        decision: Decision,
+        reason: String,
+        expected_version: u64,
+        by: &Person,
+    ) -> Answer<Case> {
+        let message = v1::DecideRequest {
+            case_id: id.to_string(),
+            decision: v1::Decision::from(decision).into(),
+            reason,
+            expected_version,
+        };
+        let answer = self.ask("quarantine", self.quarantine.clone().decide(with_person(message, by))).await?;
+        convert::nested("case", answer.case).map_err(garbled)
+    }
+
+    pub async fn admission(&self, key: &AgentKey) -> Answer<v1::CheckAdmissionResponse> {
+        let request = v1::CheckAdmissionRequest { key: Some(key.into()) };
+        self.ask("quarantine", self.quarantine.clone().check_admission(request)).await
+    }
+
+    /// Open cases and then events when `after` is `None`; events after one otherwise.
+    pub async fn watch_cases(&self, after: Option<u64>) -> Answer<Streaming<v1::WatchCasesResponse>> {
+        let request =
+            v1::WatchCasesRequest { after_sequence: after.unwrap_or_default(), from_now: after.is_none() };
+        self.ask("quarantine", self.quarantine.clone().watch_cases(request)).await
+    }
+
+    /// Healings, newest first.
+    pub async fn healings(
+        &self,
+        run: &RunId,
+        agent: Option<&AgentId>,
+        case: Option<&CaseId>,
+        limit: u32,
+    ) -> Answer<Vec<v1::HealingRecord>> {
+        let request = v1::ListHealingsRequest {
+            run_id: run.to_string(),
+            agent_id: agent.map(AgentId::to_string).unwrap_or_default(),
+            case_id: case.map(CaseId::to_string).unwrap_or_default(),
+            limit,
+        };
+        Ok(self.ask("healer", self.healer.clone().list_healings(request)).await?.healings)
+    }
+
+    pub async fn healing_totals(&self, run: &RunId) -> Answer<v1::GetHealingTotalsResponse> {
+        let request = v1::GetHealingTotalsRequest { run_id: run.to_string() };
+        self.ask("healer", self.healer.clone().get_healing_totals(request)).await
+    }
+
+    /// Immune memory of a run, an agent, a diagnosis.
+    pub async fn memories(
+        &self,
+        run: &RunId,
+        agent: Option<&AgentId>,
+        diagnosis: &str,
+        limit: u32,
+    ) -> Answer<Vec<Memory>> {
+        let request = v1::ListMemoriesRequest {
+            run_id: run.to_string(),
+            agent_id: agent.map(AgentId::to_string).unwrap_or_default(),
+            diagnosis: diagnosis.to_owned(),
+            limit,
+        };
+        let answer = self.ask("healer", self.healer.clone().list_memories(request)).await?;
+        convert::list("memories", answer.memories).map_err(garbled)
+    }
+
+    pub async fn pin_memory(
+        &self,
+        key: &AgentKey,
+        diagnosis: String,
+        action: Action,
+        pin: Option<Pin>,
+        by: &Person,
+    ) -> Answer<()> {
+        let message = v1::PinMemoryRequest {
+            key: Some(key.into()),
+            diagnosis,
+            action: action.to_string(),
+            pin: pin.map(Pin::as_str).unwrap_or_default().to_owned(),
+        };
+        self.ask("healer", self.healer.clone().pin_memory(with_person(message, by))).await.map(|_| ())
+    }
+
+    /// Returns how many memories were forgotten.
+    pub async fn forget_memory(
+        &self,
+        key: &AgentKey,
+        diagnosis: String,
+        action: Option<Action>,
+        by: &Person,
+    ) -> Answer<u64> {
+        let message = v1::ForgetMemoryRequest {
+            key: Some(key.into()),
+            diagnosis,
+            action: action.map(|action| action.to_string()).unwrap_or_default(),
+        };
+        Ok(self.ask("healer", self.healer.clone().forget_memory(with_person(message, by))).await?.forgotten)
+    }
+
+    /// What would be done for a case, in which order, and what is skipped and why.
+    pub async fn preview_plan(&self, case: &CaseId) -> Answer<v1::PreviewPlanResponse> {
+        let request = v1::PreviewPlanRequest { case_id: case.to_string(), ..v1::PreviewPlanRequest::default() };
+        self.ask("healer", self.healer.clone().preview_plan(request)).await
+    }
+}
+
+/// The problem of a status. One without a code word was made by the transport: its words name connections and stay
+/// in the log.
+fn refused(role: &'static str, status: &Status) -> Problem {
+    if grpc::code_word(status).is_some() {
+        return Problem::from_status(status);
+    }
+    match status.code() {
+        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal => {
+            tracing::warn!(role, %status, "a role does not answer");
+            Problem::new(ErrorKind::Unavailable, "dashboard.role_unavailable", format!("{role} does not answer; try again"))
+        }
+        _ => Problem::from_status(status),
+    }
+}
