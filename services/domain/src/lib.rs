@@ -22,4 +22,5 @@ pub mod words;
 
 pub use error::ErrorKind;
 pub use id::{AgentId, AgentKey, ApprovalId, CaseId, ExecutionId, HealingId, InfectionId, RunId};
+pub use id::{ID_BYTES_MAX, is_well_formed};
 pub use time::Timestamp;

@@ -34,18 +34,29 @@ mod tests {
     /// Guarantees: waits lie between half and whole of the doubled one, never above the largest; keys differ.
     #[test]
     fn waits_grow_within_bounds() {
-        let backoff = Backoff { first: SECOND, max: 8 * SECOND, key: "a" };
+        let backoff = Backoff {
+            first: SECOND,
+            max: 8 * SECOND,
+            key: "a",
+        };
         for (n, full) in [(0, SECOND), (1, 2 * SECOND), (3, 8 * SECOND), (40, 8 * SECOND)] {
             let wait = backoff.wait(n, None);
             assert!(wait >= full / 2 && wait <= full, "{n}: {wait:?}");
         }
-        assert_ne!(backoff.wait(0, None), Backoff { key: "b", ..backoff }.wait(0, None));
+        assert_ne!(
+            backoff.wait(0, None),
+            Backoff { key: "b", ..backoff }.wait(0, None)
+        );
     }
 
     /// Guarantees: the platform's own wish is honoured within bounds.
     #[test]
     fn a_wish_is_bounded() {
-        let backoff = Backoff { first: SECOND, max: 8 * SECOND, key: "a" };
+        let backoff = Backoff {
+            first: SECOND,
+            max: 8 * SECOND,
+            key: "a",
+        };
         assert_eq!(backoff.wait(0, Some(3 * SECOND)), 3 * SECOND);
         assert_eq!(backoff.wait(0, Some(3_600 * SECOND)), 8 * SECOND);
         assert_eq!(backoff.wait(0, Some(Duration::ZERO)), SECOND / 2);

@@ -11,8 +11,15 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The platforms; the first that matches an agent is asked. Default none: every ask is unsupported.
+    /// The platforms; the first that matches an agent is asked. Default none.
     pub bases: Vec<Base>,
+    /// The platform of every agent that none of `bases` matches, a url as there. Default none: asks for such agents
+    /// are unsupported.
+    pub base_url: Option<String>,
+    /// The token for `base_url`, sent as `Authorization: Bearer ...`; this or `token_file`.
+    pub token: Option<Secret>,
+    /// File whose first line is that token; read anew for each ask.
+    pub token_file: Option<PathBuf>,
     /// The longest time for one ask, with retries, polling and verification; seconds, default 20.
     pub deadline_seconds: f64,
     /// The longest time for one request; seconds, default 5.
@@ -53,6 +60,9 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             bases: Vec::new(),
+            base_url: None,
+            token: None,
+            token_file: None,
             deadline_seconds: 20.0,
             request_seconds: 5.0,
             retries_max: 5,
@@ -86,23 +96,57 @@ const RESPONSE_BYTES: std::ops::RangeInclusive<usize> = 1_024..=16 * 1_024 * 1_0
 impl Config {
     /// One platform for everyone, without credentials.
     pub fn for_everyone(url: impl Into<String>) -> Self {
-        Config { bases: vec![Base { url: url.into(), ..Base::default() }], ..Config::default() }
+        Config {
+            base_url: Some(url.into()),
+            ..Config::default()
+        }
+    }
+
+    /// Every platform in the order in which they are tried.
+    pub(crate) fn platforms(&self) -> Vec<Base> {
+        let general = self.base_url.as_ref().map(|url| Base {
+            url: url.clone(),
+            token: self.token.clone(),
+            token_file: self.token_file.clone(),
+            ..Base::default()
+        });
+        self.bases.iter().cloned().chain(general).collect()
     }
 
     /// Adds what is wrong, each with its path.
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         let mut within = |name: &str, value: f64, min: f64, max: f64| {
             if !(min..=max).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {min} and {max}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {min} and {max}"
+                ));
             }
         };
-        within("deadline_seconds", self.deadline_seconds, 0.05, DEADLINE_SECONDS_MAX);
-        within("request_seconds", self.request_seconds, 0.01, DEADLINE_SECONDS_MAX);
+        within(
+            "deadline_seconds",
+            self.deadline_seconds,
+            0.05,
+            DEADLINE_SECONDS_MAX,
+        );
+        within(
+            "request_seconds",
+            self.request_seconds,
+            0.01,
+            DEADLINE_SECONDS_MAX,
+        );
         within("backoff_seconds", self.backoff_seconds, 0.001, 60.0);
-        within("backoff_seconds_max", self.backoff_seconds_max, self.backoff_seconds.clamp(0.001, 60.0), 60.0);
+        within(
+            "backoff_seconds_max",
+            self.backoff_seconds_max,
+            self.backoff_seconds.clamp(0.001, 60.0),
+            60.0,
+        );
         within("settle_seconds", self.settle_seconds, 0.0, 60.0);
         if self.retries_max > RETRIES_MAX {
-            mistakes.push(format!("{path}.retries_max = {}: must be at most {RETRIES_MAX}", self.retries_max));
+            mistakes.push(format!(
+                "{path}.retries_max = {}: must be at most {RETRIES_MAX}",
+                self.retries_max
+            ));
         }
         if !RESPONSE_BYTES.contains(&self.response_bytes_max) {
             let (min, max) = (RESPONSE_BYTES.start(), RESPONSE_BYTES.end());
@@ -111,8 +155,16 @@ impl Config {
                 self.response_bytes_max
             ));
         }
-        for (n, base) in self.bases.iter().enumerate() {
-            base.check(&format!("{path}.bases[{n}]"), mistakes);
+        if self.base_url.is_none() && (self.token.is_some() || self.token_file.is_some()) {
+            mistakes.push(format!("{path}: token and token_file need base_url"));
+        }
+        for (n, base) in self.platforms().iter().enumerate() {
+            if n < self.bases.len() {
+                let path = format!("{path}.bases[{n}]");
+                base.check(&path, &format!("{path}.url"), mistakes);
+            } else {
+                base.check(path, &format!("{path}.base_url"), mistakes);
+            }
         }
     }
 
@@ -137,11 +189,11 @@ impl Base {
         self.url.starts_with("https://") || self.url.starts_with("grpcs://")
     }
 
-    fn check(&self, path: &str, mistakes: &mut Vec<String>) {
+    fn check(&self, path: &str, url_path: &str, mistakes: &mut Vec<String>) {
         match Url::parse(&self.url) {
             // The text itself may hold a password, so it is not repeated.
-            Err(e) => mistakes.push(format!("{path}.url: cannot be read: {e}")),
-            Ok(url) => self.check_url(&url, path, mistakes),
+            Err(e) => mistakes.push(format!("{url_path}: cannot be read: {e}")),
+            Ok(url) => self.check_url(&url, url_path, mistakes),
         }
         if self.token.is_some() && self.token_file.is_some() {
             mistakes.push(format!("{path}: give token or token_file, not both"));
@@ -163,22 +215,27 @@ impl Base {
     fn check_url(&self, url: &Url, path: &str, mistakes: &mut Vec<String>) {
         if !["http", "https", "grpc", "grpcs"].contains(&url.scheme()) {
             let scheme = url.scheme();
-            mistakes.push(format!("{path}.url: {scheme}:// is not one of http, https, grpc, grpcs"));
+            mistakes.push(format!(
+                "{path}: {scheme}:// is not one of http, https, grpc, grpcs"
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            mistakes.push(format!("{path}.url: holds credentials; use token or token_file"));
+            mistakes.push(format!("{path}: holds credentials; use token or token_file"));
         }
         if url.host_str().is_none_or(str::is_empty) {
-            mistakes.push(format!("{path}.url: names no host"));
+            mistakes.push(format!("{path}: names no host"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            mistakes.push(format!("{path}.url: must end with its path"));
+            mistakes.push(format!("{path}: must end with its path"));
         }
         if self.is_grpc() && !matches!(url.path(), "" | "/") {
-            mistakes.push(format!("{path}.url: gRPC has no path, but this one has {}", url.path()));
+            mistakes.push(format!(
+                "{path}: gRPC has no path, but this one has {}",
+                url.path()
+            ));
         }
         if self.is_grpc() && url.port().is_none() {
-            mistakes.push(format!("{path}.url: needs a port"));
+            mistakes.push(format!("{path}: needs a port"));
         }
     }
 }
@@ -189,7 +246,11 @@ mod tests {
 
     fn mistakes(base: Base) -> Vec<String> {
         let mut mistakes = Vec::new();
-        Config { bases: vec![base], ..Config::default() }.check("levers.lifecycle", &mut mistakes);
+        Config {
+            bases: vec![base],
+            ..Config::default()
+        }
+        .check("levers.lifecycle", &mut mistakes);
         mistakes
     }
 
@@ -197,23 +258,50 @@ mod tests {
     #[test]
     fn urls_are_checked() {
         for url in ["http://p:1/api", "https://p", "grpc://p:1", "grpcs://[::1]:443"] {
-            let base = Base { url: url.to_owned(), ..Base::default() };
+            let base = Base {
+                url: url.to_owned(),
+                ..Base::default()
+            };
             assert_eq!(mistakes(base), Vec::<String>::new(), "{url}");
         }
-        for url in ["", "p:1", "ftp://p", "http://p/?a=b", "grpc://p:1/path", "grpc://p"] {
-            let base = Base { url: url.to_owned(), ..Base::default() };
+        for url in [
+            "",
+            "p:1",
+            "ftp://p",
+            "http://p/?a=b",
+            "grpc://p:1/path",
+            "grpc://p",
+        ] {
+            let base = Base {
+                url: url.to_owned(),
+                ..Base::default()
+            };
             let mistakes = mistakes(base);
-            assert!(mistakes.iter().any(|m| m.starts_with("levers.lifecycle.bases[0].url: ")), "{url}: {mistakes:?}");
+            assert!(
+                mistakes
+                    .iter()
+                    .any(|m| m.starts_with("levers.lifecycle.bases[0].url: ")),
+                "{url}: {mistakes:?}"
+            );
         }
     }
 
     /// Guarantees: credentials in a url are refused and not repeated, and a secret prints as stars.
     #[test]
     fn credentials_are_not_printed() {
-        let base = Base { url: "http://me:hunter2@p".to_owned(), ..Base::default() };
+        let base = Base {
+            url: "http://me:hunter2@p".to_owned(),
+            ..Base::default()
+        };
         let said = format!("{:?}", mistakes(base));
-        assert!(said.contains("credentials") && !said.contains("hunter2"), "{said}");
-        let base = Base { token: Some(Secret::new("hunter2")), ..Base::default() };
+        assert!(
+            said.contains("credentials") && !said.contains("hunter2"),
+            "{said}"
+        );
+        let base = Base {
+            token: Some(Secret::new("hunter2")),
+            ..Base::default()
+        };
         let said = format!("{base:?} {}", serde_json::to_string(&base).unwrap());
         assert!(!said.contains("hunter2"), "{said}");
     }
@@ -230,7 +318,14 @@ mod tests {
         assert_eq!(mistakes(base).len(), 2);
         assert!(serde_json::from_str::<Config>(r#"{"base": []}"#).is_err());
         let mut found = Vec::new();
-        Config { deadline_seconds: f64::NAN, ..Config::default() }.check("l", &mut found);
+        Config::for_everyone("p:1").check("l", &mut found);
+        assert!(found[0].starts_with("l.base_url: "), "{found:?}");
+        let mut found = Vec::new();
+        Config {
+            deadline_seconds: f64::NAN,
+            ..Config::default()
+        }
+        .check("l", &mut found);
         assert_eq!(found.len(), 1, "{found:?}");
     }
 }

@@ -34,25 +34,45 @@ struct Conversation<'a> {
 /// Asks until the platform's word is final and, for containment, seen; or says that it is unknown.
 pub(crate) async fn hold(wire: &dyn Wire, order: &Order, pace: &Pace) -> Answer {
     let deadline = Instant::now() + pace.deadline;
-    let mut conversation =
-        Conversation { wire, order, pace, deadline, evidence: Map::new(), requests: 0, polls: 0 };
+    let mut conversation = Conversation {
+        wire,
+        order,
+        pace,
+        deadline,
+        evidence: Map::new(),
+        requests: 0,
+        polls: 0,
+    };
     let (outcome, detail) = match conversation.settle().await {
         Ok((word, detail)) => conversation.verified(word, detail).await,
         Err(why) => (Outcome::Unknown, why),
     };
-    let Conversation { mut evidence, requests, polls, .. } = conversation;
+    let Conversation {
+        mut evidence,
+        requests,
+        polls,
+        ..
+    } = conversation;
     evidence.insert("requests".to_owned(), json!(requests));
     if polls > 0 {
         evidence.insert("polls".to_owned(), json!(polls));
     }
-    Answer { outcome, detail, evidence: Value::Object(evidence) }
+    Answer {
+        outcome,
+        detail,
+        evidence: Value::Object(evidence),
+    }
 }
 
 /// What the platform shows of an agent; one repetition, since whoever looks will look again.
 pub(crate) async fn look(wire: &dyn Wire, key: &AgentKey, pace: &Pace) -> Option<Observed> {
     for _ in 0..2 {
         match wire.agent(key, pace.request.min(pace.deadline / 2)).await {
-            Seen::Agent { contained, state, details: _ } => return Some(Observed { contained, state }),
+            Seen::Agent {
+                contained,
+                state,
+                details: _,
+            } => return Some(Observed { contained, state }),
             Seen::Nothing { .. } => return None,
             Seen::Again { why, .. } => debug!(agent = %key, why, "agent not seen"),
         }
@@ -68,7 +88,11 @@ impl Conversation<'_> {
             let Some(timeout) = self.time_left() else { break };
             self.requests += 1;
             match self.wire.act(self.order, timeout).await {
-                Reply::Settled { word, detail, evidence } => return Ok(self.keep(word, detail, evidence)),
+                Reply::Settled {
+                    word,
+                    detail,
+                    evidence,
+                } => return Ok(self.keep(word, detail, evidence)),
                 Reply::Pending { place, wait } => return self.poll(place, wait).await,
                 Reply::Unclear { why } => return Err(why),
                 Reply::Again { why, wait } => {
@@ -80,11 +104,18 @@ impl Conversation<'_> {
                 }
             }
         }
-        Err(format!("no answer after {} requests, the last: {last}", self.requests))
+        Err(format!(
+            "no answer after {} requests, the last: {last}",
+            self.requests
+        ))
     }
 
     /// Asks for an operation that is under way until it ends or the deadline passes.
-    async fn poll(&mut self, mut place: String, mut wait: Option<Duration>) -> Result<(Word, String), String> {
+    async fn poll(
+        &mut self,
+        mut place: String,
+        mut wait: Option<Duration>,
+    ) -> Result<(Word, String), String> {
         let mut last = "it is under way".to_owned();
         loop {
             // From the second poll on, waits grow again and again up to the largest; the deadline bounds their number.
@@ -94,13 +125,23 @@ impl Conversation<'_> {
             let Some(timeout) = self.time_left() else { break };
             self.polls += 1;
             match self.wire.operation(&self.order.key, &place, timeout).await {
-                Reply::Settled { word, detail, evidence } => return Ok(self.keep(word, detail, evidence)),
-                Reply::Pending { place: next, wait: wish } => (place, wait) = (next, wish),
+                Reply::Settled {
+                    word,
+                    detail,
+                    evidence,
+                } => return Ok(self.keep(word, detail, evidence)),
+                Reply::Pending {
+                    place: next,
+                    wait: wish,
+                } => (place, wait) = (next, wish),
                 Reply::Again { why, wait: wish } => (last, wait) = (why, wish),
                 Reply::Unclear { why } => return Err(why),
             }
         }
-        Err(format!("not finished within {:.1} s, the last word: {last}", self.pace.deadline.as_secs_f64()))
+        Err(format!(
+            "not finished within {:.1} s, the last word: {last}",
+            self.pace.deadline.as_secs_f64()
+        ))
     }
 
     /// Compares a receipt for containment or release with the platform's own view.
@@ -115,11 +156,21 @@ impl Conversation<'_> {
         let mut n = 0;
         loop {
             let Some(timeout) = self.time_left() else {
-                return (Outcome::Unknown, format!("the platform says done, but had no time to show it: {detail}"));
+                return (
+                    Outcome::Unknown,
+                    format!("the platform says done, but had no time to show it: {detail}"),
+                );
             };
             let (why, wait) = match self.wire.agent(&self.order.key, timeout).await {
-                Seen::Agent { contained, state, details } => {
-                    self.evidence.insert("observed".to_owned(), json!({ "contained": contained, "state": state }));
+                Seen::Agent {
+                    contained,
+                    state,
+                    details,
+                } => {
+                    self.evidence.insert(
+                        "observed".to_owned(),
+                        json!({ "contained": contained, "state": state }),
+                    );
                     if contained == wanted {
                         self.evidence.insert("verified".to_owned(), json!(true));
                         return (Outcome::Done, detail);
@@ -128,7 +179,10 @@ impl Conversation<'_> {
                         self.evidence.insert("verified".to_owned(), json!(false));
                         self.evidence.insert("details".to_owned(), details);
                         let how = if contained { "contained" } else { "not contained" };
-                        return (Outcome::Failed, format!("the platform says done but shows the agent {how} ({state})"));
+                        return (
+                            Outcome::Failed,
+                            format!("the platform says done but shows the agent {how} ({state})"),
+                        );
                     }
                     ("the platform says done but does not show it yet".to_owned(), None)
                 }
@@ -140,11 +194,17 @@ impl Conversation<'_> {
                 }
                 Seen::Again { why, wait } if n < self.pace.retries_max => (why, wait),
                 Seen::Again { why, .. } => {
-                    return (Outcome::Unknown, format!("the platform says done, but cannot be looked at: {why}"));
+                    return (
+                        Outcome::Unknown,
+                        format!("the platform says done, but cannot be looked at: {why}"),
+                    );
                 }
             };
             if !self.pause(n, wait).await {
-                return (Outcome::Unknown, format!("the platform says done, but could not be looked at in time: {why}"));
+                return (
+                    Outcome::Unknown,
+                    format!("the platform says done, but could not be looked at in time: {why}"),
+                );
             }
             n += 1;
         }
@@ -164,7 +224,12 @@ impl Conversation<'_> {
     /// Waits before the next request; `false` when the deadline comes first.
     async fn pause(&self, n: u32, asked_for: Option<Duration>) -> bool {
         let (first, max) = (self.pace.backoff, self.pace.backoff_max);
-        let wait = Backoff { first, max, key: &self.order.idempotency_key }.wait(n, asked_for);
+        let wait = Backoff {
+            first,
+            max,
+            key: &self.order.idempotency_key,
+        }
+        .wait(n, asked_for);
         let until = Instant::now() + wait;
         if until >= self.deadline {
             return false;

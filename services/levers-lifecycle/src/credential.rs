@@ -28,7 +28,10 @@ impl Credential {
             (None, Some(file)) => Source::File(file.clone()),
             (None, None) => Source::None,
         };
-        Credential { header: base.header.as_ref().map(|name| name.to_ascii_lowercase()), source }
+        Credential {
+            header: base.header.as_ref().map(|name| name.to_ascii_lowercase()),
+            source,
+        }
     }
 
     /// Name and value of the header, `None` when the platform wants none. The error names no content.
@@ -41,14 +44,20 @@ impl Credential {
                     .await
                     .map_err(|e| format!("the token file cannot be read: {}", e.kind()))?;
                 if text.len() > TOKEN_BYTES_MAX {
-                    return Err(format!("the token file has {} bytes, at most {TOKEN_BYTES_MAX}", text.len()));
+                    return Err(format!(
+                        "the token file has {} bytes, at most {TOKEN_BYTES_MAX}",
+                        text.len()
+                    ));
                 }
                 Secret::new(text.lines().next().unwrap_or_default().trim())
             }
         };
         Ok(Some(match &self.header {
             Some(name) => (name.clone(), token),
-            None => ("authorization".to_owned(), Secret::new(format!("Bearer {}", token.expose()))),
+            None => (
+                "authorization".to_owned(),
+                Secret::new(format!("Bearer {}", token.expose())),
+            ),
         }))
     }
 }

@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use immune_domain::AgentKey;
 use immune_proto::convert::json::{from_struct, to_struct};
 use immune_proto::v1::agent_lifecycle_client::AgentLifecycleClient;
-use immune_proto::v1::{
-    ActRequest, AgentLifecycleGetAgentRequest, GetOperationRequest, LifecycleOutcome,
-};
+use immune_proto::v1::{ActRequest, AgentLifecycleGetAgentRequest, GetOperationRequest, LifecycleOutcome};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost_types::Struct;
 use serde_json::{Value, json};
@@ -29,7 +27,10 @@ pub(crate) struct Grpc {
 }
 
 impl Grpc {
-    pub(crate) fn new(base: &Base, config: &Config) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) fn new(
+        base: &Base,
+        config: &Config,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let scheme = if base.is_tls() { "https" } else { "http" };
         let (_, place) = base.url.split_once("://").ok_or("the url has no scheme")?;
         let timeout = Duration::from_secs_f64(config.request_seconds);
@@ -43,7 +44,10 @@ impl Grpc {
         }
         let client = AgentLifecycleClient::new(endpoint.connect_lazy())
             .max_decoding_message_size(config.response_bytes_max);
-        Ok(Grpc { client, credential: Credential::of(base) })
+        Ok(Grpc {
+            client,
+            credential: Credential::of(base),
+        })
     }
 
     async fn request<T>(&self, message: T, key: &AgentKey, timeout: Duration) -> Result<Request<T>, String> {
@@ -54,8 +58,9 @@ impl Grpc {
             request.metadata_mut().insert("x-run-id", run);
         }
         if let Some((name, value)) = self.credential.header().await? {
-            let name: AsciiMetadataKey =
-                name.parse().map_err(|_| "the credential's header has no valid name".to_owned())?;
+            let name: AsciiMetadataKey = name
+                .parse()
+                .map_err(|_| "the credential's header has no valid name".to_owned())?;
             let mut value: AsciiMetadataValue = value
                 .expose()
                 .parse()
@@ -107,7 +112,10 @@ fn may_pass(code: Code) -> bool {
 }
 
 fn again(status: &Status) -> Reply {
-    Reply::Again { why: format!("{:?}: {}", status.code(), said(status)), wait: None }
+    Reply::Again {
+        why: format!("{:?}: {}", status.code(), said(status)),
+        wait: None,
+    }
 }
 
 /// A reply from the fields that both answers have.
@@ -117,11 +125,16 @@ fn reply(outcome: LifecycleOutcome, detail: &str, evidence: Option<Struct>, plac
         LifecycleOutcome::Failed => Word::Failed,
         LifecycleOutcome::Unsupported => Word::Unsupported,
         LifecycleOutcome::Pending if place.is_empty() => {
-            return Reply::Unclear { why: "the platform accepted the order but names no operation".to_owned() };
+            return Reply::Unclear {
+                why: "the platform accepted the order but names no operation".to_owned(),
+            };
         }
         LifecycleOutcome::Pending => return Reply::Pending { place, wait: None },
         LifecycleOutcome::Unspecified => {
-            return Reply::Again { why: "the answer tells no outcome".to_owned(), wait: None };
+            return Reply::Again {
+                why: "the answer tells no outcome".to_owned(),
+                wait: None,
+            };
         }
     };
     let name = match word {
@@ -130,7 +143,11 @@ fn reply(outcome: LifecycleOutcome, detail: &str, evidence: Option<Struct>, plac
         Word::Unsupported => "unsupported",
     };
     let evidence = evidence.map_or(Value::Null, |evidence| Value::Object(from_struct(evidence)));
-    Reply::Settled { word, detail: words(detail, name), evidence }
+    Reply::Settled {
+        word,
+        detail: words(detail, name),
+        evidence,
+    }
 }
 
 #[async_trait]
@@ -157,13 +174,21 @@ impl Wire for Grpc {
         };
         let settled = |word, detail| {
             let evidence = json!({ "status": format!("{:?}", status.code()) });
-            Reply::Settled { word, detail, evidence }
+            Reply::Settled {
+                word,
+                detail,
+                evidence,
+            }
         };
         match status.code() {
             code if may_pass(code) => again(&status),
             Code::NotFound => settled(
                 Word::Failed,
-                format!("the platform does not know agent {}: {}", order.key.agent, said(&status)),
+                format!(
+                    "the platform does not know agent {}: {}",
+                    order.key.agent,
+                    said(&status)
+                ),
             ),
             Code::Unimplemented => settled(Word::Unsupported, said(&status)),
             code => settled(Word::Failed, format!("{code:?}: {}", said(&status))),
@@ -171,22 +196,35 @@ impl Wire for Grpc {
     }
 
     async fn operation(&self, key: &AgentKey, place: &str, timeout: Duration) -> Reply {
-        let message = GetOperationRequest { operation_id: place.to_owned() };
+        let message = GetOperationRequest {
+            operation_id: place.to_owned(),
+        };
         let request = match self.request(message, key, timeout).await {
             Ok(request) => request,
             Err(why) => return Reply::Again { why, wait: None },
         };
         match within(timeout, self.client.clone().get_operation(request)).await {
-            Ok(answer) => reply(answer.outcome(), &answer.detail, answer.evidence, place.to_owned()),
+            Ok(answer) => reply(
+                answer.outcome(),
+                &answer.detail,
+                answer.evidence,
+                place.to_owned(),
+            ),
             Err(status) if may_pass(status.code()) => again(&status),
             Err(status) => Reply::Unclear {
-                why: format!("the operation cannot be asked for, {:?}: {}", status.code(), said(&status)),
+                why: format!(
+                    "the operation cannot be asked for, {:?}: {}",
+                    status.code(),
+                    said(&status)
+                ),
             },
         }
     }
 
     async fn agent(&self, key: &AgentKey, timeout: Duration) -> Seen {
-        let message = AgentLifecycleGetAgentRequest { agent_id: key.agent.as_str().to_owned() };
+        let message = AgentLifecycleGetAgentRequest {
+            agent_id: key.agent.as_str().to_owned(),
+        };
         let request = match self.request(message, key, timeout).await {
             Ok(request) => request,
             Err(why) => return Seen::Again { why, wait: None },
@@ -195,12 +233,17 @@ impl Wire for Grpc {
             Ok(answer) => Seen::Agent {
                 contained: answer.contained,
                 state: words(&answer.state, "no word for the state"),
-                details: answer.details.map_or(Value::Null, |details| Value::Object(from_struct(details))),
+                details: answer
+                    .details
+                    .map_or(Value::Null, |details| Value::Object(from_struct(details))),
             },
-            Err(status) if matches!(status.code(), Code::NotFound | Code::Unimplemented) => {
-                Seen::Nothing { why: format!("the platform does not show the agent ({:?})", status.code()) }
-            }
-            Err(status) => Seen::Again { why: format!("{:?}: {}", status.code(), said(&status)), wait: None },
+            Err(status) if matches!(status.code(), Code::NotFound | Code::Unimplemented) => Seen::Nothing {
+                why: format!("the platform does not show the agent ({:?})", status.code()),
+            },
+            Err(status) => Seen::Again {
+                why: format!("{:?}: {}", status.code(), said(&status)),
+                wait: None,
+            },
         }
     }
 }

@@ -1,20 +1,27 @@
 //! The HTTP form: `proto/lifecycle.openapi.yaml`.
 
+mod answer;
+
 use crate::config::{Base, Config};
 use crate::credential::Credential;
 use crate::reply::{Order, Reply, Seen, Wire, Word, words};
+use answer::Answered;
 use async_trait::async_trait;
 use immune_domain::AgentKey;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, redirect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use url::Url;
 
 /// Whatever a path segment must not hold; the unreserved characters of RFC 3986 stay readable.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 /// What a header cannot carry as it is, and the escape itself.
 const HEADER: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 
@@ -26,24 +33,6 @@ pub(crate) struct Http {
     bytes_max: usize,
 }
 
-/// An answer as it came.
-struct Answered {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    url: Url,
-}
-
-/// The body that the contract asks for.
-#[derive(Deserialize)]
-struct OutcomeBody {
-    outcome: String,
-    #[serde(default)]
-    detail: Option<String>,
-    #[serde(default)]
-    evidence: Value,
-}
-
 #[derive(Deserialize)]
 struct AgentBody {
     contained: bool,
@@ -52,7 +41,10 @@ struct AgentBody {
 }
 
 impl Http {
-    pub(crate) fn new(base: &Base, config: &Config) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) fn new(
+        base: &Base,
+        config: &Config,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut url = Url::parse(&base.url)?;
         // Joining replaces what follows the last slash.
         if !url.path().ends_with('/') {
@@ -75,31 +67,60 @@ impl Http {
             }
         }
         let credential = Credential::of(base);
-        Ok(Http { client: client.build()?, base: url, credential, bytes_max: config.response_bytes_max })
+        Ok(Http {
+            client: client.build()?,
+            base: url,
+            credential,
+            bytes_max: config.response_bytes_max,
+        })
     }
 
     fn agent_url(&self, key: &AgentKey, rest: &str) -> Result<Url, String> {
         let agent = utf8_percent_encode(key.agent.as_str(), SEGMENT);
-        self.base.join(&format!("agents/{agent}{rest}")).map_err(|e| format!("no url can name {key}: {e}"))
+        self.base
+            .join(&format!("agents/{agent}{rest}"))
+            .map_err(|e| format!("no url can name {key}: {e}"))
     }
 
     /// One request and its whole answer; the error is a sentence without the url, which may be told to people.
-    async fn send(&self, method: Method, url: Url, key: &AgentKey, body: Option<&Value>, timeout: Duration) -> Result<Answered, String> {
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        key: &AgentKey,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<Answered, String> {
         let mut request = self.client.request(method, url).timeout(timeout);
-        request = request.header("x-run-id", utf8_percent_encode(key.run.as_str(), HEADER).to_string());
+        request = request.header(
+            "x-run-id",
+            utf8_percent_encode(key.run.as_str(), HEADER).to_string(),
+        );
         request = self.authorised(request).await?;
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await.map_err(|e| reason(&e))?;
-        let (status, headers, url) = (response.status(), response.headers().clone(), response.url().clone());
+        let (status, headers, url) = (
+            response.status(),
+            response.headers().clone(),
+            response.url().clone(),
+        );
         let body = self.read(response).await?;
-        Ok(Answered { status, headers, body, url })
+        Ok(Answered {
+            status,
+            headers,
+            body,
+            url,
+        })
     }
 
     async fn authorised(&self, request: RequestBuilder) -> Result<RequestBuilder, String> {
-        let Some((name, value)) = self.credential.header().await? else { return Ok(request) };
-        let name = HeaderName::try_from(name).map_err(|_| "the credential's header has no valid name".to_owned())?;
+        let Some((name, value)) = self.credential.header().await? else {
+            return Ok(request);
+        };
+        let name =
+            HeaderName::try_from(name).map_err(|_| "the credential's header has no valid name".to_owned())?;
         let mut value = HeaderValue::from_str(value.expose())
             .map_err(|_| "the token holds characters that no header can carry".to_owned())?;
         value.set_sensitive(true);
@@ -111,76 +132,15 @@ impl Http {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| reason(&e))? {
             if body.len() + chunk.len() > self.bytes_max {
-                return Err(format!("the answer ({}) is larger than {} bytes", response.status(), self.bytes_max));
+                return Err(format!(
+                    "the answer ({}) is larger than {} bytes",
+                    response.status(),
+                    self.bytes_max
+                ));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
-    }
-
-    /// Where an accepted operation is asked for: `poll` in the body, else the Location header; on the same origin,
-    /// or our credentials would go to whomever the platform names.
-    fn place(&self, answered: &Answered) -> Result<String, String> {
-        #[derive(Deserialize)]
-        struct Accepted {
-            poll: String,
-        }
-        let told = serde_json::from_slice::<Accepted>(&answered.body).ok().map(|body| body.poll);
-        let header = || answered.headers.get(LOCATION)?.to_str().ok().map(str::to_owned);
-        let place = told.or_else(header).ok_or("the platform accepted the order but names no place to ask for it")?;
-        let url = answered.url.join(&place).map_err(|e| format!("the place to poll is no url: {e}"))?;
-        if url.origin() != self.base.origin() {
-            let origin = url.origin().ascii_serialization();
-            return Err(format!("the place to poll is on another origin, {origin}, which is not asked"));
-        }
-        Ok(url.into())
-    }
-}
-
-impl Answered {
-    /// What the platform says, for people.
-    fn words(&self) -> String {
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
-        struct Problem {
-            detail: Option<String>,
-            title: Option<String>,
-            error: Option<Value>,
-            message: Option<String>,
-        }
-        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
-        let error = problem.error.map(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned));
-        let said = problem.detail.or(problem.title).or(problem.message).or(error);
-        let said = said.unwrap_or_else(|| String::from_utf8_lossy(&self.body).into_owned());
-        words(&said, "no reason given")
-    }
-
-    /// Seconds only: a date would need a clock that agrees with the platform's.
-    fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
-        Some(Duration::from_secs(seconds.into()))
-    }
-
-    fn again(&self) -> Reply {
-        Reply::Again { why: format!("{}: {}", self.status, self.words()), wait: self.retry_after() }
-    }
-
-    /// The outcome that the body tells, `None` when it tells none.
-    fn outcome(&self) -> Option<Reply> {
-        let body: OutcomeBody = serde_json::from_slice(&self.body).ok()?;
-        let word = match body.outcome.as_str() {
-            "done" => Word::Done,
-            "failed" => Word::Failed,
-            "unsupported" => Word::Unsupported,
-            _ => return None,
-        };
-        let detail = words(body.detail.as_deref().unwrap_or_default(), &body.outcome);
-        Some(Reply::Settled { word, detail, evidence: body.evidence })
-    }
-
-    /// A final word that the status gives, whatever the body.
-    fn settled(&self, word: Word, detail: String) -> Reply {
-        Reply::Settled { word, detail, evidence: json!({ "status": self.status.as_u16() }) }
     }
 }
 
@@ -198,31 +158,49 @@ impl Wire for Http {
             "reason": order.reason,
             "parameters": order.parameters,
         });
-        let answered = match self.send(Method::POST, url, &order.key, Some(&body), timeout).await {
+        let answered = match self
+            .send(Method::POST, url, &order.key, Some(&body), timeout)
+            .await
+        {
             Ok(answered) => answered,
             Err(why) => return Reply::Again { why, wait: None },
         };
         let status = answered.status;
         match status.as_u16() {
-            202 => match self.place(&answered) {
-                Ok(place) => Reply::Pending { place, wait: answered.retry_after() },
+            202 => match answered.place(&self.base) {
+                Ok(place) => Reply::Pending {
+                    place,
+                    wait: answered.retry_after(),
+                },
                 Err(why) => Reply::Unclear { why },
             },
             200..=299 => answered.outcome().unwrap_or_else(|| {
                 // Perhaps a page of a proxy in front of a platform that is starting: worth another try.
-                Reply::Again { why: format!("{status}, but the answer tells no outcome: {}", answered.words()), wait: None }
+                Reply::Again {
+                    why: format!("{status}, but the answer tells no outcome: {}", answered.words()),
+                    wait: None,
+                }
             }),
-            300..=399 => {
-                answered.settled(Word::Failed, format!("the platform answers with a redirect ({status}), which is not followed"))
-            }
+            300..=399 => answered.settled(
+                Word::Failed,
+                format!("the platform answers with a redirect ({status}), which is not followed"),
+            ),
             408 | 425 | 429 => answered.again(),
             404 => {
                 let said = answered.words();
-                answered.settled(Word::Failed, format!("the platform does not know agent {}: {said}", order.key.agent))
+                answered.settled(
+                    Word::Failed,
+                    format!("the platform does not know agent {}: {said}", order.key.agent),
+                )
             }
             501 => answered.settled(Word::Unsupported, answered.words()),
             400..=499 => match answered.outcome() {
-                Some(reply @ Reply::Settled { word: Word::Failed | Word::Unsupported, .. }) => reply,
+                Some(
+                    reply @ Reply::Settled {
+                        word: Word::Failed | Word::Unsupported,
+                        ..
+                    },
+                ) => reply,
                 _ => answered.settled(Word::Failed, format!("{status}: {}", answered.words())),
             },
             _ => answered.again(),
@@ -232,7 +210,11 @@ impl Wire for Http {
     async fn operation(&self, key: &AgentKey, place: &str, timeout: Duration) -> Reply {
         let url = match Url::parse(place) {
             Ok(url) => url,
-            Err(e) => return Reply::Unclear { why: format!("the place to poll is no url: {e}") },
+            Err(e) => {
+                return Reply::Unclear {
+                    why: format!("the place to poll is no url: {e}"),
+                };
+            }
         };
         let answered = match self.send(Method::GET, url, key, None, timeout).await {
             Ok(answered) => answered,
@@ -241,9 +223,15 @@ impl Wire for Http {
         let status = answered.status;
         match status.as_u16() {
             // Without a new place the old one holds.
-            202 => match self.place(&answered) {
-                Ok(place) => Reply::Pending { place, wait: answered.retry_after() },
-                Err(_) => Reply::Again { why: "it is under way".to_owned(), wait: answered.retry_after() },
+            202 => match answered.place(&self.base) {
+                Ok(place) => Reply::Pending {
+                    place,
+                    wait: answered.retry_after(),
+                },
+                Err(_) => Reply::Again {
+                    why: "it is under way".to_owned(),
+                    wait: answered.retry_after(),
+                },
             },
             200..=299 => answered.outcome().unwrap_or_else(|| Reply::Again {
                 why: format!("{status}, but the answer tells no outcome: {}", answered.words()),
@@ -251,7 +239,12 @@ impl Wire for Http {
             }),
             408 | 425 | 429 | 500..=599 => answered.again(),
             // The order was accepted: what became of it is not told by a page that is missing.
-            _ => Reply::Unclear { why: format!("the operation cannot be asked for, {status}: {}", answered.words()) },
+            _ => Reply::Unclear {
+                why: format!(
+                    "the operation cannot be asked for, {status}: {}",
+                    answered.words()
+                ),
+            },
         }
     }
 
@@ -272,10 +265,18 @@ impl Wire for Http {
                     state: words(body.state.as_deref().unwrap_or_default(), "no word for the state"),
                     details: serde_json::from_slice(&answered.body).unwrap_or_default(),
                 },
-                Err(e) => Seen::Again { why: format!("the agent's state cannot be read: {e}"), wait: None },
+                Err(e) => Seen::Again {
+                    why: format!("the agent's state cannot be read: {e}"),
+                    wait: None,
+                },
             },
-            404 | 405 | 501 => Seen::Nothing { why: format!("the platform does not show the agent ({status})") },
-            _ => Seen::Again { why: format!("{status}: {}", answered.words()), wait: answered.retry_after() },
+            404 | 405 | 501 => Seen::Nothing {
+                why: format!("the platform does not show the agent ({status})"),
+            },
+            _ => Seen::Again {
+                why: format!("{status}: {}", answered.words()),
+                wait: answered.retry_after(),
+            },
         }
     }
 }
@@ -289,7 +290,11 @@ fn reason(error: &reqwest::Error) -> String {
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    let what = if error.is_connect() { "the platform cannot be reached" } else { "the answer broke off" };
+    let what = if error.is_connect() {
+        "the platform cannot be reached"
+    } else {
+        "the answer broke off"
+    };
     format!("{what}: {deepest}")
 }
 

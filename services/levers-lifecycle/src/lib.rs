@@ -90,15 +90,23 @@ impl Lifecycle {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pace = config.pace();
         let mut routes = Vec::new();
-        for base in &config.bases {
-            let failed = |source| BuildError::Client { url: base.url.clone(), source };
+        for base in &config.platforms() {
+            let failed = |source| BuildError::Client {
+                url: base.url.clone(),
+                source,
+            };
             let wire: Box<dyn Wire> = if base.is_grpc() {
                 Box::new(grpc::Grpc::new(base, config).map_err(failed)?)
             } else {
                 Box::new(http::Http::new(base, config).map_err(failed)?)
             };
             let (run, agent, url) = (base.run.clone(), base.agent.clone(), base.url.clone());
-            routes.push(Route { run, agent, url, wire });
+            routes.push(Route {
+                run,
+                agent,
+                url,
+                wire,
+            });
         }
         Ok(Lifecycle { routes, pace })
     }
@@ -117,8 +125,11 @@ impl Lever for Lifecycle {
     }
 
     async fn ask(&self, ask: &Ask) -> Answer {
-        let unsupported =
-            |detail| Answer { outcome: Outcome::Unsupported, detail, evidence: json!({ "platform": null }) };
+        let unsupported = |detail| Answer {
+            outcome: Outcome::Unsupported,
+            detail,
+            evidence: json!({ "platform": null }),
+        };
         // The doors refuse such ids already; a path made of `..` would name another resource.
         if !is_well_formed(ask.key.agent.as_str()) {
             return unsupported("no url can name this agent".to_owned());

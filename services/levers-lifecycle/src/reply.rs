@@ -7,6 +7,10 @@ use immune_levers::Ask;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// What whoever asks calls the number of executions that a probation needs to see; the contract's word is
+/// `executions`, and only a probation has it.
+const PROBATION_EXECUTIONS: &str = "probation_executions";
+
 /// An order as it goes to the platform.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -21,12 +25,18 @@ pub(crate) struct Order {
 impl Order {
     pub(crate) fn of(ask: &Ask) -> Self {
         let verb = Verb::of(ask.order);
-        let mut parameters: Map<String, Value> =
-            ask.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut parameters: Map<String, Value> = ask
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let wanted = parameters.remove(PROBATION_EXECUTIONS);
         match verb {
-            // The number of executions is the caller's; whether it is a probation is the order's own.
             Verb::Release { is_probation } => {
                 parameters.insert("probation".to_owned(), Value::Bool(is_probation));
+                if let Some(wanted) = wanted.filter(|_| is_probation) {
+                    parameters.entry("executions").or_insert(wanted);
+                }
             }
             Verb::Heal(_) | Verb::Quarantine => {}
         }
@@ -53,7 +63,11 @@ pub(crate) enum Word {
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// The platform's final word.
-    Settled { word: Word, detail: String, evidence: Value },
+    Settled {
+        word: Word,
+        detail: String,
+        evidence: Value,
+    },
     /// Under way: ask for it there.
     Pending { place: String, wait: Option<Duration> },
     /// No answer, or one that may be better next time. The same key makes asking again safe.
@@ -66,7 +80,11 @@ pub(crate) enum Reply {
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
     /// The platform's view.
-    Agent { contained: bool, state: String, details: Value },
+    Agent {
+        contained: bool,
+        state: String,
+        details: Value,
+    },
     /// The platform does not offer a view of it, or does not know it.
     Nothing { why: String },
     /// No answer this time.
@@ -86,7 +104,10 @@ const WORDS_MAX: usize = 500;
 
 /// A platform's words, on one line and bounded; `otherwise` when it has none.
 pub(crate) fn words(text: &str, otherwise: &str) -> String {
-    let flat: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|s| !s.is_empty()).collect();
+    let flat: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|s| !s.is_empty())
+        .collect();
     let flat = flat.join(" ");
     if flat.is_empty() {
         return otherwise.to_owned();

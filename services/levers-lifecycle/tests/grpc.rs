@@ -1,4 +1,5 @@
 //! The gRPC form against a real server that behaves and misbehaves.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod platform;
 
@@ -9,8 +10,8 @@ use immune_levers_lifecycle::{Base, Config, Lifecycle, Secret};
 use immune_proto::convert::json::{from_struct, to_struct};
 use immune_proto::v1::agent_lifecycle_server::{AgentLifecycle, AgentLifecycleServer};
 use immune_proto::v1::{
-    ActRequest, ActResponse, AgentLifecycleGetAgentRequest, AgentLifecycleGetAgentResponse, GetOperationRequest,
-    GetOperationResponse, LifecycleAction, LifecycleOutcome,
+    ActRequest, ActResponse, AgentLifecycleGetAgentRequest, AgentLifecycleGetAgentResponse,
+    GetOperationRequest, GetOperationResponse, LifecycleAction, LifecycleOutcome,
 };
 use platform::{Platform, ask, config};
 use serde_json::{Value, json};
@@ -52,7 +53,10 @@ impl AgentLifecycle for Scripted {
         }
     }
 
-    async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<GetOperationResponse>, Status> {
+    async fn get_operation(
+        &self,
+        request: Request<GetOperationRequest>,
+    ) -> Result<Response<GetOperationResponse>, Status> {
         assert_eq!(request.get_ref().operation_id, "op-7");
         let n = {
             let mut polled = self.polled.lock().unwrap();
@@ -68,15 +72,31 @@ impl AgentLifecycle for Scripted {
     ) -> Result<Response<AgentLifecycleGetAgentResponse>, Status> {
         let agent_id = request.into_inner().agent_id;
         let contained = self.contained.map_err(|code| Status::new(code, "hidden"))?;
-        Ok(Response::new(AgentLifecycleGetAgentResponse { agent_id, contained, state: "s".into(), details: None }))
+        Ok(Response::new(AgentLifecycleGetAgentResponse {
+            agent_id,
+            contained,
+            state: "s".into(),
+            details: None,
+        }))
     }
 }
 
 fn outcome(outcome: LifecycleOutcome, detail: &str) -> Acted {
-    let Value::Object(evidence) = json!({ "prompt": 3 }) else { unreachable!() };
+    let Value::Object(evidence) = json!({ "prompt": 3 }) else {
+        unreachable!()
+    };
     let evidence = Some(to_struct(evidence));
-    let operation_id = if outcome == LifecycleOutcome::Pending { "op-7".to_owned() } else { String::new() };
-    Ok(ActResponse { outcome: outcome.into(), detail: detail.to_owned(), evidence, operation_id })
+    let operation_id = if outcome == LifecycleOutcome::Pending {
+        "op-7".to_owned()
+    } else {
+        String::new()
+    };
+    Ok(ActResponse {
+        outcome: outcome.into(),
+        detail: detail.to_owned(),
+        evidence,
+        operation_id,
+    })
 }
 
 fn scripted(act: impl Fn(usize) -> Option<Acted> + Send + Sync + 'static) -> Scripted {
@@ -98,7 +118,10 @@ async fn serve(platform: &Scripted) -> String {
 }
 
 async fn told(platform: &Scripted, order: Order) -> Said {
-    Lifecycle::new(&config(&serve(platform).await)).unwrap().ask(&ask("ns/der Agent", order)).await
+    Lifecycle::new(&config(&serve(platform).await))
+        .unwrap()
+        .ask(&ask("ns/der Agent", order))
+        .await
 }
 
 /// Guarantees: the request is as the contract says, run and credential travel as metadata, the receipt is kept.
@@ -106,10 +129,22 @@ async fn told(platform: &Scripted, order: Order) -> Said {
 async fn the_request_is_as_the_contract_says() {
     let platform = scripted(|_| Some(outcome(LifecycleOutcome::Done, "rolled back")));
     let url = serve(&platform).await;
-    let base = Base { url, token: Some(Secret::new("s3cret")), ..Base::default() };
-    let lever = Lifecycle::new(&Config { bases: vec![base], ..config("") }).unwrap();
+    let base = Base {
+        url,
+        token: Some(Secret::new("s3cret")),
+        ..Base::default()
+    };
+    let lever = Lifecycle::new(&Config {
+        bases: vec![base],
+        ..config("")
+    })
+    .unwrap();
     let said = lever.ask(&ask("ns/der Agent", HEAL)).await;
-    assert_eq!((said.outcome, said.detail.as_str()), (Outcome::Done, "rolled back"), "{said:?}");
+    assert_eq!(
+        (said.outcome, said.detail.as_str()),
+        (Outcome::Done, "rolled back"),
+        "{said:?}"
+    );
     assert_eq!(said.evidence["receipt"], json!({ "prompt": 3 }));
     assert!(!format!("{said:?}").contains("s3cret"));
     let (metadata, request) = platform.seen.lock().unwrap()[0].clone();
@@ -118,7 +153,10 @@ async fn the_request_is_as_the_contract_says() {
     assert_eq!(request.agent_id, "ns/der Agent");
     assert_eq!(request.action(), LifecycleAction::RollbackPrompt);
     assert_eq!(request.idempotency_key, "key-1");
-    assert_eq!(Value::Object(from_struct(request.parameters.unwrap())), json!({ "executions": 5 }));
+    assert_eq!(
+        Value::Object(from_struct(request.parameters.unwrap())),
+        json!({ "severity": 7.5 })
+    );
 }
 
 /// Scenario: final words and statuses of every kind.
@@ -151,7 +189,11 @@ async fn every_status_has_its_outcome() {
         assert_eq!(said.outcome, wanted, "{code:?}: {said:?}");
         assert!(said.detail.contains("the reason"), "{code:?}: {said:?}");
         let requests = platform.seen.lock().unwrap().len();
-        assert_eq!(requests, if wanted == Outcome::Unknown { 4 } else { 1 }, "{code:?}");
+        assert_eq!(
+            requests,
+            if wanted == Outcome::Unknown { 4 } else { 1 },
+            "{code:?}"
+        );
     }
 }
 
@@ -164,7 +206,14 @@ async fn what_may_pass_is_asked_again() {
         _ => Some(outcome(LifecycleOutcome::Done, "")),
     });
     assert_eq!(told(&platform, HEAL).await.outcome, Outcome::Done);
-    assert!(platform.seen.lock().unwrap().iter().all(|(_, request)| request.idempotency_key == "key-1"));
+    assert!(
+        platform
+            .seen
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|(_, request)| request.idempotency_key == "key-1")
+    );
 
     let started = std::time::Instant::now();
     assert_eq!(told(&scripted(|_| None), HEAL).await.outcome, Outcome::Unknown);
@@ -182,7 +231,11 @@ async fn what_may_pass_is_asked_again() {
 #[tokio::test]
 async fn operations_are_polled() {
     let operation = |outcome: LifecycleOutcome| {
-        Ok(GetOperationResponse { outcome: outcome.into(), detail: "by and by".to_owned(), evidence: None })
+        Ok(GetOperationResponse {
+            outcome: outcome.into(),
+            detail: "by and by".to_owned(),
+            evidence: None,
+        })
     };
     let pending = || scripted(|_| Some(outcome(LifecycleOutcome::Pending, "")));
     let ends = Scripted {
@@ -194,13 +247,25 @@ async fn operations_are_polled() {
         ..pending()
     };
     let said = told(&ends, HEAL).await;
-    assert_eq!((said.outcome, said.detail.as_str()), (Outcome::Done, "by and by"), "{said:?}");
+    assert_eq!(
+        (said.outcome, said.detail.as_str()),
+        (Outcome::Done, "by and by"),
+        "{said:?}"
+    );
     assert_eq!(said.evidence["polls"], json!(3));
-    let never = Scripted { operation: Arc::new(move |_| operation(LifecycleOutcome::Pending)), ..pending() };
+    let never = Scripted {
+        operation: Arc::new(move |_| operation(LifecycleOutcome::Pending)),
+        ..pending()
+    };
     assert_eq!(told(&never, HEAL).await.outcome, Outcome::Unknown);
     assert_eq!(told(&pending(), HEAL).await.outcome, Outcome::Unknown);
     let nameless = scripted(|_| {
-        outcome(LifecycleOutcome::Pending, "").map(|o| ActResponse { operation_id: String::new(), ..o }).into()
+        outcome(LifecycleOutcome::Pending, "")
+            .map(|o| ActResponse {
+                operation_id: String::new(),
+                ..o
+            })
+            .into()
     });
     assert_eq!(told(&nameless, HEAL).await.outcome, Outcome::Unknown);
 }
@@ -215,8 +280,10 @@ async fn receipts_for_containment_are_checked() {
         (Err(Code::Unimplemented), Outcome::Done),
         (Err(Code::Unavailable), Outcome::Unknown),
     ] {
-        let platform =
-            Scripted { contained, ..scripted(|_| Some(outcome(LifecycleOutcome::Done, "contained"))) };
+        let platform = Scripted {
+            contained,
+            ..scripted(|_| Some(outcome(LifecycleOutcome::Done, "contained")))
+        };
         let said = told(&platform, CONTAIN).await;
         assert_eq!(said.outcome, wanted, "{contained:?}: {said:?}");
     }

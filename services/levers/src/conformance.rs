@@ -7,8 +7,14 @@
 //!
 //! To add a property: write it here with its scenario and guarantee, and name it in the macro below; a test compares
 //! the two.
-#![allow(clippy::unwrap_used, reason = "a suite fails by panicking, at the line that was not kept")]
-#![allow(missing_docs, reason = "each property is documented by its scenario and its guarantee")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a suite fails by panicking, at the line that was not kept"
+)]
+#![allow(
+    missing_docs,
+    reason = "each property is documented by its scenario and its guarantee"
+)]
 
 use crate::{Answer, Ask, Lever, Order, Outcome};
 use async_trait::async_trait;
@@ -102,7 +108,10 @@ async fn asked(platform: &impl Platform, ask: &Ask, wanted: Outcome) -> Answer {
     assert_eq!(answer.outcome, wanted, "{answer:?}");
     assert!(!answer.detail.is_empty(), "an answer without words: {answer:?}");
     // A second of grace for a busy machine.
-    assert!(took <= platform.deadline() + Duration::from_secs(1), "took {took:?}");
+    assert!(
+        took <= platform.deadline() + Duration::from_secs(1),
+        "took {took:?}"
+    );
     answer
 }
 
@@ -123,7 +132,11 @@ pub async fn a_repetition_at_the_same_time_has_one_effect(platform: &impl Platfo
     let order = ask(&agent, "twice", HEAL);
     let (lever, other) = (platform.lever(), platform.lever());
     let (one, two) = tokio::join!(lever.ask(&order), other.ask(&order));
-    assert_eq!((one.outcome, two.outcome), (Outcome::Done, Outcome::Done), "{one:?} {two:?}");
+    assert_eq!(
+        (one.outcome, two.outcome),
+        (Outcome::Done, Outcome::Done),
+        "{one:?} {two:?}"
+    );
     assert_eq!(platform.effects(&agent).await, 1);
 }
 
@@ -141,12 +154,29 @@ pub async fn a_new_key_is_a_new_order(platform: &impl Platform) {
 pub async fn receipts_agree_with_the_platform(platform: &impl Platform) {
     let agent = platform.agent().await;
     let lever = platform.lever();
-    let story = [Containment::Contained, Containment::Probation, Containment::Contained, Containment::Free];
+    let story = [
+        Containment::Contained,
+        Containment::Probation,
+        Containment::Contained,
+        Containment::Free,
+    ];
     for (n, containment) in story.into_iter().enumerate() {
-        asked(platform, &ask(&agent, &format!("step-{n}"), Order::Contain(containment)), Outcome::Done).await;
+        asked(
+            platform,
+            &ask(&agent, &format!("step-{n}"), Order::Contain(containment)),
+            Outcome::Done,
+        )
+        .await;
         let wanted = containment == Containment::Contained;
-        assert_eq!(platform.is_contained(&agent).await, wanted, "after {containment:?}");
-        let observed = lever.observe(&agent).await.expect("a platform that has the agent tells of it");
+        assert_eq!(
+            platform.is_contained(&agent).await,
+            wanted,
+            "after {containment:?}"
+        );
+        let observed = lever
+            .observe(&agent)
+            .await
+            .expect("a platform that has the agent tells of it");
         assert_eq!(observed.contained, wanted, "after {containment:?}: {observed:?}");
     }
 }
@@ -157,7 +187,11 @@ pub async fn a_refusal_is_told(platform: &impl Platform) {
     let agent = platform.agent().await;
     platform.behave(Manner::Refuses("the operator is asleep")).await;
     let answer = asked(platform, &ask(&agent, "no", HEAL), Outcome::Failed).await;
-    assert!(answer.detail.contains("the operator is asleep"), "{}", answer.detail);
+    assert!(
+        answer.detail.contains("the operator is asleep"),
+        "{}",
+        answer.detail
+    );
     assert_eq!(platform.effects(&agent).await, 0);
 }
 
@@ -176,7 +210,12 @@ pub async fn an_unknown_agent_is_told(platform: &impl Platform) {
     let mut agent = platform.agent().await;
     agent.agent = "nobody/of this name?".into();
     asked(platform, &ask(&agent, "heal", HEAL), Outcome::Failed).await;
-    asked(platform, &ask(&agent, "contain", Order::Contain(Containment::Contained)), Outcome::Failed).await;
+    asked(
+        platform,
+        &ask(&agent, "contain", Order::Contain(Containment::Contained)),
+        Outcome::Failed,
+    )
+    .await;
     assert_eq!(platform.lever().observe(&agent).await, None);
 }
 
@@ -197,7 +236,12 @@ pub async fn silence_is_unknown_within_the_deadline(platform: &impl Platform) {
 pub async fn a_lie_is_not_believed(platform: &impl Platform) {
     let agent = platform.agent().await;
     platform.behave(Manner::LiesAboutActions).await;
-    asked(platform, &ask(&agent, "lie", Order::Contain(Containment::Contained)), Outcome::Failed).await;
+    asked(
+        platform,
+        &ask(&agent, "lie", Order::Contain(Containment::Contained)),
+        Outcome::Failed,
+    )
+    .await;
     assert!(!platform.is_contained(&agent).await);
 }
 
@@ -208,7 +252,14 @@ mod tests {
     fn no_property_is_forgotten() {
         let text = include_str!("conformance.rs");
         let properties = text.matches("\npub async fn ").count();
-        let named = text.split("[\n").nth(1).and_then(|rest| rest.split("]);").next()).unwrap().lines().count() - 1;
+        let named = text
+            .split("[\n")
+            .nth(1)
+            .and_then(|rest| rest.split("]);").next())
+            .unwrap()
+            .lines()
+            .count()
+            - 1;
         assert_eq!(properties, named);
     }
 }

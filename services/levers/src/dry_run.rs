@@ -24,17 +24,28 @@ pub struct DryRun {
 impl DryRun {
     /// A dry run that stands in for the lever of that name.
     pub fn new(name: impl Into<String>) -> Self {
-        DryRun { name: name.into(), recorded: Mutex::default() }
+        DryRun {
+            name: name.into(),
+            recorded: Mutex::default(),
+        }
     }
 
     /// What was asked so far, the last [`RECORDED_MAX`], oldest first. A repeated key is recorded once.
     pub fn recorded(&self) -> Vec<Ask> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.recorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 
     fn record(&self, ask: &Ask) {
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        if recorded.iter().any(|known| known.idempotency_key == ask.idempotency_key) {
+        if recorded
+            .iter()
+            .any(|known| known.idempotency_key == ask.idempotency_key)
+        {
             return;
         }
         if recorded.len() == RECORDED_MAX {
@@ -58,7 +69,10 @@ impl Lever for DryRun {
         };
         Answer {
             outcome: Outcome::Unsupported,
-            detail: format!("dry run: {} would have been asked for {what} of {}, nothing was done", self.name, ask.key),
+            detail: format!(
+                "dry run: {} would have been asked for {what} of {}, nothing was done",
+                self.name, ask.key
+            ),
             evidence: json!({ "dry_run": true, "order": what, "idempotency_key": ask.idempotency_key }),
         }
     }
@@ -91,9 +105,10 @@ mod tests {
     #[tokio::test]
     async fn never_claims_done() {
         let lever = DryRun::new("lifecycle");
-        let orders = Action::ALL.map(Order::Heal).into_iter().chain(
-            [Containment::Contained, Containment::Probation, Containment::Free].map(Order::Contain),
-        );
+        let orders = Action::ALL
+            .map(Order::Heal)
+            .into_iter()
+            .chain([Containment::Contained, Containment::Probation, Containment::Free].map(Order::Contain));
         for (n, order) in orders.enumerate() {
             let answer = lever.ask(&ask(&format!("key-{n}"), order)).await;
             assert_eq!(answer.outcome, Outcome::Unsupported);

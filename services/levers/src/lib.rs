@@ -33,7 +33,7 @@ pub struct Ask {
     pub order: Order,
     /// Why, for the platform's own records.
     pub reason: String,
-    /// Details for the platform (severity, diagnosis, probation executions, ...).
+    /// Details for the platform: `severity`, `diagnosis_type`, `probation_executions`, ...
     pub parameters: BTreeMap<String, Value>,
 }
 

@@ -19,7 +19,12 @@ const RETRY: Duration = Duration::from_millis(250);
 const SEVERE_ONE_IN: u32 = 3;
 
 /// Infects until the simulation ends.
-pub(crate) async fn run(platform: Arc<Platform>, mut rng: StdRng, every: Duration, shutdown: CancellationToken) {
+pub(crate) async fn run(
+    platform: Arc<Platform>,
+    mut rng: StdRng,
+    every: Duration,
+    shutdown: CancellationToken,
+) {
     let mut wait = every;
     // Drawn before it is known who is ready, so that the schedule depends on the seed alone.
     let mut next = draw(&mut rng);
@@ -29,14 +34,22 @@ pub(crate) async fn run(platform: Arc<Platform>, mut rng: StdRng, every: Duratio
             () = tokio::time::sleep(wait) => {}
         }
         let (infection, strength, lot) = next;
-        let ready: Vec<_> = platform.agents.values().filter(|agent| is_ready(&agent.snapshot())).collect();
+        let ready: Vec<_> = platform
+            .agents
+            .values()
+            .filter(|agent| is_ready(&agent.snapshot()))
+            .collect();
         if ready.is_empty() {
             wait = RETRY;
             continue;
         }
         let agent = ready[(lot * ready.len() as f64) as usize % ready.len()];
         agent.fall_ill(infection, strength);
-        platform.tell(SimEvent::Infected { agent: agent.id.clone(), infection, strength });
+        platform.tell(SimEvent::Infected {
+            agent: agent.id.clone(),
+            infection,
+            strength,
+        });
         next = draw(&mut rng);
         wait = every;
     }
@@ -44,7 +57,11 @@ pub(crate) async fn run(platform: Arc<Platform>, mut rng: StdRng, every: Duratio
 
 fn draw(rng: &mut StdRng) -> (Infection, Strength, f64) {
     let infection = Infection::ALL[rng.random_range(0..Infection::ALL.len())];
-    let strength = if rng.random_range(0..SEVERE_ONE_IN) == 0 { Strength::Severe } else { Strength::Mild };
+    let strength = if rng.random_range(0..SEVERE_ONE_IN) == 0 {
+        Strength::Severe
+    } else {
+        Strength::Mild
+    };
     (infection, strength, rng.random_range(0.0..1.0))
 }
 

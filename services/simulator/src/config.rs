@@ -59,7 +59,10 @@ impl Config {
     /// What is wrong with it, if anything.
     pub(crate) fn mistake(&self) -> Option<String> {
         if self.agents == 0 || self.agents > AGENTS_MAX {
-            return Some(format!("agents = {}: must be between 1 and {AGENTS_MAX}", self.agents));
+            return Some(format!(
+                "agents = {}: must be between 1 and {AGENTS_MAX}",
+                self.agents
+            ));
         }
         if self.types.is_empty() {
             return Some("types is empty".to_owned());

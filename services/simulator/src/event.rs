@@ -71,17 +71,32 @@ impl SimEvent {
 impl fmt::Display for SimEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SimEvent::Infected { agent, infection, strength } => {
+            SimEvent::Infected {
+                agent,
+                infection,
+                strength,
+            } => {
                 write!(f, "{agent} fell ill: {strength} {infection}")
             }
             SimEvent::Cured { agent, infection, by } => write!(f, "{agent} is rid of {infection} after {by}"),
             SimEvent::Contained { agent } => write!(f, "{agent} is contained"),
-            SimEvent::Probation { agent, executions: Some(n) } => {
+            SimEvent::Probation {
+                agent,
+                executions: Some(n),
+            } => {
                 write!(f, "{agent} may execute up to {n} times under watch")
             }
-            SimEvent::Probation { agent, executions: None } => write!(f, "{agent} may execute under watch"),
+            SimEvent::Probation {
+                agent,
+                executions: None,
+            } => write!(f, "{agent} may execute under watch"),
             SimEvent::Released { agent } => write!(f, "{agent} is free"),
-            SimEvent::Acted { agent, action, outcome, detail } => {
+            SimEvent::Acted {
+                agent,
+                action,
+                outcome,
+                detail,
+            } => {
                 write!(f, "{agent} {action}: {outcome}, {detail}")
             }
         }

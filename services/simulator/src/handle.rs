@@ -1,12 +1,12 @@
 //! Starting a simulation, and what one can do with it while it runs.
 
 use crate::agent::{Agent, Snapshot};
+use crate::chaos;
 use crate::config::Config;
 use crate::event::SimEvent;
 use crate::infection::{Infection, Strength};
 use crate::platform::{Faults, Platform, grpc, http};
 use crate::telemetry::Telemetry;
-use crate::chaos;
 use immune_domain::ErrorKind;
 use immune_proto::v1::agent_lifecycle_server::AgentLifecycleServer;
 use immune_runtime::clock;
@@ -123,8 +123,10 @@ impl Simulator {
         if let Some(mistake) = config.mistake() {
             return Err(StartError::Config(mistake));
         }
-        let telemetry = Telemetry::new(&config)
-            .map_err(|source| StartError::Telemetry { endpoint: config.otlp_endpoint.clone(), source })?;
+        let telemetry = Telemetry::new(&config).map_err(|source| StartError::Telemetry {
+            endpoint: config.otlp_endpoint.clone(),
+            source,
+        })?;
         let (http_listener, http) = listen(config.listen).await?;
         let (grpc_listener, grpc) = listen(config.listen_grpc).await?;
         let shutdown = CancellationToken::new();
@@ -137,9 +139,17 @@ impl Simulator {
         let platform = Arc::new(Platform::new(agents.collect(), config.token.clone()));
         tracing::info!(seed = config.seed, agents = config.agents, "simulation starts");
 
-        serve(&mut tasks, Arc::clone(&platform), http_listener, grpc_listener, &shutdown);
+        serve(
+            &mut tasks,
+            Arc::clone(&platform),
+            http_listener,
+            grpc_listener,
+            &shutdown,
+        );
         for (n, agent) in platform.agents.values().enumerate() {
-            let Some(tracer) = telemetry.tracer(agent.kind) else { continue };
+            let Some(tracer) = telemetry.tracer(agent.kind) else {
+                continue;
+            };
             // Each agent has its own chance: when one executes more often, the others stay as they were.
             let rng = StdRng::seed_from_u64(config.seed.wrapping_add(1 + n as u64));
             let agent = Arc::clone(agent);
@@ -150,7 +160,16 @@ impl Simulator {
             tasks.spawn(chaos::run(Arc::clone(&platform), rng, every, shutdown.clone()));
         }
         let guard = shutdown.clone().drop_guard();
-        Ok(Handle { platform, telemetry, tasks, shutdown, _guard: guard, http, grpc, seed: config.seed })
+        Ok(Handle {
+            platform,
+            telemetry,
+            tasks,
+            shutdown,
+            _guard: guard,
+            http,
+            grpc,
+            seed: config.seed,
+        })
     }
 }
 
@@ -214,9 +233,15 @@ impl Handle {
 
     /// Makes an agent fall ill. `false` when there is no such agent.
     pub fn infect(&self, agent: &str, infection: Infection, strength: Strength) -> bool {
-        let Some(ill) = self.platform.agents.get(agent) else { return false };
+        let Some(ill) = self.platform.agents.get(agent) else {
+            return false;
+        };
         ill.fall_ill(infection, strength);
-        self.platform.tell(SimEvent::Infected { agent: agent.to_owned(), infection, strength });
+        self.platform.tell(SimEvent::Infected {
+            agent: agent.to_owned(),
+            infection,
+            strength,
+        });
         true
     }
 
@@ -227,7 +252,11 @@ impl Handle {
 
     /// All agents as they are, ordered by id.
     pub fn snapshot(&self) -> Vec<Snapshot> {
-        self.platform.agents.values().map(|agent| agent.snapshot()).collect()
+        self.platform
+            .agents
+            .values()
+            .map(|agent| agent.snapshot())
+            .collect()
     }
 
     /// How the platform behaves from now on.

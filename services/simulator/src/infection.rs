@@ -50,9 +50,12 @@ impl Infection {
             Infection::TokenExplosion | Infection::MemoryCorruption => {
                 &[Action::ResetMemory, Action::CloneAgent, Action::ResetAgent]
             }
-            Infection::ToolLoop => {
-                &[Action::ResetMemory, Action::ReduceAutonomy, Action::CloneAgent, Action::ResetAgent]
-            }
+            Infection::ToolLoop => &[
+                Action::ResetMemory,
+                Action::ReduceAutonomy,
+                Action::CloneAgent,
+                Action::ResetAgent,
+            ],
             Infection::HighRetryRate => &[Action::ReduceAutonomy, Action::ResetAgent],
             Infection::PromptDrift => &[Action::RollbackPrompt],
             Infection::FullMeltdown => &[Action::CloneAgent, Action::ResetAgent],

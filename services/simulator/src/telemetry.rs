@@ -54,15 +54,19 @@ impl Telemetry {
                 .with_max_queue_size(QUEUE_SPANS_MAX)
                 .with_max_export_batch_size(BATCH_SPANS_MAX)
                 .build();
-            let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+            let processor = BatchSpanProcessor::builder(exporter)
+                .with_batch_config(batches)
+                .build();
             let resource = Resource::builder()
                 .with_service_name(format!("{kind}-agents"))
                 .with_attribute(KeyValue::new("service.namespace", "immune-simulator"))
                 .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
                 .with_attribute(KeyValue::new("immune.run_id", config.run.clone()))
                 .build();
-            let provider =
-                SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
+            let provider = SdkTracerProvider::builder()
+                .with_resource(resource)
+                .with_span_processor(processor)
+                .build();
             providers.insert(*kind, provider);
         }
         Ok(Telemetry { providers })
@@ -89,11 +93,11 @@ impl Telemetry {
 }
 
 impl Drop for Telemetry {
-    /// A provider that is dropped sends what waits and blocks meanwhile, which an async thread must not.
+    /// A provider that is dropped sends what waits and blocks meanwhile, which an async thread must not; and the
+    /// last to drop it might be a task of a runtime that has ended, which can send nothing.
     fn drop(&mut self) {
-        let providers = std::mem::take(&mut self.providers);
-        if !providers.is_empty() {
-            std::thread::spawn(move || drop(providers));
+        for provider in std::mem::take(&mut self.providers).into_values() {
+            std::thread::spawn(move || provider.shutdown_with_timeout(EXPORT_TIMEOUT));
         }
     }
 }
@@ -125,13 +129,24 @@ impl<'a> Trace<'a> {
                 KeyValue::new("immune.agent.type", kind.as_str()),
             ])
             .start_with_context(tracer, &Context::new());
-        Trace { tracer, kind, context: Context::new().with_span(root), at, calls: 0 }
+        Trace {
+            tracer,
+            kind,
+            context: Context::new().with_span(root),
+            at,
+            calls: 0,
+        }
     }
 
     /// Tells of a step that took that long.
     pub(crate) fn step(&mut self, step: &Step, took: Duration) {
         match step {
-            Step::Chat { input_tokens, output_tokens, resends, .. } => {
+            Step::Chat {
+                input_tokens,
+                output_tokens,
+                resends,
+                ..
+            } => {
                 self.chat(*input_tokens, *output_tokens, *resends, took);
             }
             Step::Tools { calls, .. } => {
@@ -146,7 +161,11 @@ impl<'a> Trace<'a> {
     fn chat(&mut self, input_tokens: u64, output_tokens: u64, resends: u32, took: Duration) {
         let model = self.kind.traits().model;
         self.calls += 1;
-        let response = format!("resp-{}-{}", self.context.span().span_context().span_id(), self.calls);
+        let response = format!(
+            "resp-{}-{}",
+            self.context.span().span_context().span_id(),
+            self.calls
+        );
         let finish: Vec<StringValue> = vec!["stop".into()];
         self.child(
             format!("chat {model}"),
@@ -158,7 +177,10 @@ impl<'a> Trace<'a> {
                 KeyValue::new("gen_ai.request.model", model),
                 KeyValue::new("gen_ai.response.model", model),
                 KeyValue::new("gen_ai.response.id", response),
-                KeyValue::new("gen_ai.response.finish_reasons", Value::Array(Array::String(finish))),
+                KeyValue::new(
+                    "gen_ai.response.finish_reasons",
+                    Value::Array(Array::String(finish)),
+                ),
                 KeyValue::new("gen_ai.usage.input_tokens", int(input_tokens)),
                 KeyValue::new("gen_ai.usage.output_tokens", int(output_tokens)),
                 // Said also when it is 0: without it, retries would be unknown.
@@ -169,7 +191,11 @@ impl<'a> Trace<'a> {
 
     fn tool(&mut self, tool: &'static str, took: Duration) {
         self.calls += 1;
-        let call = format!("call-{}-{}", self.context.span().span_context().span_id(), self.calls);
+        let call = format!(
+            "call-{}-{}",
+            self.context.span().span_context().span_id(),
+            self.calls
+        );
         self.child(
             format!("execute_tool {tool}"),
             SpanKind::Internal,

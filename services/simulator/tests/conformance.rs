@@ -1,4 +1,5 @@
 //! The suite of levers, on the lifecycle client against the simulated platform, over HTTP and over gRPC.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
 
@@ -46,10 +47,22 @@ impl Platform for Simulated {
     async fn behave(&self, manner: Manner) {
         self.simulation.set_faults(match manner {
             Manner::Well => Faults::default(),
-            Manner::Refuses(words) => Faults { refuses: Some(words.to_owned()), ..Faults::default() },
-            Manner::CannotDo => Faults { unsupported: BTreeSet::from(["*".to_owned()]), ..Faults::default() },
-            Manner::Hangs => Faults { hangs: true, ..Faults::default() },
-            Manner::LiesAboutActions => Faults { honesty: Honesty::LiesAboutActions, ..Faults::default() },
+            Manner::Refuses(words) => Faults {
+                refuses: Some(words.to_owned()),
+                ..Faults::default()
+            },
+            Manner::CannotDo => Faults {
+                unsupported: BTreeSet::from(["*".to_owned()]),
+                ..Faults::default()
+            },
+            Manner::Hangs => Faults {
+                hangs: true,
+                ..Faults::default()
+            },
+            Manner::LiesAboutActions => Faults {
+                honesty: Honesty::LiesAboutActions,
+                ..Faults::default()
+            },
         });
     }
 }

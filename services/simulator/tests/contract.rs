@@ -1,4 +1,5 @@
 //! The simulated platform and the lever's client, held against `proto/lifecycle.openapi.yaml`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
 
@@ -20,7 +21,9 @@ fn contract() -> Value {
 /// Follows a reference.
 fn resolve<'a>(contract: &'a Value, node: &'a Value) -> &'a Value {
     match node["$ref"].as_str() {
-        Some(path) => contract.pointer(path.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("{path}")),
+        Some(path) => contract
+            .pointer(path.strip_prefix('#').unwrap())
+            .unwrap_or_else(|| panic!("{path}")),
         None => node,
     }
 }
@@ -49,7 +52,10 @@ fn check(contract: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut 
                 }
             }
             "minLength" => {
-                if value.as_str().is_some_and(|text| (text.len() as u64) < rule.as_u64().unwrap()) {
+                if value
+                    .as_str()
+                    .is_some_and(|text| (text.len() as u64) < rule.as_u64().unwrap())
+                {
                     wrong.push(format!("{at}: too short"));
                 }
             }
@@ -73,22 +79,42 @@ fn check(contract: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut 
 }
 
 /// One request to the simulated platform; its answer must be one that the contract names, as it names it.
-async fn tried(simulation: &Handle, method: Method, template: &str, ids: (&str, &str), body: Option<Value>) -> u16 {
+async fn tried(
+    simulation: &Handle,
+    method: Method,
+    template: &str,
+    ids: (&str, &str),
+    body: Option<Value>,
+) -> u16 {
     let contract = contract();
     let operation = &contract["paths"][template][method.as_str().to_ascii_lowercase()];
-    assert!(operation.is_object(), "{method} {template} is not in the contract");
+    assert!(
+        operation.is_object(),
+        "{method} {template} is not in the contract"
+    );
     let url = simulation.lifecycle_base_url() + &template.replace(ids.0, ids.1);
-    let mut request = Client::builder().no_proxy().tls_certs_only([]).build().unwrap().request(method.clone(), url);
+    let mut request = Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .unwrap()
+        .request(method.clone(), url);
     if let Some(body) = body {
         request = request.json(&body);
     }
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let told = resolve(&contract, &operation["responses"][status.to_string()]);
-    assert!(told.is_object(), "{method} {template} answers {status}, which the contract does not name");
+    assert!(
+        told.is_object(),
+        "{method} {template} answers {status}, which the contract does not name"
+    );
     let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
     let schema = &told["content"][&kind]["schema"];
-    assert!(schema.is_object(), "{method} {template} answers {status} as {kind}, which the contract does not name");
+    assert!(
+        schema.is_object(),
+        "{method} {template} answers {status} as {kind}, which the contract does not name"
+    );
     let body: Value = response.json().await.unwrap();
     let mut wrong = Vec::new();
     check(&contract, schema, &body, &status.to_string(), &mut wrong);
@@ -103,40 +129,78 @@ async fn the_server_answers_as_the_contract_says() {
     // Installs the TLS provider that the test's own client needs too.
     let simulation = start(quick()).await;
     let _ = lever(&simulation.lifecycle_base_url());
-    let order = |action: &str, key: &str| {
-        json!({ "action": action, "case_id": "c", "idempotency_key": key, "reason": "r", "parameters": {} })
-    };
-    let (act, agent, operation) = ("/agents/{agent_id}/actions", "/agents/{agent_id}", "/operations/{operation_id}");
+    let order = |action: &str, key: &str| json!({ "action": action, "case_id": "c", "idempotency_key": key, "reason": "r", "parameters": {} });
+    let (act, agent, operation) = (
+        "/agents/{agent_id}/actions",
+        "/agents/{agent_id}",
+        "/operations/{operation_id}",
+    );
     let data = ("{agent_id}", "data-1");
-    let actions = contract()["components"]["schemas"]["Action"]["enum"].as_array().unwrap().clone();
+    let actions = contract()["components"]["schemas"]["Action"]["enum"]
+        .as_array()
+        .unwrap()
+        .clone();
     for (n, action) in actions.iter().enumerate() {
         let body = order(action.as_str().unwrap(), &format!("key-{n}"));
-        assert_eq!(tried(&simulation, Method::POST, act, data, Some(body)).await, 200, "{action}");
+        assert_eq!(
+            tried(&simulation, Method::POST, act, data, Some(body)).await,
+            200,
+            "{action}"
+        );
     }
     let post = async |ids, body| tried(&simulation, Method::POST, act, ids, Some(body)).await;
     assert_eq!(post(data, order("quarantine", "key-0")).await, 409);
     assert_eq!(post(data, order("explode", "new")).await, 400);
     assert_eq!(post(data, order("release", "")).await, 400);
     assert_eq!(post(data, json!([])).await, 400);
-    assert_eq!(post(("{agent_id}", "no%2Fbody"), order("release", "new")).await, 404);
+    assert_eq!(
+        post(("{agent_id}", "no%2Fbody"), order("release", "new")).await,
+        404
+    );
     let get = async |path, ids| tried(&simulation, Method::GET, path, ids, None).await;
     assert_eq!(get(agent, data).await, 200);
     assert_eq!(get(agent, ("{agent_id}", "nobody")).await, 404);
     assert_eq!(get(operation, ("{operation_id}", "op-0")).await, 200);
     assert_eq!(get(operation, ("{operation_id}", "op-99")).await, 404);
     let takes = std::time::Duration::from_secs(60);
-    simulation.set_faults(Faults { answers_later: true, takes, ..Faults::default() });
+    simulation.set_faults(Faults {
+        answers_later: true,
+        takes,
+        ..Faults::default()
+    });
     assert_eq!(post(data, order("release", "later")).await, 202);
     let later = format!("op-{}", actions.len());
-    assert_eq!(tried(&simulation, Method::GET, operation, ("{operation_id}", &later), None).await, 202);
-    simulation.set_faults(Faults { breaks_next: 3, ..Faults::default() });
+    assert_eq!(
+        tried(
+            &simulation,
+            Method::GET,
+            operation,
+            ("{operation_id}", &later),
+            None
+        )
+        .await,
+        202
+    );
+    simulation.set_faults(Faults {
+        breaks_next: 3,
+        ..Faults::default()
+    });
     assert_eq!(post(data, order("release", "broken")).await, 500);
     assert_eq!(get(agent, data).await, 500);
     assert_eq!(get(operation, ("{operation_id}", "op-0")).await, 500);
 
     let contract = contract();
-    let paths: BTreeSet<&str> = contract["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(paths, BTreeSet::from([act, agent, operation]), "an operation that this test does not try");
+    let paths: BTreeSet<&str> = contract["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        paths,
+        BTreeSet::from([act, agent, operation]),
+        "an operation that this test does not try"
+    );
 }
 
 /// Scenario: every order that the lever can give.
@@ -146,7 +210,9 @@ async fn the_client_asks_as_the_contract_says() {
     type Seen = Arc<Mutex<Vec<(String, Value)>>>;
     async fn note(seen: axum::extract::State<Seen>, uri: axum::http::Uri, body: String) -> axum::Json<Value> {
         if !body.is_empty() {
-            seen.lock().unwrap().push((uri.path().to_owned(), serde_json::from_str(&body).unwrap()));
+            seen.lock()
+                .unwrap()
+                .push((uri.path().to_owned(), serde_json::from_str(&body).unwrap()));
         }
         axum::Json(json!({ "outcome": "failed" }))
     }
@@ -157,8 +223,14 @@ async fn the_client_asks_as_the_contract_says() {
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
     let lever: Lifecycle = lever(&url);
-    let containments = [Containment::Contained, Containment::Probation, Containment::Free].map(Order::Contain);
-    for (n, order) in Action::ALL.map(Order::Heal).into_iter().chain(containments).enumerate() {
+    let containments =
+        [Containment::Contained, Containment::Probation, Containment::Free].map(Order::Contain);
+    for (n, order) in Action::ALL
+        .map(Order::Heal)
+        .into_iter()
+        .chain(containments)
+        .enumerate()
+    {
         lever.ask(&ask("ns/a", &format!("key-{n}"), order)).await;
     }
     let contract = contract();
@@ -173,7 +245,12 @@ async fn the_client_asks_as_the_contract_says() {
         assert!(wrong.is_empty(), "{wrong:?} in {body}");
         used.insert(body["action"].as_str().unwrap().to_owned());
     }
-    let actions = contract["components"]["schemas"]["Action"]["enum"].as_array().unwrap();
-    let actions: BTreeSet<String> = actions.iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+    let actions = contract["components"]["schemas"]["Action"]["enum"]
+        .as_array()
+        .unwrap();
+    let actions: BTreeSet<String> = actions
+        .iter()
+        .filter_map(|a| a.as_str().map(str::to_owned))
+        .collect();
     assert_eq!(used, actions);
 }

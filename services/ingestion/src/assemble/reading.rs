@@ -127,12 +127,14 @@ impl<'t, 'r> Reader<'t, 'r> {
         let is_error = span.status() == view::STATUS_ERROR;
         let error_type = if is_error { self.error_type(span) } else { None };
         let dialect = self.table.dialect();
+        let knows_parent = span.flags() & view::FLAG_HAS_IS_REMOTE != 0;
         let marks = Marks {
             is_agentic,
             is_server: span.kind() == view::KIND_SERVER,
             is_error,
             is_control_flow: error_type.as_deref().is_some_and(|class| dialect.is_control_flow(class)),
-            is_parent_remote: span.flags() & view::FLAG_HAS_IS_REMOTE != 0 && span.flags() & view::FLAG_IS_REMOTE != 0,
+            is_parent_remote: knows_parent && span.flags() & view::FLAG_IS_REMOTE != 0,
+            is_parent_local: knows_parent && span.flags() & view::FLAG_IS_REMOTE == 0,
             has_no_duration: times.has_no_duration,
             is_unfinished: class == Class::Agent && self.is_unfinished(),
         };

@@ -71,6 +71,8 @@ pub struct Marks {
     pub is_control_flow: bool,
     /// The sender says that the parent is in another process.
     pub is_parent_remote: bool,
+    /// The sender says that the parent is in the same process.
+    pub is_parent_local: bool,
     /// Its end was before its start, so that it has no duration.
     pub has_no_duration: bool,
     /// Its output bears the mark of a step limit.

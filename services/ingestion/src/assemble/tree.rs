@@ -1,6 +1,6 @@
 //! The spans of one trace, linked.
 
-use super::span::{Span, SpanId};
+use super::span::{Span, SpanId, Usage};
 use std::collections::HashMap;
 
 /// Index of a span in its trace.
@@ -11,8 +11,23 @@ pub type Index = usize;
 pub struct Spans {
     list: Vec<Span>,
     by_id: HashMap<SpanId, Index>,
+    logged: HashMap<SpanId, Logged>,
     bytes: usize,
 }
+
+/// Tokens that log records tell of one span's model calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// Tokens read, summed.
+    pub input: u64,
+    /// Tokens written, summed.
+    pub output: u64,
+    /// Fingerprints of the records, so that a repeated one counts once; at most [`LOGGED_MAX`].
+    records: Vec<u64>,
+}
+
+/// Log records whose tokens are added up per span.
+pub const LOGGED_MAX: usize = 1_000;
 
 impl Spans {
     /// Adds a span; false when one with its id is there already, as when a sender repeats a batch.
@@ -34,6 +49,33 @@ impl Spans {
     /// The span of an id.
     pub fn find(&self, id: SpanId) -> Option<Index> {
         self.by_id.get(&id).copied()
+    }
+
+    /// Adds what a log record says of a span's model call. False when it was known, or there are too many.
+    pub fn add_logged(&mut self, id: SpanId, record: u64, input: u64, output: u64) -> bool {
+        let logged = self.logged.entry(id).or_default();
+        if logged.records.len() >= LOGGED_MAX || logged.records.contains(&record) {
+            return false;
+        }
+        logged.records.push(record);
+        logged.input = logged.input.saturating_add(input);
+        logged.output = logged.output.saturating_add(output);
+        self.bytes += size_of::<u64>() + if logged.records.len() == 1 { size_of::<Logged>() } else { 0 };
+        true
+    }
+
+    /// The tokens of a span. Where several log records tell of model calls of one span, the span shows the last of
+    /// them only (otlp-agents: ADK under OpenInference), and where it shows none, they are all there is; otherwise
+    /// the record repeats the span.
+    pub fn usage(&self, index: Index) -> Usage {
+        let span = &self.list[index];
+        let own = span.facts.as_deref().map_or(Usage::default(), |facts| facts.usage);
+        match self.logged.get(&span.id) {
+            Some(logged) if logged.records.len() > 1 || own.is_empty() => {
+                Usage { input: Some(logged.input), output: Some(logged.output), total: None }
+            }
+            Some(_) | None => own,
+        }
     }
 
     /// Memory, roughly.

@@ -50,7 +50,11 @@ impl Platform {
     pub async fn start(script: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Platform {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api", listener.local_addr().unwrap());
-        let platform = Platform { url, seen: Arc::default(), script: Arc::new(script) };
+        let platform = Platform {
+            url,
+            seen: Arc::default(),
+            script: Arc::new(script),
+        };
         let router = Router::new().fallback(answer).with_state(platform.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         platform
@@ -69,7 +73,12 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    let request = Request { method, path: uri.to_string(), headers, body };
+    let request = Request {
+        method,
+        path: uri.to_string(),
+        headers,
+        body,
+    };
     let n = {
         let mut seen = platform.seen.lock().unwrap();
         seen.push(request.clone());
@@ -77,7 +86,9 @@ async fn answer(
     };
     match (platform.script)(n, &request) {
         Answer::Json(status, value) => {
-            let builder = Response::builder().status(status).header("content-type", "application/json");
+            let builder = Response::builder()
+                .status(status)
+                .header("content-type", "application/json");
             builder.body(Body::from(value.to_string())).unwrap()
         }
         Answer::Raw(status, header, body) => {
@@ -88,7 +99,9 @@ async fn answer(
             builder.body(Body::from(body)).unwrap()
         }
         Answer::Endless => {
-            let chunks = tokio_stream::iter(std::iter::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 4_096])));
+            let chunks = tokio_stream::iter(std::iter::repeat_with(|| {
+                Ok::<_, std::io::Error>(vec![b' '; 4_096])
+            }));
             Response::new(Body::from_stream(chunks))
         }
         Answer::Never => pending().await,
@@ -98,7 +111,10 @@ async fn answer(
 /// Quick enough for a test, slow enough for a busy machine.
 pub fn config(url: &str) -> Config {
     Config {
-        bases: vec![Base { url: url.to_owned(), ..Base::default() }],
+        bases: vec![Base {
+            url: url.to_owned(),
+            ..Base::default()
+        }],
         deadline_seconds: 3.0,
         request_seconds: 1.0,
         retries_max: 3,
@@ -116,6 +132,9 @@ pub fn ask(agent: &str, order: Order) -> Ask {
         idempotency_key: "key-1".to_owned(),
         order,
         reason: "because".to_owned(),
-        parameters: BTreeMap::from([("executions".to_owned(), Value::from(5))]),
+        parameters: BTreeMap::from([
+            ("probation_executions".to_owned(), Value::from(5)),
+            ("severity".to_owned(), Value::from(7.5)),
+        ]),
     }
 }

@@ -34,8 +34,12 @@ pub(crate) struct Traits {
 
 impl AgentType {
     /// All types.
-    pub const ALL: [AgentType; 4] =
-        [AgentType::Research, AgentType::Data, AgentType::Analytics, AgentType::Coordinator];
+    pub const ALL: [AgentType; 4] = [
+        AgentType::Research,
+        AgentType::Data,
+        AgentType::Analytics,
+        AgentType::Coordinator,
+    ];
 
     /// Name on the wire.
     pub const fn as_str(self) -> &'static str {

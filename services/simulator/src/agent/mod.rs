@@ -119,7 +119,14 @@ enum Ending {
 
 impl Agent {
     pub(crate) fn new(id: String, kind: AgentType) -> Self {
-        let inner = Inner { state: State::new(kind), started: 0, finished: 0, aborted: 0, effects: 0, steady: 0 };
+        let inner = Inner {
+            state: State::new(kind),
+            started: 0,
+            finished: 0,
+            aborted: 0,
+            effects: 0,
+            steady: 0,
+        };
         Agent {
             id,
             kind,
@@ -151,7 +158,12 @@ impl Agent {
             memory_notes: state.memory.len(),
             memory_bytes: state.memory_bytes(),
             autonomy: state.autonomy,
-            tools: state.tools.iter().filter(|tool| tool.in_use).map(|tool| tool.name).collect(),
+            tools: state
+                .tools
+                .iter()
+                .filter(|tool| tool.in_use)
+                .map(|tool| tool.name)
+                .collect(),
             instance: state.instance,
         }
     }
@@ -170,7 +182,10 @@ impl Agent {
         let after = inner.state.ailments();
         inner.effects += 1;
         inner.steady = 0;
-        let cured = before.into_iter().filter(|ailment| !after.contains(ailment)).map(|(infection, _)| infection);
+        let cured = before
+            .into_iter()
+            .filter(|ailment| !after.contains(ailment))
+            .map(|(infection, _)| infection);
         Ok((detail, cured.collect()))
     }
 
@@ -179,7 +194,9 @@ impl Agent {
         self.touch();
         self.permit.send_replace(Permit::Contained);
         let mut busy = self.busy.subscribe();
-        tokio::time::timeout(STOP_WITHIN, busy.wait_for(|busy| !busy)).await.is_ok_and(|seen| seen.is_ok())
+        tokio::time::timeout(STOP_WITHIN, busy.wait_for(|busy| !busy))
+            .await
+            .is_ok_and(|seen| seen.is_ok())
     }
 
     /// Lets it execute. For good, it also gets back what was taken from it.
@@ -225,9 +242,13 @@ impl Agent {
                     }
                 }
             }
-            let Some(plan) = self.begin(&mut rng) else { continue };
+            let Some(plan) = self.begin(&mut rng) else {
+                continue;
+            };
             let mut trace = Trace::begin(&tracer, &self.id, self.kind, clock.now());
-            let ending = self.execute(&plan, &mut trace, &mut permit, pace, &shutdown).await;
+            let ending = self
+                .execute(&plan, &mut trace, &mut permit, pace, &shutdown)
+                .await;
             let is_over = match ending {
                 Ending::Finished => {
                     trace.end(Duration::ZERO, plan.failure);

@@ -34,7 +34,12 @@ pub(crate) struct Plan {
 /// A part of an execution.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
-    Chat { ms: f64, input_tokens: u64, output_tokens: u64, resends: u32 },
+    Chat {
+        ms: f64,
+        input_tokens: u64,
+        output_tokens: u64,
+        resends: u32,
+    },
     /// Calls one after the other.
     Tools { ms: f64, calls: Vec<&'static str> },
 }
@@ -65,61 +70,123 @@ impl Symptoms {
         self.latency += other.latency;
         self.tokens += other.tokens;
         self.calls += other.calls;
-        self.retries = (self.retries.0.max(other.retries.0), self.retries.1.max(other.retries.1));
+        self.retries = (
+            self.retries.0.max(other.retries.0),
+            self.retries.1.max(other.retries.1),
+        );
         self.failures = self.failures.max(other.failures);
     }
 
     fn of(state: &State, traits: &Traits) -> Self {
         let usual_tokens = traits.input_tokens + traits.output_tokens;
-        let mut all = Symptoms { tokens: state.filler_tokens() as f64 / usual_tokens, ..Symptoms::default() };
+        let mut all = Symptoms {
+            tokens: state.filler_tokens() as f64 / usual_tokens,
+            ..Symptoms::default()
+        };
         match state.broken_tool().and_then(|tool| tool.broken) {
             None => {}
-            Some(Strength::Mild) => all.add(Symptoms { latency: 0.34, ..Symptoms::default() }),
-            Some(Strength::Severe) => all.add(Symptoms { latency: 15.0, ..Symptoms::default() }),
+            Some(Strength::Mild) => all.add(Symptoms {
+                latency: 0.34,
+                ..Symptoms::default()
+            }),
+            Some(Strength::Severe) => all.add(Symptoms {
+                latency: 15.0,
+                ..Symptoms::default()
+            }),
         }
         // Sending again costs time first and shows as retries second: latency passes its threshold before.
         match state.pressure() {
             None => {}
             Some(Strength::Mild) => {
-                all.add(Symptoms { latency: 0.42, retries: (0.7, 1), ..Symptoms::default() });
+                all.add(Symptoms {
+                    latency: 0.42,
+                    retries: (0.7, 1),
+                    ..Symptoms::default()
+                });
             }
             Some(Strength::Severe) => {
-                all.add(Symptoms { latency: 15.0, retries: (1.0, 3), ..Symptoms::default() });
+                all.add(Symptoms {
+                    latency: 15.0,
+                    retries: (1.0, 3),
+                    ..Symptoms::default()
+                });
             }
         }
         match state.prompt().drift {
             None => {}
             Some(strength @ Strength::Mild) => {
-                all.add(Symptoms { tokens: extra_tokens(strength), ..Symptoms::default() });
+                all.add(Symptoms {
+                    tokens: extra_tokens(strength),
+                    ..Symptoms::default()
+                });
             }
             Some(strength @ Strength::Severe) => {
-                all.add(Symptoms { tokens: extra_tokens(strength), calls: 80, ..Symptoms::default() });
+                all.add(Symptoms {
+                    tokens: extra_tokens(strength),
+                    calls: 80,
+                    ..Symptoms::default()
+                });
             }
         }
         for note in &state.memory {
             match note {
                 Note::Fact { .. } | Note::Filler { .. } => {}
-                Note::Damaged { strength: Strength::Mild } => {
-                    all.add(Symptoms { retries: (0.8, 1), ..Symptoms::default() });
+                Note::Damaged {
+                    strength: Strength::Mild,
+                } => {
+                    all.add(Symptoms {
+                        retries: (0.8, 1),
+                        ..Symptoms::default()
+                    });
                 }
-                Note::Damaged { strength: strength @ Strength::Severe } => {
+                Note::Damaged {
+                    strength: strength @ Strength::Severe,
+                } => {
                     let tokens = extra_tokens(*strength);
-                    all.add(Symptoms { retries: (1.0, 3), tokens, ..Symptoms::default() });
+                    all.add(Symptoms {
+                        retries: (1.0, 3),
+                        tokens,
+                        ..Symptoms::default()
+                    });
                 }
-                Note::Plan { strength: Strength::Mild, .. } => all.add(Symptoms { calls: 6, ..Symptoms::default() }),
-                Note::Plan { strength: Strength::Severe, .. } => {
-                    all.add(Symptoms { calls: 320, ..Symptoms::default() });
+                Note::Plan {
+                    strength: Strength::Mild,
+                    ..
+                } => all.add(Symptoms {
+                    calls: 6,
+                    ..Symptoms::default()
+                }),
+                Note::Plan {
+                    strength: Strength::Severe,
+                    ..
+                } => {
+                    all.add(Symptoms {
+                        calls: 320,
+                        ..Symptoms::default()
+                    });
                 }
             }
         }
         match state.process {
             Process::Sound => {}
             Process::Melting(Strength::Mild) => {
-                all.add(Symptoms { latency: 0.36, tokens: 0.36, calls: 6, retries: (0.5, 1), failures: 0.3 });
+                all.add(Symptoms {
+                    latency: 0.36,
+                    tokens: 0.36,
+                    calls: 6,
+                    retries: (0.5, 1),
+                    failures: 0.3,
+                });
             }
             Process::Melting(strength @ Strength::Severe) => {
                 let tokens = extra_tokens(strength);
-                all.add(Symptoms { latency: 5.0, tokens, calls: 80, retries: (1.0, 3), failures: 0.5 });
+                all.add(Symptoms {
+                    latency: 5.0,
+                    tokens,
+                    calls: 80,
+                    retries: (1.0, 3),
+                    failures: 0.5,
+                });
             }
         }
         all
@@ -140,7 +207,11 @@ pub(crate) fn plan(state: &State, rng: &mut StdRng) -> Plan {
 
     // Waiting for a broken tool is spent in the tools, anything else in the chats.
     let usual = traits.latency_ms * 0.4;
-    let in_tools = if state.broken_tool().is_some() { usual + latency - traits.latency_ms } else { usual };
+    let in_tools = if state.broken_tool().is_some() {
+        usual + latency - traits.latency_ms
+    } else {
+        usual
+    };
     let in_chat = (latency - in_tools) / CHATS as f64;
     let chat = |resends| Step::Chat {
         ms: in_chat,
@@ -148,7 +219,10 @@ pub(crate) fn plan(state: &State, rng: &mut StdRng) -> Plan {
         output_tokens: (traits.output_tokens * tokens / CHATS as f64).round() as u64,
         resends,
     };
-    let tools = Step::Tools { ms: in_tools, calls: choose_tools(state, calls, rng) };
+    let tools = Step::Tools {
+        ms: in_tools,
+        calls: choose_tools(state, calls, rng),
+    };
     let steps = match calls as usize {
         0..=BURST_CALLS => vec![chat(resends), tools, chat(0)],
         // It stops at its limit of steps, in the middle of the loop and without an answer.
@@ -166,12 +240,23 @@ fn choose_tools(state: &State, calls: u32, rng: &mut StdRng) -> Vec<&'static str
     if let Some(tool) = obsession {
         return vec![tool; calls as usize];
     }
-    let in_use: Vec<&'static str> = state.tools.iter().filter(|tool| tool.in_use).map(|tool| tool.name).collect();
+    let in_use: Vec<&'static str> = state
+        .tools
+        .iter()
+        .filter(|tool| tool.in_use)
+        .map(|tool| tool.name)
+        .collect();
     let first = match state.broken_tool() {
         Some(broken) => in_use.iter().position(|name| *name == broken.name).unwrap_or(0),
         None => rng.random_range(0..in_use.len()),
     };
-    in_use.iter().cycle().skip(first).take(calls as usize).copied().collect()
+    in_use
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(calls as usize)
+        .copied()
+        .collect()
 }
 
 impl Step {

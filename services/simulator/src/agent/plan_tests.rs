@@ -47,7 +47,12 @@ impl World {
         let (mut tokens, mut tools, mut retries) = (0, Vec::new(), 0);
         for step in &plan.steps {
             match step {
-                Step::Chat { input_tokens, output_tokens, resends, .. } => {
+                Step::Chat {
+                    input_tokens,
+                    output_tokens,
+                    resends,
+                    ..
+                } => {
                     tokens += input_tokens + output_tokens;
                     retries += resends;
                 }
@@ -69,9 +74,14 @@ impl World {
             failed: plan.failure.is_some(),
         };
         self.window.insert(&sample, self.now, WINDOW);
-        let judgement = judge(&self.window.recent(), &self.profile(), &Rule::of(&Policy::default()));
+        let judgement = judge(
+            &self.window.recent(),
+            &self.profile(),
+            &Rule::of(&Policy::default()),
+        );
         if learns {
-            self.learner.learn(&[Some(latency_ms), Some(tokens as f64), Some(tools.len() as f64)]);
+            self.learner
+                .learn(&[Some(latency_ms), Some(tokens as f64), Some(tools.len() as f64)]);
         }
         let pause = self.state.kind.traits().pause_ms;
         self.now = self.now.plus(Duration::from_secs_f64(pause / 1e3));
@@ -97,9 +107,19 @@ impl World {
         while self.now.since(begun) < Duration::from_secs(20) {
             let (judgement, only_tool) = self.execute(false);
             if judgement.is_anomalous() {
-                let clues = Clues { only_tool, ..Clues::default() };
-                let window = self.window.recent().summary(Some(&Arc::new(self.profile())), 10.0);
-                let pattern = Pattern { judgement: &judgement, window: &window, clues: &clues };
+                let clues = Clues {
+                    only_tool,
+                    ..Clues::default()
+                };
+                let window = self
+                    .window
+                    .recent()
+                    .summary(Some(&Arc::new(self.profile())), 10.0);
+                let pattern = Pattern {
+                    judgement: &judgement,
+                    window: &window,
+                    clues: &clues,
+                };
                 return Some(Detected {
                     after: self.now.since(begun),
                     severity: severity(judgement.deviations.largest().unwrap()),
@@ -121,7 +141,10 @@ fn healthy_agents_are_never_accused() {
             for n in 0..1_000 {
                 // Learns the first samples only, or everything: both must hold.
                 let (judgement, only_tool) = world.execute(n < 15 || seed % 2 == 0);
-                assert!(!judgement.is_anomalous(), "{kind}, seed {seed}, execution {n}: {judgement:?}");
+                assert!(
+                    !judgement.is_anomalous(),
+                    "{kind}, seed {seed}, execution {n}: {judgement:?}"
+                );
                 assert_eq!(only_tool, None);
             }
         }
@@ -145,29 +168,47 @@ fn infections_are_detected_as_strong_as_they_are() {
                     }
                     world.state.fall_ill(infection, strength);
                     let what = format!("{strength} {infection} of {kind}, seed {seed}");
-                    let Some(seen) = world.until_detected() else { panic!("{what} is never detected") };
-                    assert!(seen.after <= Duration::from_secs(10), "{what} is detected after {:?}", seen.after);
+                    let Some(seen) = world.until_detected() else {
+                        panic!("{what} is never detected")
+                    };
+                    assert!(
+                        seen.after <= Duration::from_secs(10),
+                        "{what} is detected after {:?}",
+                        seen.after
+                    );
                     let as_strong = (seen.severity >= 7.0) == (strength == Strength::Severe);
                     let ladder = Policy::default().ladder(seen.diagnosis).to_vec();
                     let curable = ladder.iter().any(|action| infection.cures().contains(action));
                     tried += 1;
                     if !(as_strong && curable) {
-                        wrong.push(format!("{what}: severity {:.2}, {:?}", seen.severity, seen.diagnosis));
+                        wrong.push(format!(
+                            "{what}: severity {:.2}, {:?}",
+                            seen.severity, seen.diagnosis
+                        ));
                     }
                 }
             }
         }
     }
     // Chance decides the first ill execution; one in a hundred may land on the other side of a threshold.
-    assert!(wrong.len() * 100 <= tried, "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.len() * 100 <= tried,
+        "{} of {tried}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// Scenario: a window that is full of nothing but ill executions, as after a probation that failed.
 /// Guarantees: mild latency, tools and retries stay below severity 7 even then.
 #[test]
 fn mild_infections_that_grow_slowly_stay_mild() {
-    for infection in [Infection::LatencySpike, Infection::ToolLoop, Infection::HighRetryRate, Infection::MemoryCorruption]
-    {
+    for infection in [
+        Infection::LatencySpike,
+        Infection::ToolLoop,
+        Infection::HighRetryRate,
+        Infection::MemoryCorruption,
+    ] {
         let mut world = World::new(AgentType::Research, 3);
         for _ in 0..200 {
             world.execute(true);

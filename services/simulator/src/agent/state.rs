@@ -72,12 +72,20 @@ pub(crate) type Refusal = String;
 impl State {
     pub(crate) fn new(kind: AgentType) -> Self {
         let traits = kind.traits();
-        let tool = |name, is_core| Tool { name, is_core, in_use: true, broken: None };
+        let tool = |name, is_core| Tool {
+            name,
+            is_core,
+            in_use: true,
+            broken: None,
+        };
         let core = traits.core_tools.iter().map(|name| tool(name, true));
         let optional = traits.optional_tools.iter().map(|name| tool(name, false));
         State {
             kind,
-            prompts: vec![Prompt { number: 1, drift: None }],
+            prompts: vec![Prompt {
+                number: 1,
+                drift: None,
+            }],
             next_prompt: 2,
             memory: VecDeque::new(),
             tools: core.chain(optional).collect(),
@@ -98,8 +106,12 @@ impl State {
             }
             Infection::TokenExplosion => {
                 let traits = self.kind.traits();
-                let tokens = (traits.input_tokens + traits.output_tokens) * super::plan::extra_tokens(strength);
-                self.memory.push_back(Note::Filler { bytes: tokens as u64 * BYTES_PER_TOKEN, strength });
+                let tokens =
+                    (traits.input_tokens + traits.output_tokens) * super::plan::extra_tokens(strength);
+                self.memory.push_back(Note::Filler {
+                    bytes: tokens as u64 * BYTES_PER_TOKEN,
+                    strength,
+                });
             }
             Infection::ToolLoop => {
                 let tool = self.kind.traits().core_tools[0];
@@ -112,7 +124,10 @@ impl State {
                 };
             }
             Infection::PromptDrift => {
-                self.prompts.push(Prompt { number: self.next_prompt, drift: Some(strength) });
+                self.prompts.push(Prompt {
+                    number: self.next_prompt,
+                    drift: Some(strength),
+                });
                 self.next_prompt += 1;
             }
             Infection::MemoryCorruption => self.memory.push_back(Note::Damaged { strength }),
@@ -123,9 +138,19 @@ impl State {
     /// What ails it now.
     pub(crate) fn ailments(&self) -> Vec<(Infection, Strength)> {
         let mut found = Vec::new();
-        found.extend(self.broken_tool().and_then(|tool| Some((Infection::LatencySpike, tool.broken?))));
-        found.extend(self.prompt().drift.map(|strength| (Infection::PromptDrift, strength)));
-        found.extend(self.pressure().map(|strength| (Infection::HighRetryRate, strength)));
+        found.extend(
+            self.broken_tool()
+                .and_then(|tool| Some((Infection::LatencySpike, tool.broken?))),
+        );
+        found.extend(
+            self.prompt()
+                .drift
+                .map(|strength| (Infection::PromptDrift, strength)),
+        );
+        found.extend(
+            self.pressure()
+                .map(|strength| (Infection::HighRetryRate, strength)),
+        );
         for note in &self.memory {
             match note {
                 Note::Fact { .. } => {}
@@ -155,16 +180,26 @@ impl State {
                     return Err(format!("the prompt is version {from}, there is no earlier one"));
                 }
                 self.prompts.pop();
-                Ok(format!("prompt is version {} again, it was {from}", self.prompt().number))
+                Ok(format!(
+                    "prompt is version {} again, it was {from}",
+                    self.prompt().number
+                ))
             }
             Action::ReduceAutonomy => self.reduce_autonomy(),
             Action::RevokeTools => {
-                let broken: Vec<&str> =
-                    self.tools.iter().filter(|tool| tool.in_use && tool.broken.is_some()).map(|t| t.name).collect();
+                let broken: Vec<&str> = self
+                    .tools
+                    .iter()
+                    .filter(|tool| tool.in_use && tool.broken.is_some())
+                    .map(|t| t.name)
+                    .collect();
                 if broken.is_empty() {
                     return Err("no tool of the agent misbehaves".to_owned());
                 }
-                self.tools.iter_mut().filter(|tool| tool.broken.is_some()).for_each(|tool| tool.in_use = false);
+                self.tools
+                    .iter_mut()
+                    .filter(|tool| tool.broken.is_some())
+                    .for_each(|tool| tool.in_use = false);
                 Ok(format!("revoked {}", broken.join(", ")))
             }
             Action::CloneAgent => {
@@ -196,9 +231,15 @@ impl State {
             return Err("autonomy is at its lowest already".to_owned());
         }
         self.autonomy = (from.min(AUTONOMY_USUAL) - 1).max(1);
-        self.tools.iter_mut().filter(|tool| !tool.is_core).for_each(|tool| tool.in_use = false);
+        self.tools
+            .iter_mut()
+            .filter(|tool| !tool.is_core)
+            .for_each(|tool| tool.in_use = false);
         self.memory.retain(|note| !matches!(note, Note::Plan { .. }));
-        Ok(format!("autonomy is {}, it was {from}; only core tools are left", self.autonomy))
+        Ok(format!(
+            "autonomy is {}, it was {from}; only core tools are left",
+            self.autonomy
+        ))
     }
 
     /// What the platform gives back when an agent is released for good: tools that were taken, mended meanwhile, and
@@ -214,9 +255,16 @@ impl State {
     /// Notes an execution in the memory, as far as it keeps.
     pub(crate) fn remember(&mut self, bytes: u64) {
         self.memory.push_back(Note::Fact { bytes });
-        let facts = self.memory.iter().filter(|note| matches!(note, Note::Fact { .. })).count();
+        let facts = self
+            .memory
+            .iter()
+            .filter(|note| matches!(note, Note::Fact { .. }))
+            .count();
         if facts > FACTS_MAX
-            && let Some(oldest) = self.memory.iter().position(|note| matches!(note, Note::Fact { .. }))
+            && let Some(oldest) = self
+                .memory
+                .iter()
+                .position(|note| matches!(note, Note::Fact { .. }))
         {
             self.memory.remove(oldest);
         }
@@ -224,11 +272,15 @@ impl State {
 
     /// The deployed prompt.
     pub(crate) fn prompt(&self) -> &Prompt {
-        self.prompts.last().expect("there is always a version: rolling back keeps the first")
+        self.prompts
+            .last()
+            .expect("there is always a version: rolling back keeps the first")
     }
 
     pub(crate) fn broken_tool(&self) -> Option<&Tool> {
-        self.tools.iter().find(|tool| tool.in_use && tool.broken.is_some())
+        self.tools
+            .iter()
+            .find(|tool| tool.in_use && tool.broken.is_some())
     }
 
     /// How far it oversteps its autonomy.

@@ -22,7 +22,11 @@ fn each_infection_is_cured_by_exactly_its_actions() {
                     match state.act(action) {
                         Ok(_) => {
                             let cured = state.ailments().is_empty();
-                            assert_eq!(cured, infection.cures().contains(&action), "{infection} by {action}");
+                            assert_eq!(
+                                cured,
+                                infection.cures().contains(&action),
+                                "{infection} by {action}"
+                            );
                         }
                         Err(_) => {
                             assert_eq!(state, before);

@@ -4,8 +4,8 @@ use super::{Order, Platform, Refusal, Reply, Verb, details};
 use immune_proto::convert::json::{from_struct, to_struct};
 use immune_proto::v1::agent_lifecycle_server::AgentLifecycle;
 use immune_proto::v1::{
-    ActRequest, ActResponse, AgentLifecycleGetAgentRequest, AgentLifecycleGetAgentResponse, GetOperationRequest,
-    GetOperationResponse, LifecycleOutcome,
+    ActRequest, ActResponse, AgentLifecycleGetAgentRequest, AgentLifecycleGetAgentResponse,
+    GetOperationRequest, GetOperationResponse, LifecycleOutcome,
 };
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
@@ -15,7 +15,10 @@ pub(crate) struct Grpc(pub(crate) Arc<Platform>);
 
 impl Grpc {
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let authorization = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
         self.0.admit(authorization).map_err(|refusal| status(&refusal))
     }
 }
@@ -70,9 +73,21 @@ impl AgentLifecycle for Grpc {
         request: Request<GetOperationRequest>,
     ) -> Result<Response<GetOperationResponse>, Status> {
         self.admit(&request)?;
-        let reply = self.0.operation(&request.into_inner().operation_id).map_err(|refusal| status(&refusal))?;
-        let ActResponse { outcome, detail, evidence, operation_id: _ } = answer(reply);
-        Ok(Response::new(GetOperationResponse { outcome, detail, evidence }))
+        let reply = self
+            .0
+            .operation(&request.into_inner().operation_id)
+            .map_err(|refusal| status(&refusal))?;
+        let ActResponse {
+            outcome,
+            detail,
+            evidence,
+            operation_id: _,
+        } = answer(reply);
+        Ok(Response::new(GetOperationResponse {
+            outcome,
+            detail,
+            evidence,
+        }))
     }
 
     async fn get_agent(
@@ -80,7 +95,10 @@ impl AgentLifecycle for Grpc {
         request: Request<AgentLifecycleGetAgentRequest>,
     ) -> Result<Response<AgentLifecycleGetAgentResponse>, Status> {
         self.admit(&request)?;
-        let snapshot = self.0.agent(&request.into_inner().agent_id).map_err(|refusal| status(&refusal))?;
+        let snapshot = self
+            .0
+            .agent(&request.into_inner().agent_id)
+            .map_err(|refusal| status(&refusal))?;
         Ok(Response::new(AgentLifecycleGetAgentResponse {
             contained: snapshot.is_contained(),
             state: snapshot.state().to_owned(),

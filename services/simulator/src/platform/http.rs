@@ -17,7 +17,10 @@ const BODY_BYTES_MAX: usize = 64 * 1_024;
 
 /// The body of an order.
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "the platform keeps no records of its own, but the contract names them")]
+#[allow(
+    dead_code,
+    reason = "the platform keeps no records of its own, but the contract names them"
+)]
 struct ActBody {
     action: String,
     case_id: String,
@@ -39,7 +42,10 @@ pub(crate) fn router(platform: Arc<Platform>) -> Router {
 }
 
 async fn admit(State(platform): State<Arc<Platform>>, request: Request, next: Next) -> Response {
-    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     match platform.admit(authorization) {
         Ok(()) => next.run(request).await,
         Err(refusal) => problem(&refusal),
@@ -56,14 +62,27 @@ async fn act(
         Err(rejection) => return problem(&Refusal::Invalid(rejection.body_text())),
     };
     let Some(verb) = Verb::parse(&body.action) else {
-        return problem(&Refusal::Invalid(format!("action {:?} is not known", body.action)));
+        return problem(&Refusal::Invalid(format!(
+            "action {:?} is not known",
+            body.action
+        )));
     };
-    let order = Order { agent, verb, idempotency_key: body.idempotency_key, parameters: body.parameters };
-    platform.act(order).await.map_or_else(|refusal| problem(&refusal), |reply| answer(&reply))
+    let order = Order {
+        agent,
+        verb,
+        idempotency_key: body.idempotency_key,
+        parameters: body.parameters,
+    };
+    platform
+        .act(order)
+        .await
+        .map_or_else(|refusal| problem(&refusal), |reply| answer(&reply))
 }
 
 async fn operation(State(platform): State<Arc<Platform>>, Path(operation): Path<String>) -> Response {
-    platform.operation(&operation).map_or_else(|refusal| problem(&refusal), |reply| answer(&reply))
+    platform
+        .operation(&operation)
+        .map_or_else(|refusal| problem(&refusal), |reply| answer(&reply))
 }
 
 async fn agent(State(platform): State<Arc<Platform>>, Path(agent): Path<String>) -> Response {
@@ -112,6 +131,9 @@ fn problem(refusal: &Refusal) -> Response {
         "type": "about:blank", "title": title, "status": status.as_u16(), "detail": refusal.to_string(),
     });
     let mut response = (status, Json(body)).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     response
 }

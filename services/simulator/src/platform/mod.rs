@@ -78,7 +78,10 @@ pub(crate) enum Refusal {
 impl Platform {
     pub(crate) fn new(agents: Vec<Agent>, token: Option<String>) -> Self {
         Platform {
-            agents: agents.into_iter().map(|agent| (agent.id.clone(), Arc::new(agent))).collect(),
+            agents: agents
+                .into_iter()
+                .map(|agent| (agent.id.clone(), Arc::new(agent)))
+                .collect(),
             tally: Tally::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             faults: watch::Sender::new(Faults::default()),
@@ -147,24 +150,33 @@ impl Platform {
             let _ = self.faults.subscribe().wait_for(|faults| !faults.hangs).await;
         }
         if faults.answers_later && slot.settled().is_none() {
-            return Ok(Reply::Pending { operation: slot.operation() });
+            return Ok(Reply::Pending {
+                operation: slot.operation(),
+            });
         }
         slot.wait().await.map(Reply::Settled).ok_or(Refusal::Broken)
     }
 
     /// How an order stands that was taken.
     pub(crate) fn operation(&self, operation: &str) -> Result<Reply, Refusal> {
-        let slot =
-            self.slots.find(operation).ok_or_else(|| Refusal::UnknownOperation(operation.to_owned()))?;
+        let slot = self
+            .slots
+            .find(operation)
+            .ok_or_else(|| Refusal::UnknownOperation(operation.to_owned()))?;
         Ok(match slot.settled() {
             Some(settled) => Reply::Settled(settled),
-            None => Reply::Pending { operation: operation.to_owned() },
+            None => Reply::Pending {
+                operation: operation.to_owned(),
+            },
         })
     }
 
     /// How an agent stands, as far as the platform is honest about it.
     pub(crate) fn agent(&self, id: &str) -> Result<Snapshot, Refusal> {
-        let agent = self.agents.get(id).ok_or_else(|| Refusal::UnknownAgent(id.to_owned()))?;
+        let agent = self
+            .agents
+            .get(id)
+            .ok_or_else(|| Refusal::UnknownAgent(id.to_owned()))?;
         let mut snapshot = agent.snapshot();
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         snapshot.permit = claims.get(id).copied().unwrap_or(snapshot.permit);
@@ -186,8 +198,14 @@ pub(crate) fn details(snapshot: &Snapshot) -> Map<String, Value> {
         ("autonomy".to_owned(), json!(snapshot.autonomy)),
         ("tools".to_owned(), json!(snapshot.tools)),
         ("instance".to_owned(), json!(snapshot.instance)),
-        ("executions_started".to_owned(), json!(snapshot.executions_started)),
-        ("executions_finished".to_owned(), json!(snapshot.executions_finished)),
+        (
+            "executions_started".to_owned(),
+            json!(snapshot.executions_started),
+        ),
+        (
+            "executions_finished".to_owned(),
+            json!(snapshot.executions_finished),
+        ),
         ("probation_executions_left".to_owned(), left),
     ])
 }

@@ -111,8 +111,15 @@ impl Platform {
             }),
             Verb::Quarantine | Verb::Release => {}
         }
-        let evidence = self.agent(&agent.id).map(|seen| details(&seen)).unwrap_or_default();
-        Settled { word, detail, evidence }
+        let evidence = self
+            .agent(&agent.id)
+            .map(|seen| details(&seen))
+            .unwrap_or_default();
+        Settled {
+            word,
+            detail,
+            evidence,
+        }
     }
 
     async fn honestly(&self, agent: &Agent, order: &Order) -> (Word, String) {
@@ -120,17 +127,26 @@ impl Platform {
         match order.verb {
             Verb::Quarantine => {
                 if !agent.contain().await {
-                    return (Word::Failed, "the agent was told to stop and has not yet".to_owned());
+                    return (
+                        Word::Failed,
+                        "the agent was told to stop and has not yet".to_owned(),
+                    );
                 }
                 self.tell(SimEvent::Contained { agent: id() });
-                (Word::Done, "the agent has stopped and will not execute".to_owned())
+                (
+                    Word::Done,
+                    "the agent has stopped and will not execute".to_owned(),
+                )
             }
             Verb::Release => {
                 let permit = permit_of(order).unwrap_or(Permit::Free);
                 agent.release(permit);
                 match permit {
                     Permit::Probation { left } => {
-                        self.tell(SimEvent::Probation { agent: id(), executions: left });
+                        self.tell(SimEvent::Probation {
+                            agent: id(),
+                            executions: left,
+                        });
                         (Word::Done, "the agent may execute under watch".to_owned())
                     }
                     Permit::Free | Permit::Contained => {
@@ -142,7 +158,11 @@ impl Platform {
             Verb::Heal(action) => match agent.heal(action) {
                 Ok((detail, cured)) => {
                     for infection in cured {
-                        self.tell(SimEvent::Cured { agent: id(), infection, by: action.as_str().to_owned() });
+                        self.tell(SimEvent::Cured {
+                            agent: id(),
+                            infection,
+                            by: action.as_str().to_owned(),
+                        });
                     }
                     (Word::Done, detail)
                 }
@@ -165,6 +185,11 @@ fn probation(parameters: &Map<String, Value>) -> Permit {
     if parameters.get("probation").and_then(Value::as_bool) != Some(true) {
         return Permit::Free;
     }
-    let wanted = parameters.get("executions").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    Permit::Probation { left: wanted.map(|n| n.saturating_mul(PROBATION_FACTOR)) }
+    let wanted = parameters
+        .get("executions")
+        .and_then(Value::as_u64)
+        .and_then(|n| u32::try_from(n).ok());
+    Permit::Probation {
+        left: wanted.map(|n| n.saturating_mul(PROBATION_FACTOR)),
+    }
 }

@@ -33,7 +33,10 @@ pub(super) struct Slot {
 impl Slots {
     /// The slot of an order; for the first with its key also the means to settle it.
     #[allow(clippy::type_complexity, reason = "named once, here")]
-    pub(super) fn open(&self, order: &Order) -> Result<(Slot, Option<watch::Sender<Option<Settled>>>), Refusal> {
+    pub(super) fn open(
+        &self,
+        order: &Order,
+    ) -> Result<(Slot, Option<watch::Sender<Option<Settled>>>), Refusal> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = known.by_key.get(&order.idempotency_key) {
             if slot.agent != order.agent || slot.verb != order.verb {
@@ -49,7 +52,12 @@ impl Slots {
         }
         let (settle, settled) = watch::channel(None);
         let number = known.forgotten + known.keys.len() as u64;
-        let slot = Slot { number, agent: order.agent.clone(), verb: order.verb, settled };
+        let slot = Slot {
+            number,
+            agent: order.agent.clone(),
+            verb: order.verb,
+            settled,
+        };
         known.keys.push_back(order.idempotency_key.clone());
         known.by_key.insert(order.idempotency_key.clone(), slot.clone());
         Ok((slot, Some(settle)))

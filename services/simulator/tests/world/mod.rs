@@ -5,8 +5,12 @@ use immune_domain::AgentKey;
 use immune_levers::{Ask, Order};
 use immune_levers_lifecycle::{Base, Config as LeverConfig, Lifecycle};
 use immune_simulator::{Config, Handle, Simulator};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
@@ -38,15 +42,19 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let receiver = Receiver::default();
-        let server = tonic::transport::Server::builder()
-            .add_service(TraceServiceServer::new(receiver.clone()).max_decoding_message_size(64 * 1_024 * 1_024));
+        let server = tonic::transport::Server::builder().add_service(
+            TraceServiceServer::new(receiver.clone()).max_decoding_message_size(64 * 1_024 * 1_024),
+        );
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (receiver, endpoint)
     }
 
     pub fn spans(&self) -> Vec<Span> {
         let requests = self.0.lock().unwrap();
-        let scopes = requests.iter().flat_map(|r| &r.resource_spans).flat_map(|r| &r.scope_spans);
+        let scopes = requests
+            .iter()
+            .flat_map(|r| &r.resource_spans)
+            .flat_map(|r| &r.scope_spans);
         scopes.flat_map(|scope| scope.spans.clone()).collect()
     }
 
@@ -78,7 +86,12 @@ pub fn int(attributes: &[KeyValue], name: &str) -> Option<i64> {
 /// A quick simulation that sends its telemetry nowhere in particular.
 pub fn quick() -> Config {
     // Port 9 discards; exports fail, which agents do not mind.
-    Config { otlp_endpoint: "http://127.0.0.1:9".to_owned(), agents: 3, pace: 0.05, ..Config::default() }
+    Config {
+        otlp_endpoint: "http://127.0.0.1:9".to_owned(),
+        agents: 3,
+        pace: 0.05,
+        ..Config::default()
+    }
 }
 
 pub async fn start(config: Config) -> Handle {
@@ -87,7 +100,10 @@ pub async fn start(config: Config) -> Handle {
 }
 
 pub fn lever(url: &str) -> Lifecycle {
-    let base = Base { url: url.to_owned(), ..Base::default() };
+    let base = Base {
+        url: url.to_owned(),
+        ..Base::default()
+    };
     Lifecycle::new(&LeverConfig {
         bases: vec![base],
         deadline_seconds: 3.0,
@@ -108,7 +124,7 @@ pub fn ask(agent: &str, idempotency_key: &str, order: Order) -> Ask {
         idempotency_key: idempotency_key.to_owned(),
         order,
         reason: "a test".to_owned(),
-        parameters: BTreeMap::from([("executions".to_owned(), json!(5))]),
+        parameters: BTreeMap::from([("probation_executions".to_owned(), json!(5))]),
     }
 }
 
@@ -116,7 +132,10 @@ pub fn ask(agent: &str, idempotency_key: &str, order: Order) -> Ask {
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "waited in vain: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

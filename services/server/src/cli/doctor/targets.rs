@@ -88,8 +88,8 @@ impl Targets {
                 .collect()
         };
         Targets {
-            otlp_grpc: known(config.ingestion.otlp_grpc_listen),
-            otlp_http: known(config.ingestion.otlp_http_listen),
+            otlp_grpc: known(config.ingestion.grpc_listen),
+            otlp_http: known(config.ingestion.http_listen),
             roles,
             left_out,
         }

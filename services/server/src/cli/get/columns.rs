@@ -250,3 +250,27 @@ pub const ATTEMPTS: [Column; 4] = [
         cell: |row, _| pick::text(row, "/detail"),
     },
 ];
+
+/// The steps that would be left out.
+pub const SKIPPED: [Column; 2] = [
+    Column { title: "ACTION", cell: |row, _| pick::text(row, "/action") },
+    Column { title: "BECAUSE", cell: |row, _| pick::text(row, "/because") },
+];
+
+/// The diagnoses that a case may have.
+pub const HYPOTHESES: [Column; 3] = [
+    Column { title: "DIAGNOSIS", cell: |row, _| pick::text(row, "/diagnosis") },
+    Column { title: "CONFIDENCE", cell: |row, _| pick::number(row, "/confidence", 2) },
+    Column { title: "BECAUSE", cell: |row, _| pick::text(row, "/because") },
+];
+
+/// The executions that show an infection.
+pub const EVIDENCE: [Column; 7] = [
+    Column { title: "ENDED", cell: |row, _| pick::moment(row, "/timestamp") },
+    Column { title: "LATENCY MS", cell: |row, _| pick::number(row, "/latency_ms", 0) },
+    Column { title: "TOKENS", cell: |row, _| pick::text(row, "/token_count") },
+    Column { title: "TOOL CALLS", cell: |row, _| pick::text(row, "/tool_calls") },
+    Column { title: "RETRIES", cell: |row, _| pick::text(row, "/retries") },
+    Column { title: "SUCCESS", cell: |row, _| pick::text(row, "/success") },
+    Column { title: "TRACE", cell: |row, _| pick::text(row, "/trace_id") },
+];

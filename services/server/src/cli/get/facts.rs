@@ -12,6 +12,7 @@ pub fn case(case: &Value, now: Timestamp) -> String {
         ("case", pick::text(case, "/case_id")),
         ("agent", pick::text(case, "/agent_id")),
         ("state", pick::state(case, "/state")),
+        ("for", pick::text(case, "/state_details/reason")),
         ("severity", pick::severity(case, "/severity")),
         ("diagnosis", pick::text(case, "/diagnosis_type")),
         ("because", pick::text(case, "/reasoning")),
@@ -19,10 +20,14 @@ pub fn case(case: &Value, now: Timestamp) -> String {
         ("quarantine", pick::state(case, "/quarantine/phase")),
         ("opened", pick::moment(case, "/opened_at")),
         ("changed", pick::moment(case, "/updated_at")),
+        ("next steps", pick::text(case, "/plan/steps")),
     ])];
-    let lists: [(&str, &[Column], &str); 3] = [
+    let lists: [(&str, &[Column], &str); 6] = [
+        ("EVIDENCE", &columns::EVIDENCE, "/evidence"),
+        ("DIAGNOSES", &columns::HYPOTHESES, "/hypotheses"),
         ("LEVERS", &columns::LEVERS, "/quarantine/levers"),
         ("STEPS TRIED", &columns::ATTEMPTS, "/attempts"),
+        ("STEPS SKIPPED", &columns::SKIPPED, "/plan/skipped"),
         ("TIMELINE", &columns::TIMELINE, "/timeline"),
     ];
     for (title, columns, pointer) in lists {

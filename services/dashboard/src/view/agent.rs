@@ -1,0 +1,263 @@
+//! An agent, as operators and existing scripts see it.
+
+use super::vitals::{VitalsView, seconds};
+use crate::approvals::{PENDING, REJECTED};
+use crate::healings::HealingView;
+use crate::problems::{Answer, garbled};
+use crate::view::case::CaseView;
+use immune_domain::case::{Case, QuarantinePhase};
+use immune_domain::detection::rounded;
+use immune_domain::memory::Memory;
+use immune_domain::vitals::Vitals;
+use immune_proto::convert::{optional, profile, time};
+use immune_proto::v1;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+/// An agent in short.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AgentView {
+    /// Identity within the run.
+    pub id: String,
+    /// The same.
+    pub agent_id: String,
+    /// Kind of agent, `unknown` where nobody said.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Model of the latest execution, if known.
+    pub model: Option<String>,
+    /// MCP servers that it says it uses.
+    pub mcp_servers: Vec<String>,
+    /// `healthy`, `infected`, `quarantined`.
+    pub status: &'static str,
+    /// Whether it has an open case, or a client-deployed system holds it in quarantine.
+    pub infected: bool,
+    /// Diagnosis of the open case.
+    pub infection_type: Option<String>,
+    /// The same.
+    pub diagnosis: Option<String>,
+    /// Executions on record.
+    pub executions: u64,
+    /// Whether its baseline may judge.
+    pub has_baseline: bool,
+    /// A person said no to healing it.
+    pub healing_rejected: bool,
+    /// A person has to decide.
+    pub healing_pending: bool,
+    /// Numbers of the latest execution; null before the first.
+    pub latest_metrics: Option<LatestMetrics>,
+    /// A deviation is over the threshold now; shown, no action.
+    pub suspect: bool,
+    /// Severity of the open case, else of the present suspicion; 0 when there is neither. One decimal.
+    pub severity: f64,
+    /// What departs now.
+    pub anomalies: Vec<String>,
+    /// How far, by metric; what cannot be said is left out.
+    #[schema(value_type = Object)]
+    pub deviations: Value,
+    /// The open case.
+    pub case_id: Option<String>,
+    /// State of the open case.
+    pub case_state: Option<String>,
+    /// How far its containment is.
+    pub quarantine_phase: Option<String>,
+    /// The baseline's state.
+    pub baseline: BaselineState,
+    /// Epoch seconds; null before the first execution.
+    pub first_seen_at: Option<f64>,
+    /// Epoch seconds; null before the first execution.
+    pub last_seen_at: Option<f64>,
+}
+
+/// Numbers of the latest execution.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct LatestMetrics {
+    /// Milliseconds, rounded.
+    pub latency: u64,
+    /// Null when unknown.
+    pub tokens: Option<u64>,
+    /// Null when unknown.
+    pub tools: Option<u32>,
+}
+
+/// How far a baseline is.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BaselineState {
+    /// `learning`, `active`, `stale`.
+    pub state: &'static str,
+    /// Samples that taught it.
+    pub samples: u64,
+    /// Samples that make it ready.
+    pub samples_min: u64,
+}
+
+/// What is normal for one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Band {
+    /// `latency`, `tokens`, `tools`.
+    pub metric: &'static str,
+    /// Samples that had it.
+    pub samples: u64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Sample standard deviation.
+    pub stddev: f64,
+    /// Averages below are an anomaly; never below 0.
+    pub low: f64,
+    /// Averages above are an anomaly.
+    pub high: f64,
+}
+
+/// An agent in full.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct WholeAgent {
+    /// What lists show.
+    #[serde(flatten)]
+    pub agent: AgentView,
+    /// The latest executions, oldest first.
+    pub vitals: Vec<VitalsView>,
+    /// What is normal; empty before anything was learned.
+    pub band: Vec<Band>,
+    /// Deviation above which an average is an anomaly, standard deviations.
+    pub threshold_stddev: f64,
+    /// Its cases, newest first.
+    pub cases: Vec<CaseView>,
+    /// Its healings, newest first.
+    pub healings: Vec<HealingView>,
+    /// What helped it against what.
+    pub memory: Vec<MemoryView>,
+}
+
+/// The outcomes of past healings.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct MemoryView {
+    /// Whose.
+    pub agent_id: String,
+    /// Against what.
+    pub diagnosis_type: String,
+    /// What was done.
+    pub action: String,
+    /// How often it helped.
+    pub successes: u32,
+    /// How often it did not.
+    pub failures: u32,
+    /// Epoch seconds.
+    pub last_at: f64,
+    /// A person's word: `prefer`, `avoid`, or null.
+    pub pin: Option<&'static str>,
+}
+
+impl From<&Memory> for MemoryView {
+    fn from(memory: &Memory) -> Self {
+        MemoryView {
+            agent_id: memory.key.agent.to_string(),
+            diagnosis_type: memory.diagnosis.to_string(),
+            action: memory.action.to_string(),
+            successes: memory.successes,
+            failures: memory.failures,
+            last_at: seconds(memory.last_at),
+            pin: memory.pin.map(|pin| pin.as_str()),
+        }
+    }
+}
+
+/// What is known of an agent beside what the sentinel says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside<'a> {
+    /// Its open native case.
+    pub case: Option<&'a Case>,
+    /// The latest word on it.
+    pub decision: Option<&'a str>,
+    /// Whether a client-deployed system holds it in quarantine.
+    pub held_by_client: bool,
+}
+
+impl Beside<'_> {
+    fn status(&self) -> &'static str {
+        let contained = match self.case.map(|case| case.quarantine.phase) {
+            Some(
+                QuarantinePhase::Requested
+                | QuarantinePhase::Partial
+                | QuarantinePhase::Confirmed
+                | QuarantinePhase::Breached,
+            ) => true,
+            Some(
+                QuarantinePhase::NotWanted
+                | QuarantinePhase::Probation
+                | QuarantinePhase::Releasing
+                | QuarantinePhase::Released,
+            )
+            | None => false,
+        };
+        if contained || (self.case.is_none() && self.held_by_client) {
+            "quarantined"
+        } else if self.case.is_some() {
+            "infected"
+        } else {
+            "healthy"
+        }
+    }
+}
+
+impl AgentView {
+    /// What the sentinel knows of an agent, and what else is known.
+    pub(crate) fn new(state: v1::AgentState, beside: Beside<'_>) -> Answer<Self> {
+        let agent_id = state.key.map(|key| key.agent_id).unwrap_or_default();
+        let latest: Option<Vitals> = optional("latest", state.latest).map_err(garbled)?;
+        let baseline = profile::state("baseline_state", state.baseline_state).map_err(garbled)?;
+        let at = |name: &str, at: Option<_>| {
+            at.map(|at| time::from_wire(name, Some(at)).map(seconds)).transpose().map_err(garbled)
+        };
+        let severity = match beside.case {
+            Some(case) => case.infection.severity,
+            None if state.suspect => state.severity,
+            None => 0.0,
+        };
+        let latest_metrics = latest.map(|latest| LatestMetrics {
+            latency: latest.latency_ms.round() as u64,
+            tokens: latest.token_count,
+            tools: latest.tool_calls,
+        });
+        let deviations = state.deviations.unwrap_or_default();
+        let named = [
+            ("latency", deviations.latency),
+            ("tokens", deviations.tokens),
+            ("tools", deviations.tools),
+            ("retry_rate", deviations.retry_rate),
+        ];
+        let said = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+        let diagnosis = beside.case.map(|case| case.diagnosis().to_string());
+        let status = beside.status();
+        Ok(AgentView {
+            id: agent_id.clone(),
+            agent_id,
+            type_: state.agent_type.unwrap_or_else(|| "unknown".to_owned()),
+            model: state.model,
+            mcp_servers: state.mcp_servers,
+            status,
+            infected: status != "healthy",
+            infection_type: diagnosis.clone(),
+            diagnosis,
+            executions: state.executions,
+            has_baseline: baseline.is_ready(),
+            healing_rejected: beside.decision == Some(REJECTED),
+            healing_pending: beside.decision == Some(PENDING),
+            latest_metrics,
+            suspect: state.suspect,
+            severity: rounded(severity),
+            anomalies: state.anomalies,
+            deviations: Value::Object(said.collect::<Map<_, _>>()),
+            case_id: beside.case.map(|case| case.id.to_string()),
+            case_state: beside.case.map(|case| case.state.as_str().to_owned()),
+            quarantine_phase: beside.case.map(|case| case.quarantine.phase.as_str().to_owned()),
+            baseline: BaselineState {
+                state: baseline.as_str(),
+                samples: state.baseline_samples,
+                samples_min: state.baseline_samples_min,
+            },
+            first_seen_at: at("first_seen_at", state.first_seen_at)?,
+            last_seen_at: at("last_seen_at", state.last_seen_at)?,
+        })
+    }
+}

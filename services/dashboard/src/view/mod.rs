@@ -1,0 +1,6 @@
+//! What clients see: the shapes of answers. Times are epoch seconds, severities have one decimal.
+
+pub mod agent;
+pub mod case;
+pub mod infection;
+pub mod vitals;

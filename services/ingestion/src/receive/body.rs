@@ -1,0 +1,102 @@
+//! Reading a body within the limits: as it comes, and while it is inflated, so that no bomb goes off.
+
+use super::admission::{Admission, Full, Ticket};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http_body_util::BodyExt;
+use std::io::Read;
+
+/// How a body travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+    Deflate,
+}
+
+impl Encoding {
+    /// From `Content-Encoding`; `None` when it is one we do not read.
+    pub(crate) fn of(header: Option<&str>) -> Option<Self> {
+        match header.map(str::trim) {
+            None | Some("" | "identity") => Some(Encoding::Identity),
+            Some("gzip" | "x-gzip") => Some(Encoding::Gzip),
+            Some("zstd") => Some(Encoding::Zstd),
+            Some("deflate") => Some(Encoding::Deflate),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the request is larger than {max} bytes; send smaller batches")]
+    TooLarge { max: usize },
+    #[error("too many bytes are under way; repeat the request later")]
+    Full,
+    #[error("the body took longer than {seconds} seconds")]
+    Slow { seconds: u64 },
+    #[error("the body ended early")]
+    Broken,
+    #[error("the body cannot be decompressed")]
+    Compression,
+}
+
+impl From<Full> for BodyError {
+    fn from(Full: Full) -> Self {
+        BodyError::Full
+    }
+}
+
+/// Reads and inflates a whole body.
+pub(crate) async fn read(
+    body: Body,
+    encoding: Encoding,
+    admission: &Admission,
+    ticket: &mut Ticket,
+) -> Result<Bytes, BodyError> {
+    let max = admission.body_bytes_max;
+    let whole = tokio::time::timeout(admission.body_time_max, collect(body, max, ticket))
+        .await
+        .map_err(|_| BodyError::Slow { seconds: admission.body_time_max.as_secs() })??;
+    match encoding {
+        Encoding::Identity => Ok(whole),
+        Encoding::Gzip => inflate(MultiGzDecoder::new(&whole[..]), max, ticket),
+        Encoding::Deflate => inflate(ZlibDecoder::new(&whole[..]), max, ticket),
+        Encoding::Zstd => {
+            inflate(zstd::Decoder::new(&whole[..]).map_err(|_| BodyError::Compression)?, max, ticket)
+        }
+    }
+}
+
+async fn collect(mut body: Body, max: usize, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        if whole.len() + chunk.len() > max {
+            return Err(BodyError::TooLarge { max });
+        }
+        ticket.take(chunk.len())?;
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+/// Inflates block by block; at 16 MiB this takes some tens of milliseconds at most.
+fn inflate(mut reader: impl Read, max: usize, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
+    const BLOCK: usize = 64 * 1024;
+    let mut whole = Vec::new();
+    loop {
+        let before = whole.len();
+        let read = reader.by_ref().take(BLOCK as u64).read_to_end(&mut whole).map_err(|_| BodyError::Compression)?;
+        if whole.len() > max {
+            return Err(BodyError::TooLarge { max });
+        }
+        ticket.take(whole.len() - before)?;
+        if read == 0 {
+            return Ok(whole.into());
+        }
+    }
+}

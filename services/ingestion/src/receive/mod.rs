@@ -1,0 +1,81 @@
+//! OTLP in: the two listeners, what may come through them, and how they answer.
+//!
+//! - [`http`], [`grpc`]: the protocols; they translate and nothing else.
+//! - [`admission`]: how much may be under way. [`body`]: reading and inflating within it.
+//! - [`json`]: OTLP's JSON form.
+//! - [`caller`]: who sends, and for which run.
+//!
+//! The specification followed: OTLP 1.9 (opentelemetry.io/docs/specs/otlp).
+
+mod admission;
+mod body;
+mod caller;
+mod grpc;
+mod http;
+mod json;
+
+use crate::{Config, Service};
+use admission::Admission;
+use immune_runtime::grpc::server::bind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The two listeners, bound and not served yet.
+pub struct Receivers {
+    grpc: TcpListener,
+    http: TcpListener,
+    addresses: (SocketAddr, SocketAddr),
+}
+
+/// What both protocols need.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) service: Service,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl Receivers {
+    /// Binds both listeners.
+    ///
+    /// # Errors
+    /// When an address is taken; the message names it and its setting.
+    pub async fn bind(config: &Config) -> std::io::Result<Self> {
+        let grpc = bind(config.grpc_listen, "OTLP over gRPC (ingestion.grpc_listen)").await?;
+        let http = bind(config.http_listen, "OTLP over HTTP (ingestion.http_listen)").await?;
+        let addresses = (grpc.local_addr()?, http.local_addr()?);
+        Ok(Receivers { grpc, http, addresses })
+    }
+
+    /// Where OTLP over gRPC comes in.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.addresses.0
+    }
+
+    /// Where OTLP over HTTP comes in.
+    pub fn http_address(&self) -> SocketAddr {
+        self.addresses.1
+    }
+
+    /// Serves both, and runs the service behind them, until the token is cancelled: then requests under way are
+    /// answered, open traces finished, and everything stored.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, service: Service, shutdown: CancellationToken) -> std::io::Result<()> {
+        let door = Door { admission: Arc::new(Admission::new(service.config())), service: service.clone() };
+        let behind = CancellationToken::new();
+        let running = tokio::spawn(service.run(behind.clone()));
+        let served = tokio::try_join!(
+            grpc::serve(door.clone(), self.grpc, shutdown.clone()),
+            http::serve(door, self.http, shutdown)
+        );
+        // Only now, when every request has its answer, may what stands behind them end.
+        behind.cancel();
+        if let Err(error) = running.await {
+            tracing::error!(%error, "ingestion failed");
+        }
+        served.map(|_| ())
+    }
+}

@@ -1,0 +1,322 @@
+//! The role: decoded requests in, records to the writer, time to the assembler.
+
+use crate::Config;
+use crate::assemble::{Accepted, Assembler, Emitted, Limits, Runs};
+use crate::metrics::{Metrics, ReasonLabels, Signal, SignalLabels};
+use crate::writer::{NotStored, Work, Writer};
+use immune_bus::Publisher;
+use immune_domain::baseline::running_limits;
+use immune_domain::vitals::Vitals;
+use immune_domain::{AgentKey, ErrorKind, Timestamp};
+use immune_proto::v1;
+use immune_proto::v1::baseline_service_client::BaselineServiceClient;
+use immune_proto::v1::ingestion_service_server::IngestionServiceServer;
+use immune_proto::v1::watch_profiles_response::Change;
+use immune_runtime::access::KeyRing;
+use immune_runtime::clock::SharedClock;
+use immune_store::VitalsStore;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+/// Time between two looks at open traces.
+const TICK: Duration = Duration::from_millis(250);
+/// How long a request waits for room behind the writer before its sender is told to come back.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// How long a request waits for the store.
+const STORE_WAIT: Duration = Duration::from_secs(10);
+/// Agents whose limits are kept for the watch on running executions.
+const LIMITS_MAX: usize = 200_000;
+/// Wait before the watch on profiles begins again.
+const WATCH_AGAIN: Duration = Duration::from_millis(500);
+
+/// What the role is built from.
+pub struct Dependencies {
+    /// Where vitals go.
+    pub store: Arc<dyn VitalsStore>,
+    /// Where vitals go on to.
+    pub bus: Arc<dyn Publisher>,
+    /// What is normal, for the watch on running executions.
+    pub baseline: BaselineServiceClient<Channel>,
+    /// Who may send.
+    pub keys: KeyRing,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Where the role counts.
+    pub metrics: Metrics,
+}
+
+/// Why a request was not taken. Nothing of it is lost for the sender: it may repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Too many requests wait to be stored.
+    #[error("too many requests wait to be stored; repeat the request later")]
+    Overloaded,
+    /// The store is away.
+    #[error("records cannot be stored at the moment; repeat the request later")]
+    Unavailable,
+    /// The process drains.
+    #[error("this server is stopping; repeat the request")]
+    Stopping,
+}
+
+impl NotTaken {
+    /// What a sender may do about it.
+    pub fn kind(self) -> ErrorKind {
+        match self {
+            NotTaken::Overloaded => ErrorKind::Overloaded,
+            NotTaken::Unavailable | NotTaken::Stopping => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// The ingestion role.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    assembler: Mutex<Assembler>,
+    work: RwLock<Option<mpsc::Sender<Work>>>,
+    writer: Mutex<Option<(Writer, mpsc::Receiver<Work>)>>,
+    limits: RwLock<HashMap<AgentKey, Limits>>,
+    baseline: BaselineServiceClient<Channel>,
+    keys: KeyRing,
+    clock: SharedClock,
+    metrics: Metrics,
+    spans_refused: AtomicU64,
+    last_received: AtomicI64,
+}
+
+impl Service {
+    /// Builds the role; nothing runs before [`Service::run`].
+    pub fn new(config: Config, dependencies: Dependencies) -> Self {
+        let Dependencies { store, bus, baseline, keys, clock, metrics } = dependencies;
+        let (work, waiting) = mpsc::channel(config.waiting_max);
+        let writer = Writer { store, bus, metrics: metrics.clone() };
+        let assembler = Assembler::new(config.spans.clone(), config.dialect.apply());
+        Service {
+            inner: Arc::new(Inner {
+                config,
+                assembler: Mutex::new(assembler),
+                work: RwLock::new(Some(work)),
+                writer: Mutex::new(Some((writer, waiting))),
+                limits: RwLock::default(),
+                baseline,
+                keys,
+                clock,
+                metrics,
+                spans_refused: AtomicU64::new(0),
+                last_received: AtomicI64::new(0),
+            }),
+        }
+    }
+
+    /// The gRPC service.
+    pub fn grpc(&self) -> IngestionServiceServer<Self> {
+        IngestionServiceServer::new(self.clone())
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.inner.keys
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Takes the spans of one request; returns when their vitals, and those of every request before, are durable.
+    ///
+    /// # Errors
+    /// When the sender should repeat the request.
+    pub async fn traces(&self, runs: Runs<'_>, request: &ExportTraceServiceRequest) -> Result<Accepted, NotTaken> {
+        let accepted =
+            self.assemble(|assembler, now, emitted| assembler.accept(runs, request, now, emitted)).await?;
+        for (reason, count) in &accepted.rejected {
+            self.metrics().spans_refused.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc_by(*count);
+        }
+        self.inner.spans_refused.fetch_add(accepted.rejected_count(), Ordering::Relaxed);
+        self.received(Signal::Traces, accepted.accepted);
+        Ok(accepted)
+    }
+
+    /// Takes the log records of one request. Some tell tokens that spans lack; none is refused.
+    ///
+    /// # Errors
+    /// When the sender should repeat the request.
+    pub async fn logs(&self, runs: Runs<'_>, request: &ExportLogsServiceRequest) -> Result<(), NotTaken> {
+        self.assemble(|assembler, now, emitted| assembler.accept_logs(runs, request, now, emitted)).await?;
+        let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+        self.received(Signal::Logs, scopes.map(|scope| scope.log_records.len() as u64).sum());
+        Ok(())
+    }
+
+    async fn assemble<T>(
+        &self,
+        accept: impl FnOnce(&mut Assembler, Timestamp, &mut Vec<Emitted>) -> T,
+    ) -> Result<T, NotTaken> {
+        let room = self.room().await?;
+        let (done, stored) = oneshot::channel();
+        let accepted = {
+            // Accepting and queueing are one step under the lock, so that records keep the order of acceptance.
+            let mut assembler = self.inner.assembler.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut emitted = Vec::new();
+            let accepted = accept(&mut assembler, self.now(), &mut emitted);
+            room.send(Work { emitted, done: Some(done) });
+            accepted
+        };
+        stored_in_time(stored).await?;
+        Ok(accepted)
+    }
+
+    /// Takes vitals that a platform posted.
+    ///
+    /// # Errors
+    /// When the sender should repeat the request.
+    pub async fn posted(&self, vitals: Vec<Vitals>) -> Result<(), NotTaken> {
+        let room = self.room().await?;
+        let (done, stored) = oneshot::channel();
+        self.metrics().posted.inc_by(vitals.len() as u64);
+        self.inner.last_received.store(self.now().as_micros(), Ordering::Relaxed);
+        room.send(Work { emitted: vitals.into_iter().map(Emitted::Vitals).collect(), done: Some(done) });
+        stored_in_time(stored).await
+    }
+
+    /// Counts a request of a signal and what it held.
+    pub(crate) fn received(&self, signal: Signal, items: u64) {
+        self.metrics().requests.get_or_create(&SignalLabels { signal }).inc();
+        self.metrics().items.get_or_create(&SignalLabels { signal }).inc_by(items);
+        self.inner.last_received.store(self.now().as_micros(), Ordering::Relaxed);
+    }
+
+    async fn room(&self) -> Result<mpsc::OwnedPermit<Work>, NotTaken> {
+        let work = self.inner.work.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let work = work.ok_or(NotTaken::Stopping)?;
+        match tokio::time::timeout(ROOM_WAIT, work.reserve_owned()).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) => Err(NotTaken::Stopping),
+            Err(_) => Err(NotTaken::Overloaded),
+        }
+    }
+
+    /// Writes, watches profiles and open traces until the token is cancelled; then finishes open traces as
+    /// incomplete and returns when everything is stored. A second call does nothing.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let taken = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((writer, waiting)) = taken else { return };
+        let writing = tokio::spawn(writer.run(waiting));
+        let watching = tokio::spawn(self.clone().watch_profiles());
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = tick.tick() => self.look_at_open_traces(false).await,
+            }
+        }
+        watching.abort();
+        self.look_at_open_traces(true).await;
+        self.inner.work.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(error) = writing.await {
+            tracing::error!(%error, "the writer of vitals failed");
+        }
+    }
+
+    async fn look_at_open_traces(&self, drain: bool) {
+        let Ok(room) = self.room().await else { return };
+        let inner = &self.inner;
+        let now = self.now();
+        let mut emitted = Vec::new();
+        let mut assembler = inner.assembler.lock().unwrap_or_else(PoisonError::into_inner);
+        if drain {
+            assembler.drain(now, &mut emitted);
+        } else {
+            assembler.tick(now, &mut emitted);
+            let limits = inner.limits.read().unwrap_or_else(PoisonError::into_inner);
+            assembler.report_running(now, |key| limits.get(key).copied(), &mut emitted);
+        }
+        let totals = assembler.totals();
+        inner.metrics.traces_open.set(totals.traces as i64);
+        inner.metrics.traces_bytes.set(totals.bytes as i64);
+        inner.metrics.traces_finished_early.set(totals.finished_early as i64);
+        if !emitted.is_empty() {
+            room.send(Work { emitted, done: None });
+        }
+    }
+
+    async fn watch_profiles(self) {
+        let mut baseline = self.inner.baseline.clone();
+        loop {
+            if let Ok(watch) = baseline.watch_profiles(v1::WatchProfilesRequest {}).await {
+                let mut changes = watch.into_inner();
+                while let Ok(Some(v1::WatchProfilesResponse { change: Some(change) })) = changes.message().await {
+                    self.note(change);
+                }
+            }
+            tokio::time::sleep(WATCH_AGAIN).await;
+        }
+    }
+
+    fn note(&self, change: Change) {
+        let mut limits = self.inner.limits.write().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            Change::Stored(profile) => {
+                if let Ok(profile) = immune_domain::baseline::Profile::try_from(profile)
+                    && (limits.len() < LIMITS_MAX || limits.contains_key(&profile.key))
+                {
+                    let of = running_limits(&profile);
+                    let of = Limits { latency_ms: of.latency_ms, tokens: of.tokens, tools: of.tool_calls };
+                    limits.insert(profile.key, of);
+                }
+            }
+            Change::Removed(key) => {
+                if let Ok(key) = AgentKey::try_from(key) {
+                    limits.remove(&key);
+                }
+            }
+            Change::SnapshotDone(_) => {}
+        }
+    }
+
+    /// What was received since the start, and what is held.
+    pub fn status(&self) -> v1::GetIngestionStatusResponse {
+        let totals = self.inner.assembler.lock().unwrap_or_else(PoisonError::into_inner).totals();
+        let metrics = self.metrics();
+        let of = |signal| SignalLabels { signal };
+        let all = [Signal::Traces, Signal::Metrics, Signal::Logs];
+        let last = self.inner.last_received.load(Ordering::Relaxed);
+        let silent = (last > 0).then(|| self.now().since(Timestamp::from_micros(last)).as_secs_f64());
+        v1::GetIngestionStatusResponse {
+            requests: all.map(|signal| metrics.requests.get_or_create(&of(signal)).get()).iter().sum(),
+            spans_accepted: metrics.items.get_or_create(&of(Signal::Traces)).get(),
+            spans_refused: self.inner.spans_refused.load(Ordering::Relaxed),
+            executions: totals.executions,
+            open_traces: totals.traces as u64,
+            late_executions: metrics.executions_late.get(),
+            silent_seconds: silent,
+        }
+    }
+}
+
+async fn stored_in_time(stored: oneshot::Receiver<Result<(), NotStored>>) -> Result<(), NotTaken> {
+    match tokio::time::timeout(STORE_WAIT, stored).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(NotStored))) | Err(_) => Err(NotTaken::Unavailable),
+        Ok(Err(_)) => Err(NotTaken::Stopping),
+    }
+}
