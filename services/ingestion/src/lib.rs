@@ -13,6 +13,7 @@ pub mod assemble;
 pub mod config;
 pub mod dialect;
 pub mod extract;
+pub mod json;
 mod grpc;
 pub mod metrics;
 pub mod receive;

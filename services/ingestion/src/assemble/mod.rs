@@ -29,11 +29,11 @@ mod tests;
 
 pub use config::Config;
 pub use counts::{Accepted, Totals};
+pub use immune_domain::baseline::Limits;
 pub use reading::Refusal;
-pub use running::Limits;
 
 use crate::dialect::{Dialect, Table};
-use crate::view::{RequestView, ResourceView, ScopeView, SpanView};
+use crate::view::{RequestView, ResourceView, ScopeView};
 use forgotten::Forgotten;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
@@ -47,14 +47,13 @@ use trace::{Added, OpenTrace, TraceKey};
 pub enum Emitted {
     /// A record; it replaces an earlier one of the same execution with a lower revision.
     Vitals(Vitals),
-    /// A record that was reported turned out to be no execution, or another agent's.
+    /// A record that was reported turned out to be no execution, or another agent's. A record of the same
+    /// execution that comes later has a higher revision than the one taken back.
     Retracted {
         /// The agent that it was reported for.
         key: AgentKey,
         /// The execution that is none.
         execution: ExecutionId,
-        /// Above that of the record taken back.
-        revision: u32,
     },
 }
 
@@ -68,12 +67,7 @@ pub struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    /// Everything belongs to this run, unless resources say otherwise.
-    pub fn default_to(run: &'a RunId) -> Self {
-        Runs { stated: None, otherwise: run }
-    }
-
-    pub(super) fn of(&self, named: Option<&RunId>) -> RunId {
+    fn of(&self, named: Option<&RunId>) -> RunId {
         self.stated.or(named).unwrap_or(self.otherwise).clone()
     }
 }

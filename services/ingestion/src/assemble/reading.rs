@@ -5,7 +5,8 @@ use super::span::{Facts, Marks, Name, Origin, Resource, Span, TEXT_BYTES_MAX, Us
 use super::times;
 use crate::dialect::{Class, Fact, Reading, Table};
 use crate::view::{self, ResourceView, SpanView};
-use immune_domain::{RunId, Timestamp, is_well_formed};
+use immune_domain::id::is_well_formed;
+use immune_domain::{RunId, Timestamp};
 use std::sync::Arc;
 
 /// Resource attributes kept about the workload, and MCP servers kept per resource or span.

@@ -6,28 +6,16 @@
 use super::span::SpanId;
 use super::trace::OpenTrace;
 use super::{Assembler, Emitted, Words};
+use immune_domain::baseline::Limits;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, Timestamp};
 
-/// Beyond what a running execution is reported. What is `None` has no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Limits {
-    /// Wall time so far, milliseconds.
-    pub latency_ms: Option<f64>,
-    /// Tokens so far.
-    pub tokens: Option<f64>,
-    /// Tool calls so far.
-    pub tools: Option<f64>,
-}
-
-impl Limits {
-    /// Whether the vitals lie beyond one of the limits.
-    pub fn are_exceeded_by(&self, vitals: &Vitals) -> bool {
-        let beyond = |value: Option<f64>, limit: Option<f64>| value.zip(limit).is_some_and(|(value, limit)| value > limit);
-        beyond(Some(vitals.latency_ms), self.latency_ms)
-            || beyond(vitals.token_count.map(|tokens| tokens as f64), self.tokens)
-            || beyond(vitals.tool_calls.map(f64::from), self.tools)
-    }
+/// Whether the vitals lie beyond one of the limits.
+fn exceed(vitals: &Vitals, limits: &Limits) -> bool {
+    let beyond = |value: Option<f64>, limit: Option<f64>| value.zip(limit).is_some_and(|(value, limit)| value > limit);
+    beyond(Some(vitals.latency_ms), limits.latency_ms)
+        || beyond(vitals.token_count.map(|tokens| tokens as f64), limits.tokens)
+        || beyond(vitals.tool_calls.map(f64::from), limits.tool_calls)
 }
 
 /// A running record is given again when spans came, or when its duration has grown by this factor.
@@ -61,7 +49,7 @@ impl Assembler {
             let ids: Vec<SpanId> = partial.iter().filter_map(span_of).collect();
             trace.retract_provisional(&ids, &mut self.totals, out);
             for (id, vitals) in ids.into_iter().zip(partial) {
-                if !limits(&vitals.key).is_some_and(|limits| limits.are_exceeded_by(&vitals)) {
+                if !limits(&vitals.key).is_some_and(|limits| exceed(&vitals, &limits)) {
                     continue;
                 }
                 let before = trace.reported.iter().find(|reported| reported.id == id);

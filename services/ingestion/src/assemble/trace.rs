@@ -287,7 +287,7 @@ impl OpenTrace {
         self.retracted.retain(|(id, _)| *id != reported.id);
         self.retracted.push((reported.id, revision));
         let execution = extract::execution_id(self.key.id, reported.id);
-        Emitted::Retracted { key: reported.key, execution, revision }
+        Emitted::Retracted { key: reported.key, execution }
     }
 
     /// Reports a record, unless it says what stands already.

@@ -5,15 +5,16 @@ use crate::assemble::group::Execution;
 use crate::assemble::span::{Name, Span};
 use crate::assemble::tree::Index;
 use crate::dialect::{Class, Dialect};
-use immune_domain::{AgentId, ID_BYTES_MAX};
+use immune_domain::AgentId;
+use immune_domain::id::ID_BYTES_MAX;
 
 /// Names of an execution.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub(crate) struct Names {
     /// The agent that the execution is of: the first to be named.
-    pub agent: Option<Name>,
+    pub(crate) agent: Option<Name>,
     /// The agents inside, in order of first appearance.
-    pub parts: Vec<Name>,
+    pub(crate) parts: Vec<Name>,
 }
 
 impl Names {

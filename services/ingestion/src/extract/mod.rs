@@ -12,6 +12,8 @@ mod tools;
 
 pub use nested::nested;
 
+use identity::Names;
+
 use crate::assemble::group::Execution;
 use crate::assemble::span::{Facts, Name, Span, SpanId};
 use crate::assemble::tree::{Index, Spans, Tree};

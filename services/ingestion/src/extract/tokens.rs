@@ -10,13 +10,13 @@ use std::collections::HashMap;
 
 /// Tokens of an execution; what no span tells is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tokens {
+pub(super) struct Tokens {
     /// Read.
-    pub input: Option<u64>,
+    pub(super) input: Option<u64>,
     /// Written.
-    pub output: Option<u64>,
+    pub(super) output: Option<u64>,
     /// Both.
-    pub total: Option<u64>,
+    pub(super) total: Option<u64>,
 }
 
 impl Tokens {

@@ -3,7 +3,7 @@
 use super::Door;
 use super::body::{self, BodyError, Encoding};
 use super::caller::{self, Run, Stranger};
-use super::json;
+use crate::json;
 use crate::metrics::Signal;
 use crate::service::NotTaken;
 use axum::Router;

@@ -2,7 +2,6 @@
 //!
 //! - [`http`], [`grpc`]: the protocols; they translate and nothing else.
 //! - [`admission`]: how much may be under way. [`body`]: reading and inflating within it.
-//! - [`json`]: OTLP's JSON form.
 //! - [`caller`]: who sends, and for which run.
 //!
 //! The specification followed: OTLP 1.9 (opentelemetry.io/docs/specs/otlp).
@@ -12,7 +11,6 @@ mod body;
 mod caller;
 mod grpc;
 mod http;
-mod json;
 
 use crate::{Config, Service};
 use admission::Admission;
