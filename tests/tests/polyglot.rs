@@ -23,7 +23,7 @@ fn python() -> Option<std::path::PathBuf> {
     Some(python)
 }
 
-async fn run(protocol: &str, port: impl Fn(&Process) -> u16) {
+async fn run(protocol: &'static str, port: impl Fn(&Process) -> u16) {
     let Some(python) = python() else { return };
     let server = Process::start(json!({})).await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("polyglot/agent.py");

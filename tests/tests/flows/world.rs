@@ -1,10 +1,11 @@
 //! A server and agents of its own, and the words that the flows are told in.
 
-use immune_simulator::{Infection, Simulator, Strength};
+use immune_simulator::{Infection, SimEvent, Simulator, Strength};
 use immune_tests::api::Api;
 use immune_tests::process::{Process, merge};
 use immune_tests::wait_for;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long any one step of a flow may take on a loaded machine.
@@ -15,6 +16,8 @@ pub struct World {
     /// Its REST.
     pub api: Api,
     agents: immune_simulator::Handle,
+    /// Healing actions that the platform has carried out: agent and action.
+    acted: Arc<Mutex<Vec<(String, String)>>>,
     _server: Process,
 }
 
@@ -30,11 +33,20 @@ impl World {
         })
         .await
         .expect("the simulator starts");
+        let acted = Arc::<Mutex<Vec<(String, String)>>>::default();
+        let (mut events, log) = (agents.events(), acted.clone());
+        tokio::spawn(async move {
+            while let Ok(event) = events.recv().await {
+                if let SimEvent::Acted { agent, action, .. } = event {
+                    log.lock().expect("no test panics while it holds this").push((agent, action));
+                }
+            }
+        });
         let mut whole = json!({ "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } } });
         merge(&mut whole, config);
         server.configure(whole);
         server.restart().await;
-        World { api: server.api(), agents, _server: server }
+        World { api: server.api(), agents, acted, _server: server }
     }
 
     /// Waits until every agent has a baseline that may judge, and names the first.
@@ -50,17 +62,17 @@ impl World {
 
     /// An infection whose severity is over the approval threshold.
     pub async fn infect_severely(&self, agent: &str) {
-        self.agents.infect(agent, Infection::ToolLoop, Strength::Severe).expect("the agent exists");
+        assert!(self.agents.infect(agent, Infection::ToolLoop, Strength::Severe), "{agent} exists");
     }
 
     /// An infection whose severity is below it.
     pub async fn infect_mildly(&self, agent: &str) {
-        self.agents.infect(agent, Infection::ToolLoop, Strength::Mild).expect("the agent exists");
+        assert!(self.agents.infect(agent, Infection::ToolLoop, Strength::Mild), "{agent} exists");
     }
 
     /// A drifted prompt, mild.
     pub async fn drift_mildly(&self, agent: &str) {
-        self.agents.infect(agent, Infection::PromptDrift, Strength::Mild).expect("the agent exists");
+        assert!(self.agents.infect(agent, Infection::PromptDrift, Strength::Mild), "{agent} exists");
     }
 
     /// Waits until the agent's newest case is in a state; its id.
@@ -87,7 +99,8 @@ impl World {
         .await;
         // What was under way when the platform confirmed may still end.
         wait_for(&format!("{agent} is idle"), STEP_MAX, || async {
-            self.agents.agent(agent).is_some_and(|agent| agent.contained && agent.under_way == 0).then_some(())
+            self.agents.agent(agent).is_some_and(|agent| agent.is_contained() && agent.executions_started == agent.executions_finished + agent.executions_aborted)
+                .then_some(())
         })
         .await;
     }
@@ -95,7 +108,7 @@ impl World {
     /// Waits until the platform lets the agent run.
     pub async fn free(&self, agent: &str) {
         wait_for(&format!("{agent} is free"), STEP_MAX, || async {
-            self.agents.agent(agent).is_some_and(|agent| !agent.contained).then_some(())
+            self.agents.agent(agent).is_some_and(|agent| !agent.is_contained()).then_some(())
         })
         .await;
     }
@@ -108,21 +121,22 @@ impl World {
         .await;
     }
 
-    /// Executions that the platform itself has counted.
+    /// Executions that the platform itself has begun.
     pub async fn executions(&self, agent: &str) -> u64 {
-        self.agents.agent(agent).expect("the agent exists").finished
+        self.agents.agent(agent).expect("the agent exists").executions_started
     }
 
     /// Waits until some other agent has executed `count` times more: the measure of time passed.
     pub async fn others_execute(&self, but: &str, count: u64) {
-        let others = || self.agents.agents().into_iter().filter(|a| a.id != but).map(|a| a.finished).sum::<u64>();
+        let others = || self.agents.snapshot().into_iter().filter(|a| a.id != but).map(|a| a.executions_finished).sum::<u64>();
         let before = others();
         wait_for("other agents execute", STEP_MAX, || async { (others() >= before + count).then_some(()) }).await;
     }
 
     /// Healing actions that the platform itself has carried out for the agent, in order.
     pub async fn actions(&self, agent: &str) -> Vec<String> {
-        self.agents.agent(agent).expect("the agent exists").healings
+        let acted = self.acted.lock().expect("no test panics while it holds this");
+        acted.iter().filter(|(on, _)| on == agent).map(|(_, action)| action.clone()).collect()
     }
 
     /// Steps of a case with their outcomes.
@@ -136,7 +150,7 @@ impl World {
     /// The diagnosis of a case.
     pub async fn diagnosis(&self, case: &str) -> String {
         let case = self.api.case(case).await.expect("the case");
-        case["diagnosis"].as_str().expect("a diagnosis is text").to_owned()
+        case["diagnosis_type"].as_str().expect("a diagnosis is text").to_owned()
     }
 }
 
