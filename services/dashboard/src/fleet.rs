@@ -130,7 +130,14 @@ pub(crate) async fn count(app: &App, run: &RunId) -> Answer<u64> {
         app.client_records.latest_per_agent(run, RecordKind::Registration, PAGE_MAX),
     );
     let registered = registered.map_err(stored)?;
-    let lookups = registered.iter().take(REGISTERED_COUNTED_MAX).map(|record| app.vitals.latest(&record.key));
+    let lookups: Vec<_> = registered
+        .into_iter()
+        .take(REGISTERED_COUNTED_MAX)
+        .map(|record| {
+            let vitals = app.vitals.clone();
+            async move { vitals.latest(&record.key).await }
+        })
+        .collect();
     let mut lookups = futures::stream::iter(lookups).buffer_unordered(LOOKUPS);
     let mut only_registered = 0;
     while let Some(latest) = lookups.next().await {

@@ -1,1 +1,128 @@
-//! dashboard
+//! The dashboard role: the only door for people, and the store API for client-deployed immune systems.
+//!
+//! Here: REST on one port ([`Service::serve`]), its description ([`openapi`]), live events, who may do what
+//! (`access`), and the same numbers over gRPC. Not here: deciding anything about agents. Vitals go to ingestion, cases
+//! and decisions to quarantine, memory to the healer; only records that client-deployed systems post live with this
+//! role, and they drive nothing.
+//!
+//! To add an endpoint: a handler in `rest/store` or `rest/operators` with its `utoipa::path`, its line in that
+//! module's `router`, and its line in `access::table`; tests fail until all three agree.
+
+mod access;
+mod app;
+mod approvals;
+mod config;
+mod decisions;
+mod fleet;
+mod grpc;
+mod healings;
+mod metrics;
+mod openapi;
+mod problems;
+mod rest;
+mod roles;
+mod stats;
+mod view;
+
+pub use access::table::{Needs, TABLE};
+pub use config::Config;
+pub use metrics::Metrics;
+pub use openapi::openapi;
+pub use roles::Channels;
+
+use access::Door;
+use app::App;
+use axum::serve::ListenerExt;
+use immune_domain::policy::Policies;
+use immune_proto::v1::dashboard_service_server::DashboardServiceServer;
+use immune_runtime::access::KeyRing;
+use immune_runtime::clock::SharedClock;
+use immune_store::{ActionLog, ClientRecordStore, VitalsStore};
+use roles::Roles;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What the role is built from.
+pub struct Dependencies {
+    /// Vitals, to read.
+    pub vitals: Arc<dyn VitalsStore>,
+    /// Records of client-deployed systems; this role owns them.
+    pub client_records: Arc<dyn ClientRecordStore>,
+    /// The audit record.
+    pub action_log: Arc<dyn ActionLog>,
+    /// Ways to the other roles.
+    pub channels: Channels,
+    /// Which thresholds hold for which agent; to draw the band of what is normal.
+    pub policies: Policies,
+    /// Who may call; empty: whoever is on this machine, and nobody else.
+    pub keys: KeyRing,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Where the role counts.
+    pub metrics: Metrics,
+}
+
+/// The dashboard role.
+#[derive(Clone)]
+pub struct Service {
+    app: Arc<App>,
+}
+
+impl Service {
+    /// Builds the role.
+    pub fn new(config: Config, dependencies: Dependencies) -> Self {
+        let Dependencies { vitals, client_records, action_log, channels, policies, keys, clock, metrics } =
+            dependencies;
+        let roles = Roles::new(&channels, config.request_max());
+        let app = App {
+            vitals,
+            client_records,
+            action_log,
+            roles,
+            channels,
+            policies,
+            door: Door::new(keys),
+            started_at: clock.now(),
+            clock,
+            metrics,
+            refusals: access::refusals::Refusals::default(),
+            requests: Arc::new(Semaphore::new(config.requests_max)),
+            event_streams: Arc::new(Semaphore::new(config.event_streams_max)),
+            stopped: CancellationToken::new(),
+            config,
+        };
+        Service { app: Arc::new(app) }
+    }
+
+    /// The gRPC service.
+    pub fn grpc(&self) -> DashboardServiceServer<Self> {
+        DashboardServiceServer::new(self.clone())
+    }
+
+    /// Serves REST until the token is cancelled and requests under way have been answered. Live events end at once;
+    /// their readers come back with the last id.
+    ///
+    /// # Errors
+    /// When the listener is open to other machines and there are no keys, and when it fails.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        if matches!(self.app.door, Door::Open) && !address.ip().is_loopback() {
+            let message = format!("REST on {address} needs API keys: without them only a loopback address may listen");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let router = rest::service(self.app.clone());
+        let listener = listener.tap_io(|connection| {
+            // Small answers must not wait for more to send; a connection that refuses this works all the same.
+            let _ = connection.set_nodelay(true);
+        });
+        let stopped = self.app.stopped.clone();
+        let stop = async move {
+            shutdown.cancelled().await;
+            stopped.cancel();
+        };
+        axum::serve(listener, router).with_graceful_shutdown(stop).await
+    }
+}

@@ -135,7 +135,7 @@ pub(crate) async fn baselines(app: &App, run: &RunId) -> Answer<u64> {
     Ok((ready + posted).saturating_sub(both))
 }
 
-async fn posted(app: &App, run: &RunId) -> Answer<Posted> {
+pub(crate) async fn posted(app: &App, run: &RunId) -> Answer<Posted> {
     let (infections, quarantines, healings, baselines) = tokio::join!(
         app.client_records.count(run, RecordKind::Infection),
         app.client_records.list(run, None, RecordKind::Quarantine, PAGE_MAX),

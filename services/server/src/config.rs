@@ -163,12 +163,24 @@ impl Config {
             mistakes.push(format!("grpc.first_port = {}: six ports must follow each other", self.grpc.first_port));
         }
         let keys = KeyRing::load(&self.access.api_keys, "access.api_keys", &mut mistakes);
+        let listeners = [
+            ("ingestion.grpc_listen", self.ingestion.grpc_listen),
+            ("ingestion.http_listen", self.ingestion.http_listen),
+        ];
+        for (name, address) in listeners {
+            if !address.ip().is_loopback() && self.access.api_keys.is_empty() {
+                mistakes.push(format!(
+                    "{name} = {address}: is not a loopback address, so access.api_keys must name who may call"
+                ));
+            }
+        }
         self.ingestion.check("ingestion", &mut mistakes);
         self.baseline.check("baseline", &mut mistakes);
         self.sentinel.check("sentinel", &mut mistakes);
         self.quarantine.check("quarantine", &mut mistakes);
         self.healer.check("healer", &mut mistakes);
         self.dashboard.check("dashboard", &mut mistakes);
+        self.dashboard.check_exposure("dashboard", !self.access.api_keys.is_empty(), &mut mistakes);
         self.policy.check("policy", &mut mistakes);
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
         self.log.check("log", &mut mistakes);
@@ -200,14 +212,16 @@ fn mask(url: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Guarantees: several mistakes are reported together, and a password in a URL is not printed.
+    /// Scenario: a store that is not there, and two listeners open to the network without a key.
+    /// Guarantees: the mistakes are reported together, and a password in a URL is not printed.
     #[test]
     fn every_mistake_at_once() {
         let mut config = Config::default();
         config.store.url = "postgres://me:secret@db/immune".to_owned();
         config.grpc.host = "0.0.0.0".parse().unwrap();
+        config.ingestion.http_listen = "0.0.0.0:4318".parse().unwrap();
         let Mistakes(mistakes) = config.check().unwrap_err();
-        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
         assert!(!mistakes.join("").contains("secret"), "{mistakes:?}");
     }
 

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::problems::Answer;
 use crate::rest::read::context::Context;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use immune_domain::ErrorKind;
@@ -76,8 +76,9 @@ fn forbidden(word: &str, detail: String) -> Problem {
 
 /// Lets a request through to its handler, with its caller and run, or refuses it.
 pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let line = (request.method().clone(), request.uri().clone());
     if let Err((reason, problem)) = browser::check(&app, &request) {
-        return refuse(&app, &request, None, reason, problem).await;
+        return refuse(&app, &line, None, reason, problem).await;
     }
     let Some(pattern) = request.extensions().get::<MatchedPath>() else {
         return next.run(request).await;
@@ -87,24 +88,24 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         Rule::Needs(needs) => needs,
         Rule::None => {
             let problem = forbidden("access.no_rule", "no rule says who may do this".to_owned());
-            return refuse(&app, &request, None, "no_rule", problem).await;
+            return refuse(&app, &line, None, "no_rule", problem).await;
         }
     };
     let caller = match app.door.identify(request.headers()) {
         Ok(caller) => caller,
-        Err(problem) => return refuse(&app, &request, None, "stranger", problem).await,
+        Err(problem) => return refuse(&app, &line, None, "stranger", problem).await,
     };
     if !needs.allows(caller.role) {
         let problem = forbidden(
             "access.role",
             format!("{} has role {}; this needs {needs}", caller.person.subject, caller.role),
         );
-        return refuse(&app, &request, Some(&caller), "role", problem).await;
+        return refuse(&app, &line, Some(&caller), "role", problem).await;
     }
     let context = match Context::resolve(caller.clone(), &request) {
         Ok(context) => context,
         Err(problem) if problem.status == 403 => {
-            return refuse(&app, &request, Some(&caller), "run", problem).await;
+            return refuse(&app, &line, Some(&caller), "run", problem).await;
         }
         Err(problem) => return problem.into_response(),
     };
@@ -114,15 +115,14 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
 
 async fn refuse(
     app: &App,
-    request: &Request,
+    (method, uri): &(Method, Uri),
     caller: Option<&Caller>,
     reason: &'static str,
     problem: Problem,
 ) -> Response {
     app.metrics.refuse(reason);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    if is_write(&method) {
-        let refused = Refused { method: &method, path: &path, caller, because: reason };
+    if is_write(method) {
+        let refused = Refused { method, path: uri.path(), caller, because: reason };
         app.refusals.record(refused, app.clock.now(), &*app.action_log).await;
     }
     let is_stranger = problem.status == 401;

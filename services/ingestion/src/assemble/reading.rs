@@ -188,7 +188,10 @@ impl<'t, 'r> Reader<'t, 'r> {
         facts.cost = reading.number(Fact::Cost);
         facts.is_model_served = reading.text(Fact::ResponseModel).is_some();
         facts.model = self.name(Fact::ResponseModel).or_else(|| self.name(Fact::RequestModel));
-        facts.agent_name = self.name(Fact::AgentName);
+        facts.agent_name = match class {
+            Class::Agent => self.name(Fact::AgentName),
+            Class::Model | Class::Tool | Class::Other | Class::Create => self.name(Fact::CallerName),
+        };
         facts.finish = self.name(Fact::FinishReason);
         facts.mcp_servers = self.names(Fact::McpServers);
         facts.prompt_hash = self.name(Fact::PromptHash);

@@ -153,7 +153,7 @@ pub struct Facts {
     pub agent_id: Option<Name>,
     /// Kind of agent.
     pub agent_type: Option<Name>,
-    /// Agent name.
+    /// Name of the agent that it is a run of, or that it belongs to.
     pub agent_name: Option<Name>,
     /// Name of a run of several agents.
     pub workflow_name: Option<Name>,

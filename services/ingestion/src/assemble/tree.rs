@@ -64,6 +64,11 @@ impl Spans {
         true
     }
 
+    /// Whether several log records tell of model calls that the span itself made.
+    pub fn has_logged_calls(&self, index: Index) -> bool {
+        self.logged.get(&self.list[index].id).is_some_and(|logged| logged.records.len() > 1)
+    }
+
     /// The tokens of a span. Where several log records tell of model calls of one span, the span shows the last of
     /// them only (otlp-agents: ADK under OpenInference), and where it shows none, they are all there is; otherwise
     /// the record repeats the span.

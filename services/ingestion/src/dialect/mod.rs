@@ -128,6 +128,8 @@ facts! {
     Run,
     /// The agent's name.
     AgentName,
+    /// Name of the agent that a call or a step belongs to.
+    CallerName,
     /// Name of a run of several agents.
     WorkflowName,
     /// Conversation, session or thread.

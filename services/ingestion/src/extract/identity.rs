@@ -2,7 +2,7 @@
 
 use super::{LISTED_MAX, Members, Trace};
 use crate::assemble::group::Execution;
-use crate::assemble::span::{Name, Span};
+use crate::assemble::span::Name;
 use crate::assemble::tree::Index;
 use crate::dialect::{Class, Dialect};
 use immune_domain::AgentId;
@@ -15,39 +15,56 @@ pub(crate) struct Names {
     pub(crate) agent: Option<Name>,
     /// The agents inside, in order of first appearance.
     pub(crate) parts: Vec<Name>,
+    /// The agent's span that told the name.
+    told_by: Option<Index>,
 }
 
 impl Names {
-    /// Finds the names. Agents' own words come first, then the name of the whole run, then what the names of spans
-    /// tell; a name that only repeats the operation is none.
+    /// Finds the names. What an agent's span says of itself comes first, then the name of the whole run, then what
+    /// the name of its span tells; a name that only repeats the operation is none.
     pub(super) fn of(trace: &Trace<'_>, execution: &Execution, members: &Members) -> Self {
         let agents: Vec<Index> = members.of_class(trace, Class::Agent).collect();
-        let mut named: Vec<Name> = Vec::new();
-        for index in &agents {
-            if let Some(name) = own_name(trace, *index)
-                && !named.contains(name)
+        let is_named = |index: &&Index| own_name(trace, **index).is_some();
+        // The first agent, or the first named one inside it: an unnamed one beside others names nobody.
+        let first = agents.first().copied();
+        let is_in_first = |index: &&Index| {
+            first == Some(**index) || trace.tree.ancestors(**index).any(|above| Some(above) == first)
+        };
+        let told_by = agents.iter().filter(is_in_first).find(is_named).copied();
+        let own = execution.span;
+        let agent = told_by
+            .and_then(|index| own_name(trace, index).cloned())
+            .or_else(|| own.and_then(|index| own_name(trace, index).cloned()))
+            .or_else(|| own.and_then(|index| workflow_name(trace, index)))
+            .or_else(|| first.and_then(|index| workflow_name(trace, index)))
+            .or_else(|| own.and_then(|index| by_span_name(trace, index)))
+            .or_else(|| first.and_then(|index| by_span_name(trace, index)))
+            .or_else(|| members.list.iter().find_map(|index| own_name(trace, *index).cloned()));
+        let mut parts: Vec<Name> = Vec::new();
+        for index in &members.list {
+            let part = match trace.span(*index).class {
+                Class::Agent => own_name(trace, *index).cloned().or_else(|| by_affixes(trace, *index)),
+                Class::Model | Class::Other => own_name(trace, *index).cloned(),
+                Class::Tool | Class::Create => None,
+            };
+            if let Some(part) = part
+                && Some(&part) != agent.as_ref()
+                && !parts.contains(&part)
+                && parts.len() < LISTED_MAX
             {
-                named.push(name.clone());
+                parts.push(part);
             }
         }
-        let first = named.first().cloned();
-        let by_any_span = || members.list.iter().find_map(|index| own_name(trace, *index).cloned());
-        let agent = first
-            .or_else(|| chain_name(trace, execution))
-            .or_else(|| agents.iter().find_map(|index| workflow_name(trace, *index)))
-            .or_else(|| execution.span.and_then(|index| workflow_name(trace, index)))
-            .or_else(|| agents.iter().find_map(|index| by_span_name(trace.dialect, trace.span(*index))))
-            .or_else(|| execution.span.and_then(|index| by_span_name(trace.dialect, trace.span(index))))
-            .or_else(by_any_span);
-        let mut parts: Vec<Name> = named.into_iter().filter(|name| Some(name) != agent.as_ref()).collect();
-        parts.truncate(LISTED_MAX);
-        Names { agent, parts }
+        Names { agent, parts, told_by }
     }
 
     /// The agent's id: given on purpose (or mapped by configuration), else service and name, of what there is.
-    pub(super) fn agent_id(&self, trace: &Trace<'_>, members: &Members) -> AgentId {
+    pub(super) fn agent_id(&self, trace: &Trace<'_>, execution: &Execution, members: &Members) -> AgentId {
         let resource = &trace.span(members.list[0]).origin.resource;
-        let told = members.list.iter().find_map(|index| trace.facts(*index)?.agent_id.as_deref());
+        // An agent inside may have an id too; it counts for the execution only when nothing else is known of it.
+        let own = execution.span.into_iter().chain(self.told_by);
+        let any = members.list.iter().copied().filter(|_| execution.span.is_none());
+        let told = own.chain(any).find_map(|index| trace.facts(index)?.agent_id.as_deref());
         if let Some(told) = told.or(resource.agent_id.as_deref()) {
             return AgentId::new(well_formed(told));
         }
@@ -58,26 +75,31 @@ impl Names {
 }
 
 /// What a span says of its agent's name.
-pub(crate) fn own_name<'t>(trace: &Trace<'t>, index: Index) -> Option<&'t Name> {
+pub(super) fn own_name<'t>(trace: &Trace<'t>, index: Index) -> Option<&'t Name> {
     trace.facts(index)?.agent_name.as_ref().filter(|name| !is_generic(trace.dialect, name))
-}
-
-/// A chain that is an execution carries its graph's name in its own span's name or metadata, not in an agent's.
-fn chain_name(trace: &Trace<'_>, execution: &Execution) -> Option<Name> {
-    let own = execution.span?;
-    match trace.span(own).class {
-        Class::Other => own_name(trace, own).cloned(),
-        Class::Agent | Class::Model | Class::Tool | Class::Create => None,
-    }
 }
 
 fn workflow_name(trace: &Trace<'_>, index: Index) -> Option<Name> {
     trace.facts(index)?.workflow_name.clone().filter(|name| !is_generic(trace.dialect, name))
 }
 
-/// The part of a span's name that is the agent's.
-fn by_span_name(dialect: &Dialect, span: &Span) -> Option<Name> {
-    let full = span.name.as_deref()?;
+/// The part of a span's name that is the agent's, the whole of it when it has no words of the operation. Not of
+/// application spans, and not the model's name, which some put there.
+fn by_span_name(trace: &Trace<'_>, index: Index) -> Option<Name> {
+    let span = trace.span(index);
+    let full = span.name.as_deref().filter(|name| !is_generic(trace.dialect, name))?;
+    let name = stripped(trace.dialect, full);
+    let is_model = trace.facts(index).is_some_and(|facts| facts.model.as_deref() == Some(name));
+    (!name.is_empty() && !is_model && !is_generic(trace.dialect, name)).then(|| name.into())
+}
+
+/// The same, only where words of the operation stand around the name.
+fn by_affixes(trace: &Trace<'_>, index: Index) -> Option<Name> {
+    let name = by_span_name(trace, index)?;
+    (trace.span(index).name.as_ref() != Some(&name)).then_some(name)
+}
+
+fn stripped<'n>(dialect: &Dialect, full: &'n str) -> &'n str {
     let mut name = full;
     for prefix in &dialect.name_prefixes {
         name = name.strip_prefix(prefix.as_str()).unwrap_or(name);
@@ -85,8 +107,7 @@ fn by_span_name(dialect: &Dialect, span: &Span) -> Option<Name> {
     for suffix in &dialect.name_suffixes {
         name = name.strip_suffix(suffix.as_str()).unwrap_or(name);
     }
-    let name = name.trim_matches(['[', ']']).trim();
-    (!name.is_empty() && !is_generic(dialect, full) && !is_generic(dialect, name)).then(|| name.into())
+    name.trim_matches(['[', ']']).trim()
 }
 
 fn is_generic(dialect: &Dialect, name: &str) -> bool {

@@ -91,7 +91,7 @@ pub fn vitals(
         Completeness::Running => true,
     };
     let first = |pick: fn(&Facts) -> Option<&Name>| members.first(trace, execution.span, pick);
-    let key = AgentKey::new(trace.run.clone(), names.agent_id(trace, &members));
+    let key = AgentKey::new(trace.run.clone(), names.agent_id(trace, execution, &members));
     let resource = &trace.span(members.list[0]).origin.resource;
     let error_type = if is_over && !success { success::error_type(trace, execution, &members) } else { None };
     let context = Context {

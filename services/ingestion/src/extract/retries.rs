@@ -10,7 +10,8 @@ use crate::dialect::Class;
 pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Option<u32> {
     let resends: Vec<u32> = leaf_resends(trace, members);
     let http = attempts(trace, members, |index| {
-        trace.facts(index)?.http_status.map(|status| status == 429 || status >= 500)
+        let status = trace.facts(index)?.http_status.filter(|_| is_http_of_model(trace, index))?;
+        Some(status == 429 || status >= 500)
     });
     let models = attempts(trace, members, |index| {
         let span = trace.span(index);
@@ -19,6 +20,12 @@ pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Option<u32> {
     let retries = resends.iter().sum::<u32>() + http.followed.max(models.followed) + repeated_tools(trace, members);
     let could_show = !resends.is_empty() || http.seen > 0;
     (retries > 0 || could_show).then_some(retries)
+}
+
+/// Whether a span is an HTTP client's below a model call. Models' own spans show the last status only.
+fn is_http_of_model(trace: &Trace<'_>, index: Index) -> bool {
+    let caller = trace.tree.ancestors(index).find(|above| trace.span(*above).marks.is_agentic);
+    !trace.span(index).marks.is_agentic && caller.is_some_and(|above| trace.span(above).class == Class::Model)
 }
 
 /// What the HTTP client itself counted. Nested spans of one call repeat it: the lowest tells.

@@ -68,12 +68,11 @@ fn was_cancelled(trace: &Trace<'_>, members: &Members) -> bool {
         }
     }
     let calls: Vec<Index> = members.of_class(trace, Class::Model).filter(|index| !has_model_below[*index]).collect();
-    let tells = |index: &Index| {
-        let answered = trace.facts(*index).is_some_and(|facts| {
-            facts.response.is_some() || facts.is_model_served || facts.finish.is_some()
-        });
-        answered || !trace.spans.usage(*index).is_empty()
+    let answered = |index: &Index| {
+        let has_id = trace.facts(*index).is_some_and(|facts| facts.response.is_some());
+        has_id || !trace.spans.usage(*index).is_empty()
     };
+    let stopped = |index: &Index| trace.facts(*index).is_some_and(|facts| facts.finish.is_some());
     let Some((last, before)) = calls.split_last() else { return false };
-    before.iter().any(tells) && !tells(last) && !trace.span(*last).marks.is_error
+    before.iter().any(answered) && !answered(last) && !stopped(last) && !trace.span(*last).marks.is_error
 }

@@ -6,6 +6,7 @@
 use super::{Folded, Members, Trace};
 use crate::assemble::span::Usage;
 use crate::assemble::tree::Index;
+use crate::dialect::Class;
 use std::collections::HashMap;
 
 /// Tokens of an execution; what no span tells is unknown.
@@ -63,17 +64,10 @@ fn responses(trace: &Trace<'_>, members: &Members) -> Vec<(Index, Usage)> {
         .map(|index| (*index, trace.spans.usage(*index)))
         .filter(|(_, usage)| !usage.is_empty())
         .collect();
-    let mut has_usage_below = vec![false; trace.spans.all().len()];
-    for (index, _) in &used {
-        for above in trace.tree.ancestors(*index) {
-            if std::mem::replace(&mut has_usage_below[above], true) {
-                break;
-            }
-        }
-    }
+    let repeats = repeats(trace, &used);
     let mut leaves: Vec<(Index, Usage)> = Vec::new();
     let mut by_response: HashMap<u64, usize> = HashMap::new();
-    for (index, usage) in used.into_iter().filter(|(index, _)| !has_usage_below[*index]) {
+    for (index, usage) in used.into_iter().filter(|(index, _)| !repeats[*index]) {
         let response = trace.facts(index).and_then(|facts| facts.response);
         match response.and_then(|response| by_response.get(&response)) {
             Some(at) => leaves[*at] = better(trace, leaves[*at], (index, usage)),
@@ -86,6 +80,28 @@ fn responses(trace: &Trace<'_>, members: &Members) -> Vec<(Index, Usage)> {
         }
     }
     leaves
+}
+
+/// Which spans repeat the usage of spans below them. A model call does not repeat what its tools' agents used, an
+/// agent does; what log records tell of a span's own calls repeats nothing.
+fn repeats(trace: &Trace<'_>, used: &[(Index, Usage)]) -> Vec<bool> {
+    let count = trace.spans.all().len();
+    let mut repeats = vec![false; count];
+    // How each span was passed on the way up: from below a tool, or not. Twice the same way is needless.
+    let mut passed = [vec![false; count], vec![false; count]];
+    for (index, _) in used {
+        let mut is_below_tool = trace.span(*index).class == Class::Tool;
+        for above in trace.tree.ancestors(*index) {
+            if std::mem::replace(&mut passed[usize::from(is_below_tool)][above], true) {
+                break;
+            }
+            let class = trace.span(above).class;
+            let is_own = trace.spans.has_logged_calls(above) || (class == Class::Model && is_below_tool);
+            repeats[above] |= !is_own;
+            is_below_tool |= class == Class::Tool;
+        }
+    }
+    repeats
 }
 
 /// Of two that tell of one response: the provider's own library; else the larger numbers, since a partial count

@@ -64,14 +64,13 @@ fn is_inner_span(trace: &Trace<'_>, index: Index, name_inside: &str) -> bool {
     false
 }
 
-/// Where tools leave no span, what the models asked for. No call was asked for when every model says why it stopped
-/// and none stopped for a tool; unknown when one did and the answers are not recorded.
+/// Where tools leave no span, what the models asked for. Unknown when a model stopped for a tool and the answers are
+/// not recorded; none where every model says that it stopped for something else, or an agent's instrumentation is
+/// at work, which shows tools where there are any.
 fn asked_for(trace: &Trace<'_>, members: &Members) -> Option<u32> {
     let mut calls = 0_u32;
-    let mut has_models = false;
     let mut says_why = true;
     for index in members.of_class(trace, Class::Model) {
-        has_models = true;
         let facts = trace.facts(index);
         let finish = facts.and_then(|facts| facts.finish.as_deref());
         match (facts.and_then(|facts| facts.requested_tools), finish) {
@@ -81,6 +80,9 @@ fn asked_for(trace: &Trace<'_>, members: &Members) -> Option<u32> {
             (None, None) => says_why = false,
         }
     }
-    let has_agents = members.of_class(trace, Class::Agent).next().is_some();
-    (calls > 0 || (has_models && says_why) || (!has_models && has_agents)).then_some(calls)
+    let is_step = |index: &Index| {
+        let span = trace.span(*index);
+        span.marks.is_agentic && matches!(span.class, Class::Agent | Class::Other)
+    };
+    (calls > 0 || says_why || members.list.iter().any(is_step)).then_some(calls)
 }

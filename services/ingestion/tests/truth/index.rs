@@ -91,6 +91,8 @@ pub struct Truth {
 pub struct Tool {
     /// Its name.
     pub name: String,
+    /// Whether it returned.
+    pub ok: bool,
 }
 
 /// Where the captures are: `IMMUNE_CAPTURES`, else `shared/captures` beside the workspace. Without them the test is

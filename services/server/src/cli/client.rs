@@ -83,6 +83,18 @@ pub fn segment(id: &str) -> String {
     utf8_percent_encode(id, SEGMENT).to_string()
 }
 
+/// Headers that say where the next page of a list begins.
+const NEXT_HEADERS: [&str; 2] = ["x-next-after", "x-next-before"];
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What the server answered.
+    pub body: Value,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<String>,
+}
+
 /// A client of one server.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -119,8 +131,18 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached, refuses, or does not answer JSON.
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
+        Ok(self.page(path, query).await?.body)
+    }
+
+    /// Reads a page of a list.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn page(&self, path: &str, query: &[(&str, String)]) -> Result<Page, Failure> {
         let response = self.send(self.request(Method::GET, path).query(query)).await?;
-        self.read(response).await
+        let next = NEXT_HEADERS.iter().find_map(|name| response.headers().get(*name));
+        let next = next.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Ok(Page { body: self.read(response).await?, next })
     }
 
     /// Asks for something to be done.

@@ -52,20 +52,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (is_there, findings) = rest::reachable(&client, &clock).await;
     report.add(findings);
+    let targets = Targets::of(&config, &args.server.server);
     if is_there {
-        report.add([
-            rest::access(&client).await,
-            rest::agents(&client).await,
-            levers::answers(&client).await,
-        ]);
+        report.add([rest::access(&client).await, rest::agents(&client).await, levers::answers(&client).await]);
+        // Before the OTLP probes, which arrive there as well.
+        report.add(roles::system(&client, targets.roles.is_empty()).await);
     }
 
     let key = args.server.api_key.as_ref();
-    let targets = Targets::of(&config, &args.server.server);
-    // Before the OTLP probes, which arrive there as well.
-    if let Some((_, ingestion)) = targets.roles.first() {
-        report.add(roles::telemetry(ingestion).await);
-    }
     if let Some(place) = &targets.otlp_grpc {
         report.add([otlp::grpc(place, key).await]);
     }
@@ -73,9 +67,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         report.add([otlp::http(place, key).await]);
     }
     for (role, place) in &targets.roles {
-        report.add([roles::health(role, place).await]);
+        report.add([roles::health(*role, place).await]);
     }
-    report.add(targets.left_out);
+    if let Some(place) = &targets.metrics {
+        report.add([rest::metrics(place).await]);
+    }
     report.end()
 }
 

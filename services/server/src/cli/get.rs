@@ -3,7 +3,7 @@
 mod columns;
 mod facts;
 
-use super::client::{Client, Output, Server, segment};
+use super::client::{Client, Output, Page, Server, segment};
 use super::failure::Failure;
 use super::table::{self, Column};
 use immune_domain::Timestamp;
@@ -23,48 +23,86 @@ pub struct Args {
 /// What to look at.
 #[derive(Debug, Clone, clap::Subcommand)]
 enum What {
-    /// Agents of the run.
-    Agents,
-    /// One agent: its vitals beside its baseline, its cases and healings.
+    /// Agents of the run, ordered by id.
+    Agents {
+        /// Only `healthy`, `infected`, `quarantined` or `suspect` ones.
+        #[arg(long)]
+        status: Option<String>,
+        /// Begin after this agent.
+        #[arg(long, value_name = "AGENT")]
+        after: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// One agent: its vitals beside its baseline, its cases, healings and memory.
     Agent {
         /// Agent id.
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "AGENT")]
         id: String,
     },
     /// Cases, the newest first.
     Cases {
-        /// Only open or only closed ones.
+        /// Only open (true) or only closed (false) ones.
         #[arg(long, value_name = "BOOL")]
         open: Option<bool>,
+        /// Only in these states: awaiting_approval, rejected, heal_queued, healing, probation, healed, released.
+        #[arg(long, value_delimiter = ',')]
+        state: Vec<String>,
         /// Only of this agent.
-        #[arg(long, value_name = "ID")]
+        #[arg(long)]
         agent: Option<String>,
-        /// At most this many.
-        #[arg(long, value_name = "N")]
-        limit: Option<u32>,
+        /// Begin after this case, with the next older one.
+        #[arg(long, value_name = "CASE")]
+        before: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
     },
-    /// One case with its timeline.
+    /// One case with its evidence, its timeline and what would be done next.
     Case {
         /// Case id.
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "CASE")]
         id: String,
     },
-    /// Cases that wait for a person.
+    /// Agents that wait for a person's decision, the oldest first.
     Approvals,
     /// Healings, the newest first.
     Healings {
-        /// At most this many.
-        #[arg(long, value_name = "N")]
-        limit: Option<u32>,
+        /// Only of this agent.
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only of this case.
+        #[arg(long)]
+        case: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Immune memory: what helped whom against what.
-    Memory,
+    Memory {
+        /// Only of this agent.
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only of this diagnosis.
+        #[arg(long)]
+        diagnosis: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
+    },
     /// The action log, the newest first.
     Log {
-        /// At most this many.
-        #[arg(long, value_name = "N")]
-        limit: Option<u32>,
+        /// Only rows older than the one with this sequence.
+        #[arg(long, value_name = "SEQUENCE")]
+        before: Option<u64>,
+        #[command(flatten)]
+        limit: Limit,
     },
+}
+
+/// How many rows.
+#[derive(Debug, Clone, clap::Args)]
+struct Limit {
+    /// At most this many; the server has a default and a maximum.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
 }
 
 /// Asks and prints.
@@ -73,41 +111,72 @@ enum What {
 /// When standard output cannot be written.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let output = args.server.output;
-    let answer = match ask(&args).await {
-        Ok(answer) => answer,
+    let page = match ask(&args).await {
+        Ok(page) => page,
         Err(failure) => return Ok(failure.report(output)),
     };
     let text = match output {
-        Output::Table => args.what.show(&answer, clock::system().now()),
-        Output::Json => serde_json::to_string_pretty(&answer)?,
+        Output::Table => args.what.show(&page.body, clock::system().now()),
+        Output::Json => serde_json::to_string_pretty(&page.body)?,
     };
     println!("{text}");
+    if let (Some(next), Some(option)) = (page.next, args.what.paged_by()) {
+        eprintln!("there are more: go on with {option} {next}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(args: &Args) -> Result<Value, Failure> {
+async fn ask(args: &Args) -> Result<Page, Failure> {
     let (path, query) = args.what.request();
-    Client::new(&args.server)?.get(&path, &query).await
+    Client::new(&args.server)?.page(&path, &query).await
 }
 
 impl What {
     /// Path and query.
     fn request(&self) -> (String, Vec<(&'static str, String)>) {
-        let limited = |limit: &Option<u32>| limit.map(|n| ("limit", n.to_string())).into_iter().collect();
-        match self {
-            What::Agents => ("/api/agents".to_owned(), Vec::new()),
-            What::Agent { id } => (format!("/api/agents/{}", segment(id)), Vec::new()),
-            What::Cases { open, agent, limit } => {
-                let mut query: Vec<_> = limited(limit);
-                query.extend(open.map(|open| ("open", open.to_string())));
-                query.extend(agent.clone().map(|agent| ("agent_id", agent)));
-                ("/api/cases".to_owned(), query)
+        let (path, query): (&str, Vec<(&'static str, Option<String>)>) = match self {
+            What::Agent { id } => return (format!("/api/agents/{}", segment(id)), Vec::new()),
+            What::Case { id } => return (format!("/api/cases/{}", segment(id)), Vec::new()),
+            What::Approvals => ("/api/pending-approvals", Vec::new()),
+            What::Agents { status, after, limit } => {
+                ("/api/agents", vec![("status", status.clone()), ("after", after.clone()), limit.query()])
             }
-            What::Case { id } => (format!("/api/cases/{}", segment(id)), Vec::new()),
-            What::Approvals => ("/api/pending-approvals".to_owned(), Vec::new()),
-            What::Healings { limit } => ("/api/healings".to_owned(), limited(limit)),
-            What::Memory => ("/api/memory".to_owned(), Vec::new()),
-            What::Log { limit } => ("/api/action-log".to_owned(), limited(limit)),
+            What::Cases { open, state, agent, before, limit } => {
+                let states = (!state.is_empty()).then(|| state.join(","));
+                let query = vec![
+                    ("open", open.map(|open| open.to_string())),
+                    ("state", states),
+                    ("agent_id", agent.clone()),
+                    ("before", before.clone()),
+                    limit.query(),
+                ];
+                ("/api/cases", query)
+            }
+            What::Healings { agent, case, limit } => {
+                ("/api/healings", vec![("agent_id", agent.clone()), ("case_id", case.clone()), limit.query()])
+            }
+            What::Memory { agent, diagnosis, limit } => {
+                let query = vec![("agent_id", agent.clone()), ("diagnosis_type", diagnosis.clone()), limit.query()];
+                ("/api/memory", query)
+            }
+            What::Log { before, limit } => {
+                ("/api/action-log", vec![("before", before.map(|n| n.to_string())), limit.query()])
+            }
+        };
+        (path.to_owned(), query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+
+    /// The option that asks for the next page.
+    fn paged_by(&self) -> Option<&'static str> {
+        match self {
+            What::Agents { .. } => Some("--after"),
+            What::Cases { .. } => Some("--before"),
+            What::Agent { .. }
+            | What::Case { .. }
+            | What::Approvals
+            | What::Healings { .. }
+            | What::Memory { .. }
+            | What::Log { .. } => None,
         }
     }
 
@@ -118,7 +187,7 @@ impl What {
             rows => table::list(columns, rows, now),
         };
         match self {
-            What::Agents => list(
+            What::Agents { .. } => list(
                 &columns::AGENTS,
                 "agents yet; point an agent's OTLP exporter at this server",
             ),
@@ -127,20 +196,63 @@ impl What {
             What::Case { .. } => facts::case(answer, now),
             What::Approvals => list(&columns::APPROVALS, "case waits for a person"),
             What::Healings { .. } => list(&columns::HEALINGS, "healings"),
-            What::Memory => list(&columns::MEMORY, "memory yet"),
+            What::Memory { .. } => list(&columns::MEMORY, "memory yet"),
             What::Log { .. } => list(&columns::LOG, "entries in the action log"),
         }
     }
 }
 
-/// The rows of a list: the answer itself, or the one list in its envelope.
+impl Limit {
+    fn query(&self) -> (&'static str, Option<String>) {
+        ("limit", self.limit.map(|limit| limit.to_string()))
+    }
+}
+
+/// The rows of a list.
 pub(super) fn rows(answer: &Value) -> &[Value] {
-    match answer {
-        Value::Array(rows) => rows,
-        Value::Object(fields) => fields
-            .values()
-            .find_map(Value::as_array)
-            .map_or(&[], Vec::as_slice),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => &[],
+    answer.as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn request(line: &str) -> String {
+        let words = std::iter::once("get").chain(line.split(' '));
+        let (path, query) = Line::try_parse_from(words).expect("a right line").args.what.request();
+        let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{path}?{}", query.join("&"))
+    }
+
+    /// Guarantees: each line of the contract asks for its path, with its filters, and ids stay one segment.
+    #[test]
+    fn lines_become_requests() {
+        assert_eq!(request("agents --status infected --limit 5"), "/api/agents?status=infected&limit=5");
+        assert_eq!(request("agent shop/checkout"), "/api/agents/shop%2Fcheckout?");
+        assert_eq!(
+            request("cases --open true --state healing,probation --agent a -o json"),
+            "/api/cases?open=true&state=healing,probation&agent_id=a"
+        );
+        assert_eq!(request("case c-1"), "/api/cases/c-1?");
+        assert_eq!(request("approvals"), "/api/pending-approvals?");
+        assert_eq!(request("healings --case c-1"), "/api/healings?case_id=c-1");
+        assert_eq!(request("memory --diagnosis prompt_drift"), "/api/memory?diagnosis_type=prompt_drift");
+        assert_eq!(request("log --before 7 --limit 1"), "/api/action-log?before=7&limit=1");
+    }
+
+    /// Guarantees: what is wrong is refused before anything is sent, with the status of a usage error.
+    #[test]
+    fn wrong_lines_are_refused() {
+        for line in ["get", "get agent", "get cases --limit 0", "get cases --open maybe", "get pods"] {
+            let error = Line::try_parse_from(line.split(' ')).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
     }
 }

@@ -44,7 +44,7 @@ pub async fn post(
     let mut fields = Fields::of(&body);
     let kind = fields.required_text("action_type", KIND_BYTES_MAX);
     let agent = fields.agent();
-    if !fields.has("payload") {
+    if !body.contains_key("payload") {
         fields.mistake("payload", "is missing");
     }
     let mut payload: Map<String, Value> = fields.object("payload").cloned().unwrap_or_default();

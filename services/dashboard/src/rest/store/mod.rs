@@ -10,7 +10,7 @@ pub(super) mod health;
 mod run;
 mod vitals;
 
-pub(crate) use vitals::{Limits, read_vitals};
+pub(crate) use vitals::{Limits, NewVitals, read_vitals};
 
 use crate::app::App;
 use std::sync::Arc;

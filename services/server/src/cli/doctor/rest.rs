@@ -1,8 +1,9 @@
 //! Checks over REST: does it answer, do its stores, is the key good, do the clocks agree, are there agents.
 
 use super::finding::Finding;
+use super::targets::Place;
 use crate::cli::client::Client;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, innermost};
 use immune_domain::Timestamp;
 use immune_runtime::clock::SharedClock;
 use reqwest::header::{DATE, HeaderMap};
@@ -13,6 +14,9 @@ use std::time::{Duration, UNIX_EPOCH};
 const SKEW_WARNING: Duration = Duration::from_secs(2);
 /// From here on telemetry of this machine counts as late there and is never judged.
 const SKEW_FAILED: Duration = Duration::from_secs(300);
+
+/// The longest that metrics may take.
+const METRICS_MAX: Duration = Duration::from_secs(3);
 
 /// Whether the server and its stores answer, and how far its clock is from ours. `None` with the findings means
 /// that nothing more can be asked.
@@ -66,7 +70,10 @@ pub async fn reachable(client: &Client, clock: &SharedClock) -> (bool, Vec<Findi
 /// Whether the key, if one is needed, is good.
 pub async fn access(client: &Client) -> Finding {
     match client.get("/api/status", &[]).await {
-        Ok(_) => Finding::ok("access", "this caller may read"),
+        Ok(status) => {
+            let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
+            Finding::ok("access", format!("{} is {} in run {}", word("caller"), word("role"), word("run_id")))
+        }
         Err(failure) => of_failure("access", &failure),
     }
 }
@@ -93,6 +100,21 @@ pub async fn agents(client: &Client) -> Finding {
         return Finding::warning("agents", said, next);
     }
     Finding::ok("agents", said)
+}
+
+/// Whether the process's own metrics can be scraped.
+pub async fn metrics(place: &Place) -> Finding {
+    let get = || async {
+        let http = reqwest::Client::builder().timeout(METRICS_MAX).build()?;
+        http.get(format!("http://{place}/metrics")).send().await?.error_for_status()
+    };
+    match get().await {
+        Ok(_) => Finding::ok("metrics", format!("can be scraped at {place}/metrics")),
+        Err(error) => {
+            let next = "start it with `immune serve`, or see metrics.listen";
+            Finding::failed("metrics", format!("{place}: {}", innermost(&error)), next)
+        }
+    }
 }
 
 fn of_failure(check: &'static str, failure: &Failure) -> Finding {

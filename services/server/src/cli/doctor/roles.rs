@@ -1,10 +1,11 @@
-//! Checks over gRPC: the health of each role, and what ingestion has received.
+//! Checks of the roles: the gRPC health of each, and what the server says of itself.
 
 use super::finding::Finding;
 use super::targets::Place;
+use crate::cli::client::Client;
 use crate::cli::failure::innermost;
-use immune_proto::v1;
-use immune_proto::v1::ingestion_service_client::IngestionServiceClient;
+use crate::roles::Role;
+use serde_json::Value;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -23,8 +24,9 @@ pub(super) async fn connect(place: &Place) -> Result<Channel, String> {
     endpoint.connect().await.map_err(|error| innermost(&error))
 }
 
-/// Whether a role serves.
-pub async fn health(role: &'static str, place: &Place) -> Finding {
+/// Whether a role serves on its listener.
+pub async fn health(role: Role, place: &Place) -> Finding {
+    let (service, role) = (role.service().to_owned(), role.as_str());
     let next = "start it with `immune serve`, or see grpc.enabled and grpc.first_port";
     let channel = match connect(place).await {
         Ok(channel) => channel,
@@ -48,66 +50,72 @@ pub async fn health(role: &'static str, place: &Place) -> Finding {
     }
 }
 
-/// Whether telemetry arrives, is accepted, and is in time.
-pub async fn telemetry(place: &Place) -> Vec<Finding> {
-    let Ok(channel) = connect(place).await else {
-        // The health check of the role has said so.
-        return Vec::new();
+/// What the running server says of itself: its roles, where their listeners cannot be seen from here, and what
+/// ingestion has received.
+pub async fn system(client: &Client, with_roles: bool) -> Vec<Finding> {
+    let system = match client.get("/api/system", &[]).await {
+        Ok(system) => system,
+        Err(failure) => return vec![Finding::warning("system", failure.to_string(), "")],
     };
-    let request = v1::GetIngestionStatusRequest {};
-    match IngestionServiceClient::new(channel)
-        .get_ingestion_status(request)
-        .await
-    {
-        Ok(response) => of_status(&response.into_inner()),
-        Err(status) => {
-            let said = format!("ingestion does not tell: {}", status.message());
-            vec![Finding::warning("telemetry", said, "look at the server's log")]
+    let mut findings = Vec::new();
+    if with_roles {
+        let roles = system["roles"].as_array().map_or(&[][..], Vec::as_slice);
+        findings.push(of_roles(roles));
+    }
+    match &system["ingestion"] {
+        Value::Null => {
+            let said = "ingestion does not tell what it has received";
+            findings.push(Finding::failed("telemetry", said, "look at the server's log"));
         }
+        intake => findings.extend(of_intake(intake)),
+    }
+    findings
+}
+
+fn of_roles(roles: &[Value]) -> Finding {
+    let silent: Vec<String> = roles
+        .iter()
+        .filter(|role| role["status"] != "serving")
+        .map(|role| format!("{} {}", role["role"].as_str().unwrap_or("?"), role["status"].as_str().unwrap_or("?")))
+        .collect();
+    if silent.is_empty() {
+        Finding::ok("roles", format!("all {} serve, by the server's own word", roles.len()))
+    } else {
+        Finding::failed("roles", silent.join(", "), "look at the server's log")
     }
 }
 
-fn of_status(status: &v1::GetIngestionStatusResponse) -> Vec<Finding> {
-    let (accepted, refused) = (status.spans_accepted, status.spans_refused);
-    let arriving = match status.silent_seconds {
+fn of_intake(intake: &Value) -> Vec<Finding> {
+    let count = |name: &str| intake[name].as_u64().unwrap_or(0);
+    let (accepted, executions) = (count("spans_accepted"), count("executions"));
+    let arriving = match intake["silent_seconds"].as_f64() {
         None => {
             let next = "set OTEL_EXPORTER_OTLP_ENDPOINT of an agent to this server";
             Finding::warning("telemetry", "nothing has arrived since the start", next)
         }
         Some(silent) if silent > SILENCE_WARNING_SECONDS => {
-            let said = format!("{accepted} spans so far, but none for {silent:.0} s");
-            Finding::warning(
-                "telemetry",
-                said,
-                "see whether the agents run and reach this server",
-            )
+            let said = format!("{accepted} spans so far, but nothing for {silent:.0} s");
+            Finding::warning("telemetry", said, "see whether the agents run and reach this server")
         }
-        Some(silent) if accepted > 0 && status.executions == 0 => {
-            let said =
-                format!("{accepted} spans, the last {silent:.0} s ago, but no execution of an agent in them");
+        Some(silent) if accepted > 0 && executions == 0 => {
+            let said = format!("{accepted} spans, the last {silent:.0} s ago, but no execution of an agent in them");
             let next = "see whether the agents' GenAI instrumentation is switched on";
             Finding::warning("telemetry", said, next)
         }
         Some(silent) => {
-            let executions = status.executions;
             let said = format!("{accepted} spans, {executions} executions, the last {silent:.0} s ago");
             Finding::ok("telemetry", said)
         }
     };
     let mut findings = vec![arriving];
+    let refused = count("spans_refused");
     if refused > 0 {
         let said = format!("{refused} spans were refused");
-        findings.push(Finding::warning(
-            "telemetry",
-            said,
-            "the exporters' logs and ours say why",
-        ));
+        findings.push(Finding::warning("telemetry", said, "the exporters' logs and ours say why"));
     }
-    if status.late_executions > 0 {
-        let said = format!(
-            "{} executions came more than 5 minutes late",
-            status.late_executions
-        );
+    let late = count("late_executions");
+    if late > 0 {
+        let said = format!("{late} executions came more than 5 minutes late");
         let next = "they are stored and never judged; compare the agents' clocks if they are live";
         findings.push(Finding::warning("telemetry", said, next));
     }
@@ -118,40 +126,32 @@ fn of_status(status: &v1::GetIngestionStatusResponse) -> Vec<Finding> {
 mod tests {
     use super::super::finding::Level;
     use super::*;
+    use serde_json::json;
 
     /// Guarantees: each way in which telemetry fails to arrive has its own word.
     #[test]
     fn telemetry_is_judged_by_what_arrived() {
-        let good = v1::GetIngestionStatusResponse {
-            spans_accepted: 40,
-            executions: 4,
-            silent_seconds: Some(2.0),
-            ..v1::GetIngestionStatusResponse::default()
+        let levels = |change: Value| {
+            let mut intake = json!({ "spans_accepted": 40, "executions": 4, "silent_seconds": 2.0 });
+            for (name, value) in change.as_object().expect("an object") {
+                intake[name] = value.clone();
+            }
+            of_intake(&intake).into_iter().map(|finding| finding.level).collect::<Vec<_>>()
         };
-        let levels = |status: &v1::GetIngestionStatusResponse| {
-            of_status(status)
-                .into_iter()
-                .map(|finding| finding.level)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(levels(&good), [Level::Ok]);
-        let never = v1::GetIngestionStatusResponse::default();
-        assert_eq!(levels(&never), [Level::Warning]);
-        let silent = v1::GetIngestionStatusResponse {
-            silent_seconds: Some(301.0),
-            ..good
-        };
-        assert_eq!(levels(&silent), [Level::Warning]);
-        let no_agents = v1::GetIngestionStatusResponse {
-            executions: 0,
-            ..good
-        };
-        assert_eq!(levels(&no_agents), [Level::Warning]);
-        let refused = v1::GetIngestionStatusResponse {
-            spans_refused: 1,
-            late_executions: 1,
-            ..good
-        };
-        assert_eq!(levels(&refused), [Level::Ok, Level::Warning, Level::Warning]);
+        assert_eq!(levels(json!({})), [Level::Ok]);
+        assert_eq!(levels(json!({ "silent_seconds": null })), [Level::Warning]);
+        assert_eq!(levels(json!({ "silent_seconds": 301.0 })), [Level::Warning]);
+        assert_eq!(levels(json!({ "executions": 0 })), [Level::Warning]);
+        let refused = json!({ "spans_refused": 1, "late_executions": 1 });
+        assert_eq!(levels(refused), [Level::Ok, Level::Warning, Level::Warning]);
+    }
+
+    /// Guarantees: a role that does not serve is named.
+    #[test]
+    fn silent_roles_are_named() {
+        let role = |name: &str, status: &str| json!({ "role": name, "status": status });
+        assert_eq!(of_roles(&[role("healer", "serving")]).level, Level::Ok);
+        let finding = of_roles(&[role("sentinel", "serving"), role("healer", "unreachable")]);
+        assert_eq!((finding.level, finding.said.as_str()), (Level::Failed, "healer unreachable"));
     }
 }

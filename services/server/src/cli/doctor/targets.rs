@@ -1,7 +1,7 @@
 //! Where the parts of a server listen, by its configuration.
 
-use super::finding::Finding;
-use crate::config::Config;
+use crate::config::{Config, Grpc};
+use crate::roles::Role;
 use reqwest::Url;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -63,35 +63,14 @@ impl Targets {
         };
         // A port of 0 is chosen at start and cannot be known here.
         let known = |listen: SocketAddr| (listen.port() != 0).then(|| place(listen));
-        let mut left_out = Vec::new();
-        let first = config.grpc.first_port;
-        let roles = if away.is_some() {
-            let next = "run `immune doctor` on that machine as well";
-            left_out.push(Finding::warning(
-                "roles",
-                "gRPC is for programs on the server's own machine",
-                next,
-            ));
-            Vec::new()
-        } else if !config.grpc.enabled || first == 0 {
-            left_out.push(Finding::ok(
-                "roles",
-                "gRPC listeners are off or on ports chosen at start; not checked",
-            ));
-            Vec::new()
-        } else {
-            let at = |i: usize| SocketAddr::new(config.grpc.host, first.saturating_add(i as u16));
-            ROLES
-                .iter()
-                .enumerate()
-                .map(|(i, role)| (*role, place(at(i))))
-                .collect()
-        };
+        let here = |listen: SocketAddr| known(listen).filter(|_| away.is_none());
+        let Grpc { enabled, host, first_port } = config.grpc;
+        let ports = (first_port..).zip(Role::ALL).filter(|_| enabled && first_port != 0);
         Targets {
             otlp_grpc: known(config.ingestion.grpc_listen),
             otlp_http: known(config.ingestion.http_listen),
-            roles,
-            left_out,
+            roles: ports.filter_map(|(port, role)| Some((role, here(SocketAddr::new(host, port))?))).collect(),
+            metrics: here(config.metrics.listen).filter(|_| config.metrics.enabled),
         }
     }
 }
@@ -137,7 +116,7 @@ mod tests {
         );
 
         let there = targets("https://immune.example");
-        assert!(there.roles.is_empty() && there.left_out.len() == 1);
+        assert!(there.roles.is_empty() && there.metrics.is_none());
         assert_eq!(
             there.otlp_http.map(|place| place.to_string()).as_deref(),
             Some("immune.example:4318")

@@ -1,10 +1,28 @@
 //! Columns of the lists.
 
 use crate::cli::pick;
-use crate::cli::table::Column;
+use crate::cli::table::{Column, Shown, Tone};
+use serde_json::Value;
+
+/// An agent's status, where a suspicion that has no case yet is a word of its own.
+pub fn status(agent: &Value) -> Shown {
+    match (agent["status"].as_str(), agent["suspect"].as_bool()) {
+        (Some("healthy"), Some(true)) => Shown::plain("suspect").meant(Tone::Warning),
+        _ => pick::state(agent, "/status"),
+    }
+}
+
+/// How far an agent's baseline is: its state, or while it learns how many samples it has of how many.
+pub fn baseline(agent: &Value) -> Shown {
+    let of = &agent["baseline"];
+    match (of["state"].as_str(), of["samples"].as_u64(), of["samples_min"].as_u64()) {
+        (Some("learning"), Some(samples), Some(min)) => Shown::plain(format!("learning {samples}/{min}")),
+        _ => pick::text(agent, "/baseline/state"),
+    }
+}
 
 /// `immune get agents`.
-pub const AGENTS: [Column; 7] = [
+pub const AGENTS: [Column; 8] = [
     Column {
         title: "AGENT",
         cell: |row, _| pick::text(row, "/agent_id"),
@@ -96,7 +114,7 @@ pub const APPROVALS: [Column; 6] = [
 ];
 
 /// `immune get healings`.
-pub const HEALINGS: [Column; 7] = [
+pub const HEALINGS: [Column; 8] = [
     Column {
         title: "STARTED",
         cell: |row, now| pick::age(row, "/started_at", now),
@@ -160,7 +178,8 @@ pub const MEMORY: [Column; 7] = [
 ];
 
 /// `immune get log`.
-pub const LOG: [Column; 6] = [
+pub const LOG: [Column; 7] = [
+    Column { title: "SEQUENCE", cell: |row, _| pick::text(row, "/sequence") },
     Column {
         title: "WHEN",
         cell: |row, _| pick::moment(row, "/timestamp"),
@@ -273,4 +292,31 @@ pub const EVIDENCE: [Column; 7] = [
     Column { title: "RETRIES", cell: |row, _| pick::text(row, "/retries") },
     Column { title: "SUCCESS", cell: |row, _| pick::text(row, "/success") },
     Column { title: "TRACE", cell: |row, _| pick::text(row, "/trace_id") },
+];
+
+/// The latest executions of an agent.
+pub const VITALS: [Column; 7] = [
+    Column { title: "ENDED", cell: |row, _| pick::moment(row, "/timestamp") },
+    Column { title: "LATENCY MS", cell: |row, _| pick::number(row, "/latency_ms", 0) },
+    Column { title: "TOKENS", cell: |row, _| known(row, "token_count") },
+    Column { title: "TOOL CALLS", cell: |row, _| known(row, "tool_calls") },
+    Column { title: "RETRIES", cell: |row, _| known(row, "retries") },
+    Column { title: "SUCCESS", cell: |row, _| pick::text(row, "/success") },
+    Column { title: "MODEL", cell: |row, _| pick::text(row, "/model") },
+];
+
+/// A number of an execution; a dash when nobody told it, although existing clients are given a 0.
+fn known(execution: &Value, name: &str) -> Shown {
+    let unknown = execution["unknown"].as_array().is_some_and(|names| names.iter().any(|each| each == name));
+    if unknown { Shown::plain("") } else { pick::text(execution, &format!("/{name}")) }
+}
+
+/// What is normal for an agent.
+pub const BAND: [Column; 6] = [
+    Column { title: "NORMAL", cell: |row, _| pick::text(row, "/metric") },
+    Column { title: "MEAN", cell: |row, _| pick::number(row, "/mean", 1) },
+    Column { title: "STDDEV", cell: |row, _| pick::number(row, "/stddev", 1) },
+    Column { title: "FROM", cell: |row, _| pick::number(row, "/low", 1) },
+    Column { title: "TO", cell: |row, _| pick::number(row, "/high", 1) },
+    Column { title: "SAMPLES", cell: |row, _| pick::text(row, "/samples") },
 ];

@@ -36,24 +36,34 @@ pub fn case(case: &Value, now: Timestamp) -> String {
     parts.join("\n\n")
 }
 
-/// An agent: how it is, its last vitals, its cases and healings.
+/// The executions that are shown of an agent.
+const VITALS_SHOWN: usize = 10;
+
+/// An agent: how it is, what is normal for it, its latest executions, its cases, healings and memory.
 pub fn agent(agent: &Value, now: Timestamp) -> String {
     let mut parts = vec![table::facts(vec![
         ("agent", pick::text(agent, "/agent_id")),
         ("type", pick::text(agent, "/type")),
         ("model", pick::text(agent, "/model")),
         ("MCP servers", pick::text(agent, "/mcp_servers")),
-        ("status", pick::state(agent, "/status")),
+        ("status", columns::status(agent)),
         ("severity", pick::severity(agent, "/severity")),
+        ("anomalies", pick::text(agent, "/anomalies")),
+        ("case", pick::text(agent, "/case_id")),
         ("executions", pick::text(agent, "/executions")),
-        ("baseline", pick::text(agent, "/has_baseline")),
-        ("latency, ms", pick::number(agent, "/latest_metrics/latency", 0)),
-        ("tokens", pick::number(agent, "/latest_metrics/tokens", 0)),
-        ("tool calls", pick::number(agent, "/latest_metrics/tools", 0)),
+        ("baseline", columns::baseline(agent)),
+        ("last seen", pick::moment(agent, "/last_seen_at")),
     ])];
-    let lists: [(&str, &[Column], &str); 2] = [
+    parts.extend(section("BASELINE", &columns::BAND, agent, "/band", now));
+    let vitals = agent["vitals"].as_array().map_or(&[][..], Vec::as_slice);
+    let latest = &vitals[vitals.len().saturating_sub(VITALS_SHOWN)..];
+    if !latest.is_empty() {
+        parts.push(format!("LATEST EXECUTIONS\n{}", table::list(&columns::VITALS, latest, now)));
+    }
+    let lists: [(&str, &[Column], &str); 3] = [
         ("CASES", &columns::CASES, "/cases"),
         ("HEALINGS", &columns::HEALINGS, "/healings"),
+        ("MEMORY", &columns::MEMORY, "/memory"),
     ];
     for (title, columns, pointer) in lists {
         parts.extend(section(title, columns, agent, pointer, now));

@@ -1,0 +1,66 @@
+//! The operators' API: what existing scripts use (`original.md`), and cases, memory and live events beside it. To add
+//! an endpoint: a handler here with its `utoipa::path`, a line in [`router`], a line in `access::table`.
+
+mod action_log;
+mod admission;
+mod agents;
+mod approvals;
+mod cases;
+mod events;
+mod feedback;
+mod healings;
+mod infected;
+mod ingest;
+mod memory;
+mod openapi;
+mod status;
+mod system;
+
+use crate::app::App;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this group.
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(status::status))
+        .routes(routes!(status::stats))
+        .routes(routes!(status::infections))
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::get))
+        .routes(routes!(infected::post))
+        .routes(routes!(approvals::pending))
+        .routes(routes!(approvals::rejected))
+        .routes(routes!(approvals::approve_healing))
+        .routes(routes!(approvals::approve_all))
+        .routes(routes!(approvals::heal_explicitly))
+        .routes(routes!(approvals::heal_all_rejected))
+        .routes(routes!(feedback::post))
+        .routes(routes!(healings::list))
+        .routes(routes!(cases::list))
+        .routes(routes!(cases::get))
+        .routes(routes!(cases::approve))
+        .routes(routes!(cases::reject))
+        .routes(routes!(cases::heal_now))
+        .routes(routes!(cases::release))
+        .routes(routes!(memory::list))
+        .routes(routes!(memory::pin))
+        .routes(routes!(memory::forget))
+        .routes(routes!(action_log::list))
+        .routes(routes!(events::watch))
+        .routes(routes!(system::system))
+        .routes(routes!(openapi::document))
+        .routes(routes!(ingest::ingest))
+        .routes(routes!(ingest::register))
+        .routes(routes!(admission::check))
+}
+
+/// The answer of what was done and has nothing else to say.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub struct Done {
+    /// True.
+    ok: bool,
+}
+
+const DONE: Done = Done { ok: true };
