@@ -203,10 +203,10 @@ pub fn infection() -> impl Strategy<Value = Infection> {
         lists,
         deviations(),
         window(),
-        any::<u64>(),
+        (any::<u64>(), option::of(0.0..100.0)),
     )
         .prop_map(
-            |(id, key, detected_at, severity, lists, deviations, window, baseline_version)| Infection {
+            |(id, key, detected_at, severity, lists, deviations, window, by)| Infection {
                 id: id.into(),
                 key,
                 detected_at,
@@ -216,7 +216,8 @@ pub fn infection() -> impl Strategy<Value = Infection> {
                 hypotheses: lists.1,
                 window,
                 evidence: lists.2,
-                baseline_version,
+                baseline_version: by.0,
+                evidence_score: by.1,
             },
         )
 }

@@ -25,6 +25,7 @@ impl From<&Infection> for v1::Infection {
             window: Some(infection.window.into()),
             evidence: infection.evidence.iter().map(Into::into).collect(),
             baseline_version: infection.baseline_version,
+            evidence_score: infection.evidence_score,
         }
     }
 }
@@ -63,6 +64,10 @@ impl TryFrom<v1::Infection> for Infection {
             window: nested("window", wire.window)?,
             evidence: list("evidence", wire.evidence)?,
             baseline_version: wire.baseline_version,
+            evidence_score: wire
+                .evidence_score
+                .map(|score| number("evidence_score", score, POSITIVE))
+                .transpose()?,
         })
     }
 }
@@ -229,7 +234,7 @@ mod tests {
         #[test]
         fn refuses_by_path(infection in arbitrary::infection()) {
             type Spoil = fn(&mut v1::Infection);
-            let spoiled: [(&str, Spoil); 7] = [
+            let spoiled: [(&str, Spoil); 8] = [
                 ("severity: 10.5 is not a number from 0 to 10", |w| w.severity = 10.5),
                 ("hypotheses: is empty; at least `unknown` is always given", |w| w.hypotheses.clear()),
                 ("hypotheses[0].diagnosis: \"flu\" is not a diagnosis", |w| {
@@ -239,6 +244,7 @@ mod tests {
                     w.deviations = Some(v1::Deviations { tools: Some(-1.0), ..v1::Deviations::default() });
                 }),
                 ("window: is missing", |w| w.window = None),
+                ("evidence_score: NaN is not a finite number of at least 0", |w| w.evidence_score = Some(f64::NAN)),
                 ("evidence[0].execution_id: is missing", |w| {
                     w.evidence = vec![v1::Evidence::default()];
                 }),

@@ -16,6 +16,9 @@ pub struct Config {
     pub waiting_max: usize,
     /// How long an execution waits for its verdict, or is remembered, seconds, default 600.
     pub waiting_seconds_max: u64,
+    /// How long an execution of an agent with a baseline waits before it teaches, seconds, default 10: the window of
+    /// the rule. If the agent turns out sick in between it teaches nothing. 0 teaches at once.
+    pub learn_late_seconds: u64,
     /// Agents that have a profile, default 1,000,000. Beyond it new agents learn nothing, and a metric says so.
     pub agents_max: usize,
 }
@@ -27,6 +30,7 @@ impl Default for Config {
             stale_after_seconds: 7 * 24 * 3_600,
             waiting_max: 100_000,
             waiting_seconds_max: 600,
+            learn_late_seconds: 10,
             agents_max: 1_000_000,
         }
     }
@@ -51,6 +55,7 @@ impl Config {
         );
         within("waiting_max", self.waiting_max as u64, 1_000, 10_000_000);
         within("waiting_seconds_max", self.waiting_seconds_max, 1, 24 * 3_600);
+        within("learn_late_seconds", self.learn_late_seconds, 0, 3_600);
         within("agents_max", self.agents_max as u64, 1, 100_000_000);
     }
 }

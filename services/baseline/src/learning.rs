@@ -2,6 +2,7 @@
 
 use crate::board::Board;
 use crate::config::Config;
+use crate::late::Late;
 use crate::matching::{Lesson, Matching, Outcome};
 use crate::metrics::Metrics;
 use crate::verdicts::Verdict;
@@ -72,6 +73,7 @@ pub(crate) struct Learning {
     agents: HashMap<AgentKey, Agent>,
     changed: HashSet<AgentKey>,
     matching: Matching,
+    late: Late,
 }
 
 impl Learning {
@@ -88,6 +90,7 @@ impl Learning {
             config.waiting_max,
             Duration::from_secs(config.waiting_seconds_max),
         );
+        let late = Late::new(config.waiting_max, Duration::from_secs(config.learn_late_seconds));
         let (agents, changed) = (HashMap::new(), HashSet::new());
         Learning {
             config,
@@ -100,6 +103,7 @@ impl Learning {
             agents,
             changed,
             matching,
+            late,
         }
     }
 
@@ -190,7 +194,11 @@ impl Learning {
             execution,
             revision,
             teaches,
+            is_sick,
         } = verdict;
+        if *is_sick {
+            self.metrics.withheld.inc_by(self.late.discard(key));
+        }
         let outcome = self.matching.verdict(key, execution, *revision, *teaches, now);
         self.apply(outcome, now);
     }
@@ -200,6 +208,7 @@ impl Learning {
             return;
         };
         if let Some(sample) = forget
+            && !self.late.take_back(&key, &sample)
             && let Some(agent) = self.agents.get_mut(&key)
         {
             agent.learner.forget(&sample);
@@ -207,11 +216,22 @@ impl Learning {
             self.changed.insert(key.clone());
         }
         match learn {
+            Some(lesson) if self.is_judged(&lesson.key) => {
+                if !self.late.push(lesson, now) {
+                    self.metrics.withheld.inc();
+                }
+            }
             Some(lesson) => self.learn(lesson, now),
             None => {
                 self.metrics.withheld.inc();
             }
         }
+    }
+
+    /// Whether the agent has a baseline that judges, so that its executions teach late.
+    fn is_judged(&self, key: &AgentKey) -> bool {
+        let judges = |agent: &Agent| agent.samples_min > 0 && agent.learner.samples() >= u64::from(agent.samples_min);
+        self.config.learn_late_seconds > 0 && self.agents.get(key).is_some_and(judges)
     }
 
     fn learn(&mut self, lesson: Lesson, now: Timestamp) {
@@ -244,6 +264,9 @@ impl Learning {
     /// Stores what changed, then shows it. What cannot be stored stays changed and is tried with the next flush.
     async fn flush(&mut self) {
         let now = self.clock.now();
+        for lesson in self.late.due(now) {
+            self.learn(lesson, now);
+        }
         self.metrics.unjudged.inc_by(self.matching.expire(now));
         self.metrics.waiting.set(self.matching.len() as i64);
         let keys: Vec<AgentKey> = self.changed.iter().cloned().collect();

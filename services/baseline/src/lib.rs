@@ -7,6 +7,7 @@
 //! Not here: judging (`sentinel`), the arithmetic (`immune_domain::baseline`).
 //!
 //! - [`matching`]: brings an execution and its verdict together, whichever comes first.
+//! - [`late`]: keeps lessons waiting, so that the onset of a fault is not learned.
 //! - [`learning`]: the one loop that changes profiles and stores them.
 //! - [`board`]: the stored profiles, for readers and watchers.
 //! - [`verdicts`]: the watch on the sentinel.
@@ -17,6 +18,7 @@
 pub mod board;
 pub mod config;
 pub mod grpc;
+pub mod late;
 pub mod learning;
 pub mod matching;
 pub mod metrics;

@@ -15,6 +15,9 @@ const QUEUE_MAX: usize = 4_096;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// Reasons that show an agent sick, as `sentinel.proto` names them; the others concern one execution alone.
+const SICK: [&str; 4] = ["anomalous_window", "infected", "platform_report", "open_case"];
+
 /// The sentinel's word on one execution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -26,6 +29,8 @@ pub struct Verdict {
     pub revision: u32,
     /// Whether it may teach.
     pub teaches: bool,
+    /// Whether it shows the agent sick, so that what it did just before may not teach either.
+    pub is_sick: bool,
 }
 
 /// Watches verdicts until the token is cancelled, connecting again whenever the watch ends. What was said in between
@@ -97,6 +102,7 @@ fn read(message: v1::WatchVerdictsResponse) -> Option<Verdict> {
             execution: message.execution_id,
             revision: message.revision,
             teaches: message.teaches,
+            is_sick: SICK.contains(&message.reason.as_str()),
         }),
         Err(error) => {
             warn!(%error, "a verdict cannot be read");

@@ -41,7 +41,12 @@ pub(crate) struct App {
 impl App {
     /// Keeps a record of a client-deployed system, as it was sent.
     pub async fn keep(&self, key: AgentKey, kind: RecordKind, body: Map<String, Value>) -> Answer<()> {
-        let record = ClientRecord { key, kind, at: self.clock.now(), body: Value::Object(body) };
+        let record = ClientRecord {
+            key,
+            kind,
+            at: self.clock.now(),
+            body: Value::Object(body),
+        };
         self.client_records.append(&record).await.map_err(stored)
     }
 

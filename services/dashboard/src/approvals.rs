@@ -135,10 +135,15 @@ impl Approval {
 
 /// The latest word on one agent.
 pub(crate) async fn latest(app: &App, key: &AgentKey) -> Answer<Option<Approval>> {
-    let query =
-        CaseQuery { agent: Some(key.agent.clone()), limit: CASES_OF_AGENT_MAX, ..CaseQuery::default() };
-    let (record, cases) =
-        tokio::join!(app.client_records.latest(key, RecordKind::Approval), app.roles.cases(&key.run, query));
+    let query = CaseQuery {
+        agent: Some(key.agent.clone()),
+        limit: CASES_OF_AGENT_MAX,
+        ..CaseQuery::default()
+    };
+    let (record, cases) = tokio::join!(
+        app.client_records.latest(key, RecordKind::Approval),
+        app.roles.cases(&key.run, query)
+    );
     let posted = record.map_err(stored)?.map(|record| Approval::of_record(&record));
     let native = cases?.iter().find_map(Approval::of_case);
     Ok(later(posted, native))
@@ -147,10 +152,18 @@ pub(crate) async fn latest(app: &App, key: &AgentKey) -> Answer<Option<Approval>
 /// The latest word on every agent of a run.
 pub(crate) async fn latest_all(app: &App, run: &RunId) -> Answer<BTreeMap<AgentId, Approval>> {
     let cases = |open: bool, limit: u32| {
-        app.roles.cases(run, CaseQuery { open: Some(open), limit, ..CaseQuery::default() })
+        app.roles.cases(
+            run,
+            CaseQuery {
+                open: Some(open),
+                limit,
+                ..CaseQuery::default()
+            },
+        )
     };
     let (records, open, closed) = tokio::join!(
-        app.client_records.latest_per_agent(run, RecordKind::Approval, PAGE_MAX),
+        app.client_records
+            .latest_per_agent(run, RecordKind::Approval, PAGE_MAX),
         cases(true, PAGE_MAX),
         cases(false, CLOSED_MAX),
     );
@@ -170,8 +183,11 @@ pub(crate) async fn latest_all(app: &App, run: &RunId) -> Answer<BTreeMap<AgentI
 
 /// Agents whose latest word is this one, the oldest first.
 pub(crate) async fn with_decision(app: &App, run: &RunId, decision: &str) -> Answer<Vec<Approval>> {
-    let mut found: Vec<Approval> =
-        latest_all(app, run).await?.into_values().filter(|approval| approval.decision == decision).collect();
+    let mut found: Vec<Approval> = latest_all(app, run)
+        .await?
+        .into_values()
+        .filter(|approval| approval.decision == decision)
+        .collect();
     found.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.agent.cmp(&b.agent)));
     Ok(found)
 }

@@ -44,7 +44,9 @@ impl Config {
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         let mut within = |name: &str, value: u64, low: u64, high: u64| {
             if !(low..=high).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {low} and {high}"
+                ));
             }
         };
         within("body_bytes_max", self.body_bytes_max as u64, 1 << 10, 64 << 20);
@@ -53,7 +55,9 @@ impl Config {
         within("event_streams_max", self.event_streams_max as u64, 1, 10_000);
         for (i, origin) in self.allowed_origins.iter().enumerate() {
             if !(origin.starts_with("http://") || origin.starts_with("https://")) {
-                mistakes.push(format!("{path}.allowed_origins[{i}] = {origin:?}: must begin with http:// or https://"));
+                mistakes.push(format!(
+                    "{path}.allowed_origins[{i}] = {origin:?}: must begin with http:// or https://"
+                ));
             }
         }
     }
@@ -84,12 +88,22 @@ mod tests {
         Config::default().check("dashboard", &mut mistakes);
         Config::default().check_exposure("dashboard", false, &mut mistakes);
         assert_eq!(mistakes, Vec::<String>::new());
-        let config = Config { requests_max: 0, listen: "0.0.0.0:8090".parse().unwrap(), ..Config::default() };
+        let config = Config {
+            requests_max: 0,
+            listen: "0.0.0.0:8090".parse().unwrap(),
+            ..Config::default()
+        };
         config.check("dashboard", &mut mistakes);
         config.check_exposure("dashboard", true, &mut mistakes);
         config.check_exposure("dashboard", false, &mut mistakes);
         assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-        assert!(mistakes[0].starts_with("dashboard.requests_max = 0"), "{mistakes:?}");
-        assert!(mistakes[1].starts_with("dashboard.listen = 0.0.0.0:8090"), "{mistakes:?}");
+        assert!(
+            mistakes[0].starts_with("dashboard.requests_max = 0"),
+            "{mistakes:?}"
+        );
+        assert!(
+            mistakes[1].starts_with("dashboard.listen = 0.0.0.0:8090"),
+            "{mistakes:?}"
+        );
     }
 }

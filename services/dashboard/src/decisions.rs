@@ -77,13 +77,21 @@ pub(crate) async fn on_agent(
     verb: Verb,
     reason: &str,
 ) -> Answer<()> {
-    let query = CaseQuery { agent: Some(agent.clone()), limit: 1, ..CaseQuery::default() };
+    let query = CaseQuery {
+        agent: Some(agent.clone()),
+        limit: 1,
+        ..CaseQuery::default()
+    };
     let case = app.roles.cases(&context.run, query).await?.into_iter().next();
     let key = context.agent(agent);
     if let Some(case) = case.as_ref().filter(|case| verb.applies_to(&case.state)) {
         return on_case(app, context, case, verb, reason).await;
     }
-    let posted = app.client_records.latest(&key, RecordKind::Approval).await.map_err(stored)?;
+    let posted = app
+        .client_records
+        .latest(&key, RecordKind::Approval)
+        .await
+        .map_err(stored)?;
     match (posted, case) {
         (Some(posted), _) if says_any(&posted, verb.may_follow()) => {
             on_record(app, context, posted, verb, reason).await
@@ -121,7 +129,10 @@ pub(crate) async fn on_all(
 
 async fn on_case(app: &App, context: &Context, case: &Case, verb: Verb, reason: &str) -> Answer<()> {
     let by = &context.caller.person;
-    app.roles.decide(&case.id, verb.decision(), reason.to_owned(), 0, by).await.map(|_| ())
+    app.roles
+        .decide(&case.id, verb.decision(), reason.to_owned(), 0, by)
+        .await
+        .map(|_| ())
 }
 
 async fn on_record(
@@ -137,8 +148,17 @@ async fn on_record(
     body["decided_by"] = json!(by.subject);
     body["decision_reason"] = json!(reason);
     let (key, at) = (posted.key.clone(), app.clock.now());
-    let record = ClientRecord { key: key.clone(), kind: RecordKind::Approval, at, body };
-    let won = app.client_records.append_if_latest(&record, "decision", verb.may_follow()).await.map_err(stored)?;
+    let record = ClientRecord {
+        key: key.clone(),
+        kind: RecordKind::Approval,
+        at,
+        body,
+    };
+    let won = app
+        .client_records
+        .append_if_latest(&record, "decision", verb.may_follow())
+        .await
+        .map_err(stored)?;
     let field = |name: &str| posted.body.get(name).cloned().unwrap_or(Value::Null);
     let row = LogRow {
         run: key.run.clone(),
@@ -156,20 +176,34 @@ async fn on_record(
     if won {
         return Ok(());
     }
-    let now = app.client_records.latest(&key, RecordKind::Approval).await.map_err(stored)?;
+    let now = app
+        .client_records
+        .latest(&key, RecordKind::Approval)
+        .await
+        .map_err(stored)?;
     Err(already_decided(&now.unwrap_or(posted)))
 }
 
 fn says_any(record: &ClientRecord, decisions: &[&str]) -> bool {
-    record.body.get("decision").and_then(Value::as_str).is_some_and(|said| decisions.contains(&said))
+    record
+        .body
+        .get("decision")
+        .and_then(Value::as_str)
+        .is_some_and(|said| decisions.contains(&said))
 }
 
 fn already_decided(record: &ClientRecord) -> Problem {
     let approval = Approval::of_record(record);
-    let by = approval.decided_by.unwrap_or_else(|| "the system that posted it".to_owned());
+    let by = approval
+        .decided_by
+        .unwrap_or_else(|| "the system that posted it".to_owned());
     Problem::new(
         ErrorKind::Conflict,
         "dashboard.already_decided",
-        format!("the approval of {:?} was already {} by {by}", approval.agent.as_str(), approval.decision),
+        format!(
+            "the approval of {:?} was already {} by {by}",
+            approval.agent.as_str(),
+            approval.decision
+        ),
     )
 }

@@ -51,36 +51,64 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     pub async fn load(app: &App, run: &RunId) -> Answer<Self> {
-        let open = CaseQuery { open: Some(true), limit: PAGE_MAX, ..CaseQuery::default() };
+        let open = CaseQuery {
+            open: Some(true),
+            limit: PAGE_MAX,
+            ..CaseQuery::default()
+        };
         let (cases, approvals, held) = tokio::join!(
             app.roles.cases(run, open),
             approvals::latest_all(app, run),
             held_by_clients(app, run),
         );
-        let cases = cases?.into_iter().map(|case| (case.key.agent.clone(), case)).collect();
-        Ok(Overlay { cases, approvals: approvals?, held_by_clients: held? })
+        let cases = cases?
+            .into_iter()
+            .map(|case| (case.key.agent.clone(), case))
+            .collect();
+        Ok(Overlay {
+            cases,
+            approvals: approvals?,
+            held_by_clients: held?,
+        })
     }
 
     /// What is known of one agent.
     pub fn beside(&self, agent: &AgentId) -> Beside<'_> {
         Beside {
             case: self.cases.get(agent),
-            decision: self.approvals.get(agent).map(|approval| approval.decision.as_str()),
+            decision: self
+                .approvals
+                .get(agent)
+                .map(|approval| approval.decision.as_str()),
             held_by_client: self.held_by_clients.contains(agent),
         }
     }
 
     fn view(&self, state: v1::AgentState) -> Answer<AgentView> {
-        let agent = AgentId::from(state.key.as_ref().map(|key| key.agent_id.clone()).unwrap_or_default());
+        let agent = AgentId::from(
+            state
+                .key
+                .as_ref()
+                .map(|key| key.agent_id.clone())
+                .unwrap_or_default(),
+        );
         AgentView::new(state, self.beside(&agent))
     }
 }
 
 /// Agents whose latest quarantine record says that they entered.
 pub(crate) async fn held_by_clients(app: &App, run: &RunId) -> Answer<HashSet<AgentId>> {
-    let latest = app.client_records.latest_per_agent(run, RecordKind::Quarantine, PAGE_MAX).await;
+    let latest = app
+        .client_records
+        .latest_per_agent(run, RecordKind::Quarantine, PAGE_MAX)
+        .await;
     let entered = |record: &ClientRecord| record.body.get("action").and_then(Value::as_str) == Some("enter");
-    Ok(latest.map_err(stored)?.into_iter().filter(entered).map(|record| record.key.agent).collect())
+    Ok(latest
+        .map_err(stored)?
+        .into_iter()
+        .filter(entered)
+        .map(|record| record.key.agent)
+        .collect())
 }
 
 /// A page of agents after an id.
@@ -120,14 +148,19 @@ pub(crate) async fn page(
         (false, true) => None,
         (false, false) => Some(count(app, run).await?),
     };
-    Ok(Page { agents, total, has_more })
+    Ok(Page {
+        agents,
+        total,
+        has_more,
+    })
 }
 
 /// How many agents a run has.
 pub(crate) async fn count(app: &App, run: &RunId) -> Answer<u64> {
     let (seen, registered) = tokio::join!(
         app.roles.agents(run, "", 1),
-        app.client_records.latest_per_agent(run, RecordKind::Registration, PAGE_MAX),
+        app.client_records
+            .latest_per_agent(run, RecordKind::Registration, PAGE_MAX),
     );
     let registered = registered.map_err(stored)?;
     let lookups: Vec<_> = registered
@@ -151,7 +184,11 @@ pub(crate) async fn find(app: &App, key: &AgentKey) -> Answer<Option<v1::AgentSt
     if let Some(state) = app.roles.agent(key).await? {
         return Ok(Some(state));
     }
-    let registered = app.client_records.latest(key, RecordKind::Registration).await.map_err(stored)?;
+    let registered = app
+        .client_records
+        .latest(key, RecordKind::Registration)
+        .await
+        .map_err(stored)?;
     Ok(registered.as_ref().map(registered_state))
 }
 
@@ -164,7 +201,9 @@ impl Filter {
         };
         let has_text = self.text.as_deref().is_none_or(|text| {
             let model = agent.model.as_deref().unwrap_or_default();
-            [agent.id.as_str(), agent.type_.as_str(), model].iter().any(|field| field.to_lowercase().contains(text))
+            [agent.id.as_str(), agent.type_.as_str(), model]
+                .iter()
+                .any(|field| field.to_lowercase().contains(text))
         });
         has_status && has_text
     }
@@ -184,7 +223,10 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     async fn start(app: &'a App, run: &'a RunId, after: Option<&AgentId>) -> Answer<Self> {
-        let registered = app.client_records.latest_per_agent(run, RecordKind::Registration, PAGE_MAX).await;
+        let registered = app
+            .client_records
+            .latest_per_agent(run, RecordKind::Registration, PAGE_MAX)
+            .await;
         let registered: Vec<v1::AgentState> = registered
             .map_err(stored)?
             .iter()
@@ -204,26 +246,41 @@ impl<'a> Walk<'a> {
 
     async fn next(&mut self) -> Answer<Option<v1::AgentState>> {
         if self.next_seen.is_none() {
-            self.next_seen = self.from_sentinel().await?;
+            self.next_seen = self.next_of_sentinel().await?;
         }
-        let Some(seen) = &self.next_seen else { return Ok(self.registered.next()) };
+        let Some(seen) = &self.next_seen else {
+            return Ok(self.registered.next());
+        };
         let id = id_of(seen).to_owned();
-        if self.registered.peek().is_some_and(|registered| id_of(registered) < id.as_str()) {
+        if self
+            .registered
+            .peek()
+            .is_some_and(|registered| id_of(registered) < id.as_str())
+        {
             return Ok(self.registered.next());
         }
         // What has executed is known better than what was registered.
-        while self.registered.next_if(|registered| id_of(registered) == id).is_some() {}
+        while self
+            .registered
+            .next_if(|registered| id_of(registered) == id)
+            .is_some()
+        {}
         Ok(self.next_seen.take())
     }
 
-    async fn from_sentinel(&mut self) -> Answer<Option<v1::AgentState>> {
+    async fn next_of_sentinel(&mut self) -> Answer<Option<v1::AgentState>> {
         if let Some(state) = self.seen.next() {
             return Ok(Some(state));
         }
         if self.is_last_page {
             return Ok(None);
         }
-        let page = self.app.roles.agents(self.run, &self.last_seen, SENTINEL_PAGE).await?.agents;
+        let page = self
+            .app
+            .roles
+            .agents(self.run, &self.last_seen, SENTINEL_PAGE)
+            .await?
+            .agents;
         self.is_last_page = page.len() < SENTINEL_PAGE as usize;
         if let Some(last) = page.last() {
             self.last_seen = id_of(last).to_owned();
@@ -234,14 +291,21 @@ impl<'a> Walk<'a> {
 }
 
 fn id_of(state: &v1::AgentState) -> &str {
-    state.key.as_ref().map(|key| key.agent_id.as_str()).unwrap_or_default()
+    state
+        .key
+        .as_ref()
+        .map(|key| key.agent_id.as_str())
+        .unwrap_or_default()
 }
 
 /// An agent that was registered and has not executed.
 fn registered_state(record: &ClientRecord) -> v1::AgentState {
     let text = |name: &str| record.body.get(name).and_then(Value::as_str).map(str::to_owned);
     let servers = record.body.get("mcp_servers").and_then(Value::as_array);
-    let servers = servers.into_iter().flatten().filter_map(|server| server.as_str().map(str::to_owned));
+    let servers = servers
+        .into_iter()
+        .flatten()
+        .filter_map(|server| server.as_str().map(str::to_owned));
     v1::AgentState {
         key: Some((&record.key).into()),
         agent_type: text("agent_type").or_else(|| text("type")),

@@ -16,7 +16,7 @@ impl DashboardService for Service {
         request: Request<v1::GetStatsRequest>,
     ) -> Result<Response<v1::GetStatsResponse>, Status> {
         let run = run("run_id", request.into_inner().run_id).map_err(invalid)?;
-        let stats = stats::collect(&self.app, &run).await.map_err(refused)?;
+        let stats = Box::pin(stats::collect(&self.app, &run)).await.map_err(refused)?;
         Ok(Response::new(v1::GetStatsResponse {
             total_agents: stats.total_agents,
             total_executions: stats.total_executions,
@@ -40,9 +40,17 @@ impl DashboardService for Service {
     ) -> Result<Response<v1::ListFleetResponse>, Status> {
         let v1::ListFleetRequest { run_id, after, limit } = request.into_inner();
         let run = run("run_id", run_id).map_err(invalid)?;
-        let page = self.app.roles.agents(&run, &after, limit).await.map_err(refused)?;
+        let page = self
+            .app
+            .roles
+            .agents(&run, &after, limit)
+            .await
+            .map_err(refused)?;
         let total = fleet::count(&self.app, &run).await.map_err(refused)?;
-        Ok(Response::new(v1::ListFleetResponse { agents: page.agents, total }))
+        Ok(Response::new(v1::ListFleetResponse {
+            agents: page.agents,
+            total,
+        }))
     }
 }
 

@@ -87,7 +87,11 @@ pub(crate) async fn recent(
     let native = app.roles.healings(run, agent, case, limit).await?;
     let mut all: Vec<HealingView> = native.into_iter().map(of_native).collect::<Answer<_>>()?;
     if case.is_none() {
-        let posted = app.client_records.list(run, agent, RecordKind::Healing, limit).await.map_err(stored)?;
+        let posted = app
+            .client_records
+            .list(run, agent, RecordKind::Healing, limit)
+            .await
+            .map_err(stored)?;
         all.extend(posted.iter().map(of_record));
     }
     all.sort_by(|a, b| b.timestamp.total_cmp(&a.timestamp));
@@ -115,16 +119,27 @@ pub(crate) async fn tally(app: &App, run: &RunId) -> Answer<Tally> {
 /// Actions that failed for an agent and a diagnosis and never succeeded, in the order of their names.
 pub(crate) async fn failed_actions(app: &App, key: &AgentKey, diagnosis: &str) -> Answer<Vec<String>> {
     let (mut failed, mut succeeded) = (BTreeSet::new(), BTreeSet::new());
-    let posted = app.client_records.list(&key.run, Some(&key.agent), RecordKind::Healing, PAGE_MAX).await;
+    let posted = app
+        .client_records
+        .list(&key.run, Some(&key.agent), RecordKind::Healing, PAGE_MAX)
+        .await;
     for record in posted.map_err(stored)? {
         if text(&record, "diagnosis_type") == diagnosis {
             let action = text(&record, "healing_action").to_owned();
-            if is_success(&record) { succeeded.insert(action) } else { failed.insert(action) };
+            if is_success(&record) {
+                succeeded.insert(action)
+            } else {
+                failed.insert(action)
+            };
         }
     }
     // Clients may have diagnoses that the healer has never heard of.
     if diagnosis.parse::<Diagnosis>().is_ok() {
-        for memory in app.roles.memories(&key.run, Some(&key.agent), diagnosis, PAGE_MAX).await? {
+        for memory in app
+            .roles
+            .memories(&key.run, Some(&key.agent), diagnosis, PAGE_MAX)
+            .await?
+        {
             if memory.successes > 0 {
                 succeeded.insert(memory.action.to_string());
             } else if memory.failures > 0 {
@@ -136,7 +151,11 @@ pub(crate) async fn failed_actions(app: &App, key: &AgentKey, diagnosis: &str) -
 }
 
 /// What helps against each diagnosis that anything has helped against.
-pub(crate) async fn patterns(app: &App, run: &RunId, memories: &[Memory]) -> Answer<BTreeMap<String, Pattern>> {
+pub(crate) async fn patterns(
+    app: &App,
+    run: &RunId,
+    memories: &[Memory],
+) -> Answer<BTreeMap<String, Pattern>> {
     let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     let mut add = |diagnosis: &str, action: &str, successes: u64| {
         if successes > 0 {
@@ -145,22 +164,47 @@ pub(crate) async fn patterns(app: &App, run: &RunId, memories: &[Memory]) -> Ans
         }
     };
     for memory in memories {
-        add(memory.diagnosis.as_str(), memory.action.as_str(), u64::from(memory.successes));
+        add(
+            memory.diagnosis.as_str(),
+            memory.action.as_str(),
+            u64::from(memory.successes),
+        );
     }
-    for record in app.client_records.list(run, None, RecordKind::Healing, PAGE_MAX).await.map_err(stored)? {
-        add(text(&record, "diagnosis_type"), text(&record, "healing_action"), u64::from(is_success(&record)));
+    for record in app
+        .client_records
+        .list(run, None, RecordKind::Healing, PAGE_MAX)
+        .await
+        .map_err(stored)?
+    {
+        add(
+            text(&record, "diagnosis_type"),
+            text(&record, "healing_action"),
+            u64::from(is_success(&record)),
+        );
     }
     let best = |actions: BTreeMap<String, u64>| {
-        let best = actions.into_iter().min_by_key(|(action, count)| (Reverse(*count), action.clone()))?;
-        Some(Pattern { best_action: best.0, success_count: best.1 })
+        let best = actions
+            .into_iter()
+            .min_by_key(|(action, count)| (Reverse(*count), action.clone()))?;
+        Some(Pattern {
+            best_action: best.0,
+            success_count: best.1,
+        })
     };
-    Ok(counts.into_iter().filter_map(|(diagnosis, actions)| Some((diagnosis, best(actions)?))).collect())
+    Ok(counts
+        .into_iter()
+        .filter_map(|(diagnosis, actions)| Some((diagnosis, best(actions)?)))
+        .collect())
 }
 
 fn of_native(record: v1::HealingRecord) -> Answer<HealingView> {
     let at = |field: &str, at: Option<_>| time::from_wire(field, at).map(Timestamp::as_epoch_seconds);
     let started_at = at("started_at", record.started_at).map_err(garbled)?;
-    let ended_at = record.ended_at.map(|ended| at("ended_at", Some(ended))).transpose().map_err(garbled)?;
+    let ended_at = record
+        .ended_at
+        .map(|ended| at("ended_at", Some(ended)))
+        .transpose()
+        .map_err(garbled)?;
     let success = match record.outcome.as_str() {
         "succeeded" => Some(true),
         "failed" | "unsupported" => Some(false),
@@ -211,5 +255,9 @@ fn text<'a>(record: &'a ClientRecord, field: &str) -> &'a str {
 }
 
 fn is_success(record: &ClientRecord) -> bool {
-    record.body.get("success").and_then(Value::as_bool).unwrap_or_default()
+    record
+        .body
+        .get("success")
+        .and_then(Value::as_bool)
+        .unwrap_or_default()
 }

@@ -74,8 +74,16 @@ pub struct Service {
 impl Service {
     /// Builds the role.
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
-        let Dependencies { vitals, client_records, action_log, channels, policies, keys, clock, metrics } =
-            dependencies;
+        let Dependencies {
+            vitals,
+            client_records,
+            action_log,
+            channels,
+            policies,
+            keys,
+            clock,
+            metrics,
+        } = dependencies;
         let roles = Roles::new(&channels, config.request_max());
         let app = App {
             vitals,
@@ -110,7 +118,8 @@ impl Service {
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let address = listener.local_addr()?;
         if matches!(self.app.door, Door::Open) && !address.ip().is_loopback() {
-            let message = format!("REST on {address} needs API keys: without them only a loopback address may listen");
+            let message =
+                format!("REST on {address} needs API keys: without them only a loopback address may listen");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let router = rest::service(self.app.clone());

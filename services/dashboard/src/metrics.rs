@@ -53,15 +53,27 @@ impl Metrics {
     /// Metrics that the registry knows.
     pub fn register(registry: &mut Registry) -> Self {
         let m = Metrics::default();
-        registry.register("immune_dashboard_requests", "Answered REST requests", m.requests.clone());
+        registry.register(
+            "immune_dashboard_requests",
+            "Answered REST requests",
+            m.requests.clone(),
+        );
         registry.register_with_unit(
             "immune_dashboard_request",
             "Time to the beginning of the answer",
             Unit::Seconds,
             m.request_seconds.clone(),
         );
-        registry.register("immune_dashboard_requests_refused", "REST requests refused at the door", m.refused.clone());
-        registry.register("immune_dashboard_event_streams", "Readers of live events", m.event_streams.clone());
+        registry.register(
+            "immune_dashboard_requests_refused",
+            "REST requests refused at the door",
+            m.refused.clone(),
+        );
+        registry.register(
+            "immune_dashboard_event_streams",
+            "Readers of live events",
+            m.event_streams.clone(),
+        );
         m
     }
 

@@ -72,7 +72,8 @@ impl Roles {
                 .max_decoding_message_size(ANSWER_BYTES_MAX),
             quarantine: QuarantineServiceClient::new(channels.quarantine.clone())
                 .max_decoding_message_size(ANSWER_BYTES_MAX),
-            healer: HealerServiceClient::new(channels.healer.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            healer: HealerServiceClient::new(channels.healer.clone())
+                .max_decoding_message_size(ANSWER_BYTES_MAX),
             deadline,
         }
     }
@@ -96,35 +97,59 @@ impl Roles {
 
     /// Records posted vitals; when it answers, they are durable.
     pub async fn record_vitals(&self, vitals: Vitals) -> Answer<()> {
-        let request = v1::RecordVitalsRequest { vitals: vec![vitals.into()] };
-        self.ask("ingestion", self.ingestion.clone().record_vitals(request)).await.map(|_| ())
+        let request = v1::RecordVitalsRequest {
+            vitals: vec![vitals.into()],
+        };
+        self.ask("ingestion", self.ingestion.clone().record_vitals(request))
+            .await
+            .map(|_| ())
     }
 
     pub async fn ingestion_status(&self) -> Answer<v1::GetIngestionStatusResponse> {
         let request = v1::GetIngestionStatusRequest {};
-        self.ask("ingestion", self.ingestion.clone().get_ingestion_status(request)).await
+        self.ask("ingestion", self.ingestion.clone().get_ingestion_status(request))
+            .await
     }
 
     pub async fn profile(&self, key: &AgentKey) -> Answer<Option<Profile>> {
-        let request = v1::GetProfileRequest { key: Some(key.into()) };
-        let answer = self.ask("baseline", self.baseline.clone().get_profile(request)).await?;
+        let request = v1::GetProfileRequest {
+            key: Some(key.into()),
+        };
+        let answer = self
+            .ask("baseline", self.baseline.clone().get_profile(request))
+            .await?;
         convert::optional("profile", answer.profile).map_err(garbled)
     }
 
     pub async fn profiles_ready(&self, run: &RunId) -> Answer<u64> {
-        let request = v1::CountReadyProfilesRequest { run_id: run.to_string() };
-        Ok(self.ask("baseline", self.baseline.clone().count_ready_profiles(request)).await?.count)
+        let request = v1::CountReadyProfilesRequest {
+            run_id: run.to_string(),
+        };
+        Ok(self
+            .ask("baseline", self.baseline.clone().count_ready_profiles(request))
+            .await?
+            .count)
     }
 
     /// Agents of a run ordered by id, from after `after`.
     pub async fn agents(&self, run: &RunId, after: &str, limit: u32) -> Answer<v1::ListAgentsResponse> {
-        let request = v1::ListAgentsRequest { run_id: run.to_string(), after: after.to_owned(), limit };
-        self.ask("sentinel", self.sentinel.clone().list_agents(request)).await
+        let request = v1::ListAgentsRequest {
+            run_id: run.to_string(),
+            after: after.to_owned(),
+            limit,
+        };
+        self.ask("sentinel", self.sentinel.clone().list_agents(request))
+            .await
     }
 
     pub async fn agent(&self, key: &AgentKey) -> Answer<Option<v1::AgentState>> {
-        let request = v1::GetAgentRequest { key: Some(key.into()) };
-        Ok(self.ask("sentinel", self.sentinel.clone().get_agent(request)).await?.agent)
+        let request = v1::GetAgentRequest {
+            key: Some(key.into()),
+        };
+        Ok(self
+            .ask("sentinel", self.sentinel.clone().get_agent(request))
+            .await?
+            .agent)
     }
 
     /// The platform's word; returns the case that is open now.
@@ -136,12 +161,19 @@ impl Roles {
             reported_by: by.subject.clone(),
         };
         let request = with_person(message, by);
-        Ok(self.ask("sentinel", self.sentinel.clone().report_agent_infected(request)).await?.case_id)
+        Ok(self
+            .ask("sentinel", self.sentinel.clone().report_agent_infected(request))
+            .await?
+            .case_id)
     }
 
     pub async fn case(&self, id: &CaseId) -> Answer<Case> {
-        let request = v1::GetCaseRequest { case_id: id.to_string() };
-        let answer = self.ask("quarantine", self.quarantine.clone().get_case(request)).await?;
+        let request = v1::GetCaseRequest {
+            case_id: id.to_string(),
+        };
+        let answer = self
+            .ask("quarantine", self.quarantine.clone().get_case(request))
+            .await?;
         convert::nested("case", answer.case).map_err(garbled)
     }
 
@@ -149,7 +181,9 @@ impl Roles {
         let mut found: Vec<Case> = Vec::new();
         let mut before = query.before.map(|id| id.to_string()).unwrap_or_default();
         loop {
-            let left = query.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+            let left = query
+                .limit
+                .saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
             let limit = left.min(CASES_PAGE);
             if limit == 0 {
                 return Ok(found);
@@ -162,7 +196,9 @@ impl Roles {
                 limit,
                 before_case_id: before,
             };
-            let answer = self.ask("quarantine", self.quarantine.clone().list_cases(request)).await?;
+            let answer = self
+                .ask("quarantine", self.quarantine.clone().list_cases(request))
+                .await?;
             let page: Vec<Case> = convert::list("cases", answer.cases).map_err(garbled)?;
             let is_last = page.len() < limit as usize;
             before = page.last().map(|case| case.id.to_string()).unwrap_or_default();
@@ -174,8 +210,11 @@ impl Roles {
     }
 
     pub async fn case_totals(&self, run: &RunId) -> Answer<v1::GetCaseTotalsResponse> {
-        let request = v1::GetCaseTotalsRequest { run_id: run.to_string() };
-        self.ask("quarantine", self.quarantine.clone().get_case_totals(request)).await
+        let request = v1::GetCaseTotalsRequest {
+            run_id: run.to_string(),
+        };
+        self.ask("quarantine", self.quarantine.clone().get_case_totals(request))
+            .await
     }
 
     /// A person's decision; the case as it is afterwards.
@@ -193,20 +232,31 @@ impl Roles {
             reason,
             expected_version,
         };
-        let answer = self.ask("quarantine", self.quarantine.clone().decide(with_person(message, by))).await?;
+        let answer = self
+            .ask(
+                "quarantine",
+                self.quarantine.clone().decide(with_person(message, by)),
+            )
+            .await?;
         convert::nested("case", answer.case).map_err(garbled)
     }
 
     pub async fn admission(&self, key: &AgentKey) -> Answer<v1::CheckAdmissionResponse> {
-        let request = v1::CheckAdmissionRequest { key: Some(key.into()) };
-        self.ask("quarantine", self.quarantine.clone().check_admission(request)).await
+        let request = v1::CheckAdmissionRequest {
+            key: Some(key.into()),
+        };
+        self.ask("quarantine", self.quarantine.clone().check_admission(request))
+            .await
     }
 
     /// Open cases and then events when `after` is `None`; events after one otherwise.
     pub async fn watch_cases(&self, after: Option<u64>) -> Answer<Streaming<v1::WatchCasesResponse>> {
-        let request =
-            v1::WatchCasesRequest { after_sequence: after.unwrap_or_default(), from_now: after.is_none() };
-        self.ask("quarantine", self.quarantine.clone().watch_cases(request)).await
+        let request = v1::WatchCasesRequest {
+            after_sequence: after.unwrap_or_default(),
+            from_now: after.is_none(),
+        };
+        self.ask("quarantine", self.quarantine.clone().watch_cases(request))
+            .await
     }
 
     /// Healings, newest first.
@@ -223,12 +273,18 @@ impl Roles {
             case_id: case.map(CaseId::to_string).unwrap_or_default(),
             limit,
         };
-        Ok(self.ask("healer", self.healer.clone().list_healings(request)).await?.healings)
+        Ok(self
+            .ask("healer", self.healer.clone().list_healings(request))
+            .await?
+            .healings)
     }
 
     pub async fn healing_totals(&self, run: &RunId) -> Answer<v1::GetHealingTotalsResponse> {
-        let request = v1::GetHealingTotalsRequest { run_id: run.to_string() };
-        self.ask("healer", self.healer.clone().get_healing_totals(request)).await
+        let request = v1::GetHealingTotalsRequest {
+            run_id: run.to_string(),
+        };
+        self.ask("healer", self.healer.clone().get_healing_totals(request))
+            .await
     }
 
     /// Immune memory of a run, an agent, a diagnosis.
@@ -245,7 +301,9 @@ impl Roles {
             diagnosis: diagnosis.to_owned(),
             limit,
         };
-        let answer = self.ask("healer", self.healer.clone().list_memories(request)).await?;
+        let answer = self
+            .ask("healer", self.healer.clone().list_memories(request))
+            .await?;
         convert::list("memories", answer.memories).map_err(garbled)
     }
 
@@ -263,7 +321,9 @@ impl Roles {
             action: action.to_string(),
             pin: pin.map(Pin::as_str).unwrap_or_default().to_owned(),
         };
-        self.ask("healer", self.healer.clone().pin_memory(with_person(message, by))).await.map(|_| ())
+        self.ask("healer", self.healer.clone().pin_memory(with_person(message, by)))
+            .await
+            .map(|_| ())
     }
 
     /// Returns how many memories were forgotten.
@@ -279,13 +339,23 @@ impl Roles {
             diagnosis,
             action: action.map(|action| action.to_string()).unwrap_or_default(),
         };
-        Ok(self.ask("healer", self.healer.clone().forget_memory(with_person(message, by))).await?.forgotten)
+        Ok(self
+            .ask(
+                "healer",
+                self.healer.clone().forget_memory(with_person(message, by)),
+            )
+            .await?
+            .forgotten)
     }
 
     /// What would be done for a case, in which order, and what is skipped and why.
     pub async fn preview_plan(&self, case: &CaseId) -> Answer<v1::PreviewPlanResponse> {
-        let request = v1::PreviewPlanRequest { case_id: case.to_string(), ..v1::PreviewPlanRequest::default() };
-        self.ask("healer", self.healer.clone().preview_plan(request)).await
+        let request = v1::PreviewPlanRequest {
+            case_id: case.to_string(),
+            ..v1::PreviewPlanRequest::default()
+        };
+        self.ask("healer", self.healer.clone().preview_plan(request))
+            .await
     }
 }
 
@@ -298,7 +368,11 @@ fn refused(role: &'static str, status: &Status) -> Problem {
     match status.code() {
         Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal => {
             tracing::warn!(role, %status, "a role does not answer");
-            Problem::new(ErrorKind::Unavailable, "dashboard.role_unavailable", format!("{role} does not answer; try again"))
+            Problem::new(
+                ErrorKind::Unavailable,
+                "dashboard.role_unavailable",
+                format!("{role} does not answer; try again"),
+            )
         }
         _ => Problem::from_status(status),
     }

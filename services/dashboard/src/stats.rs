@@ -63,7 +63,11 @@ pub struct Posted {
 
 /// Collects the numbers of a run.
 pub(crate) async fn collect(app: &App, run: &RunId) -> Answer<Stats> {
-    let open = CaseQuery { open: Some(true), limit: PAGE_MAX, ..CaseQuery::default() };
+    let open = CaseQuery {
+        open: Some(true),
+        limit: PAGE_MAX,
+        ..CaseQuery::default()
+    };
     let (agents, executions, ready, totals, open, tally, memories) = tokio::join!(
         fleet::count(app, run),
         app.vitals.total_executions(run),
@@ -77,8 +81,15 @@ pub(crate) async fn collect(app: &App, run: &RunId) -> Answer<Stats> {
     let patterns = healings::patterns(app, run, &memories).await?;
     let posted = posted(app, run).await?;
     let now = now(app, run, &open).await?;
-    let Tally { total: _, succeeded, failed } = tally;
-    let remembered: u64 = memories.iter().map(|memory| u64::from(memory.successes) + u64::from(memory.failures)).sum();
+    let Tally {
+        total: _,
+        succeeded,
+        failed,
+    } = tally;
+    let remembered: u64 = memories
+        .iter()
+        .map(|memory| u64::from(memory.successes) + u64::from(memory.failures))
+        .sum();
     Ok(Stats {
         total_agents: agents?,
         total_executions: executions.map_err(stored)?,
@@ -93,7 +104,9 @@ pub(crate) async fn collect(app: &App, run: &RunId) -> Answer<Stats> {
         success_rate: tally.rate(),
         immune_records: remembered + posted.healings,
         learned_patterns: patterns.len() as u64,
-        pending_approvals: crate::approvals::with_decision(app, run, crate::approvals::PENDING).await?.len() as u64,
+        pending_approvals: crate::approvals::with_decision(app, run, crate::approvals::PENDING)
+            .await?
+            .len() as u64,
         posted,
     })
 }
@@ -113,24 +126,40 @@ pub(crate) async fn now(app: &App, run: &RunId, open: &[Case]) -> Answer<Now> {
         held.remove(&case.key.agent);
     }
     let infected = open.len() + held.len();
-    let contained = open.iter().filter(|case| case.denies_admission()).map(|case| case.key.agent.to_string());
+    let contained = open
+        .iter()
+        .filter(|case| case.denies_admission())
+        .map(|case| case.key.agent.to_string());
     let mut quarantined: Vec<String> = contained.chain(held.iter().map(ToString::to_string)).collect();
     quarantined.sort();
-    Ok(Now { infected: infected as u64, quarantined })
+    Ok(Now {
+        infected: infected as u64,
+        quarantined,
+    })
 }
 
 /// Agents that have a baseline, learned here or posted; who has both is counted once.
 pub(crate) async fn baselines(app: &App, run: &RunId) -> Answer<u64> {
-    let (ready, posted) =
-        tokio::join!(app.roles.profiles_ready(run), app.client_records.count_agents(run, RecordKind::Baseline));
+    let (ready, posted) = tokio::join!(
+        app.roles.profiles_ready(run),
+        app.client_records.count_agents(run, RecordKind::Baseline)
+    );
     let (ready, posted) = (ready?, posted.map_err(stored)?);
     if ready == 0 || posted == 0 {
         return Ok(ready + posted);
     }
-    let with_posted = app.client_records.latest_per_agent(run, RecordKind::Baseline, PAGE_MAX).await;
+    let with_posted = app
+        .client_records
+        .latest_per_agent(run, RecordKind::Baseline, PAGE_MAX)
+        .await;
     let mut both = 0;
     for record in with_posted.map_err(stored)? {
-        both += u64::from(app.roles.profile(&record.key).await?.is_some_and(|profile| profile.state.is_ready()));
+        both += u64::from(
+            app.roles
+                .profile(&record.key)
+                .await?
+                .is_some_and(|profile| profile.state.is_ready()),
+        );
     }
     Ok((ready + posted).saturating_sub(both))
 }
@@ -138,12 +167,15 @@ pub(crate) async fn baselines(app: &App, run: &RunId) -> Answer<u64> {
 pub(crate) async fn posted(app: &App, run: &RunId) -> Answer<Posted> {
     let (infections, quarantines, healings, baselines) = tokio::join!(
         app.client_records.count(run, RecordKind::Infection),
-        app.client_records.list(run, None, RecordKind::Quarantine, PAGE_MAX),
+        app.client_records
+            .list(run, None, RecordKind::Quarantine, PAGE_MAX),
         app.client_records.count(run, RecordKind::Healing),
         app.client_records.count_agents(run, RecordKind::Baseline),
     );
     let quarantines = quarantines.map_err(stored)?;
-    let entered = quarantines.iter().filter(|r| r.body.get("action").and_then(Value::as_str) == Some("enter"));
+    let entered = quarantines
+        .iter()
+        .filter(|r| r.body.get("action").and_then(Value::as_str) == Some("enter"));
     Ok(Posted {
         infections: infections.map_err(stored)?,
         quarantines: entered.count() as u64,

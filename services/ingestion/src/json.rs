@@ -6,8 +6,8 @@
 //! value ends the whole request), so traces and logs have a model of their own; metrics, which are only counted,
 //! use the library's.
 
+mod fields;
 mod model;
-mod read;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -15,8 +15,14 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 /// A body that is no OTLP/JSON request.
 #[derive(Debug, thiserror::Error)]
-#[error("not OTLP/JSON: {0}")]
-pub struct JsonError(#[from] serde_json::Error);
+pub enum JsonError {
+    /// Not JSON, or a field is not of its form.
+    #[error("not OTLP/JSON: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// JSON, but not an object.
+    #[error("not OTLP/JSON: the body is not an object")]
+    NotAnObject,
+}
 
 impl JsonError {
     /// What kind of mistake it is: the sender's.
@@ -36,20 +42,28 @@ pub trait Decode: Sized {
 
 impl Decode for ExportTraceServiceRequest {
     fn decode(body: &[u8]) -> Result<Self, JsonError> {
-        Ok(serde_json::from_slice::<model::Traces>(body)?.into())
+        Ok(read::<model::Traces>(body)?.into())
     }
 }
 
 impl Decode for ExportLogsServiceRequest {
     fn decode(body: &[u8]) -> Result<Self, JsonError> {
-        Ok(serde_json::from_slice::<model::Logs>(body)?.into())
+        Ok(read::<model::Logs>(body)?.into())
     }
 }
 
 impl Decode for ExportMetricsServiceRequest {
     fn decode(body: &[u8]) -> Result<Self, JsonError> {
-        Ok(serde_json::from_slice(body)?)
+        read(body)
     }
+}
+
+/// serde would take an array for a request, its elements for the fields.
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(JsonError::NotAnObject);
+    }
+    Ok(serde_json::from_slice(body)?)
 }
 
 #[cfg(test)]

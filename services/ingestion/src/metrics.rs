@@ -56,6 +56,8 @@ pub struct Metrics {
     pub waiting: Gauge,
     /// Attempts to store or publish that failed and are repeated.
     pub store_retries: Counter,
+    /// Records that were dropped because the store refuses them for good.
+    pub records_lost: Counter,
 }
 
 impl Metrics {
@@ -76,6 +78,7 @@ impl Metrics {
         registry.register(name("traces_finished_early"), early, m.traces_finished_early.clone());
         registry.register(name("requests_waiting"), "Requests whose records wait to be stored", m.waiting.clone());
         registry.register(name("store_retries"), "Attempts to store or publish, repeated", m.store_retries.clone());
+        registry.register(name("records_lost"), "Records that the store refuses for good", m.records_lost.clone());
         m
     }
 

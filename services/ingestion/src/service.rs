@@ -1,4 +1,3 @@
-// NOTE from the lead, 02:08: this file follows the API of assemble/dialect/view as committed; please leave that API (Runs, Limits, apply, report_running, &ExportTraceServiceRequest) as it is now, I adapt to it.
 //! The role: decoded requests in, records to the writer, time to the assembler.
 
 use crate::Config;
@@ -30,6 +29,8 @@ use tonic::transport::Channel;
 const TICK: Duration = Duration::from_millis(250);
 /// How long a request waits for room behind the writer before its sender is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// How long the records of open traces wait for room behind the writer when the process ends.
+const DRAIN_ROOM_WAIT: Duration = Duration::from_secs(30);
 /// How long a request waits for the store.
 const STORE_WAIT: Duration = Duration::from_secs(10);
 /// Agents whose limits are kept for the watch on running executions.
@@ -102,7 +103,7 @@ impl Service {
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
         let Dependencies { store, bus, baseline, keys, clock, metrics } = dependencies;
         let (work, waiting) = mpsc::channel(config.waiting_max);
-        let writer = Writer { store, bus, metrics: metrics.clone() };
+        let writer = Writer { store, bus, metrics: metrics.clone(), held_max: config.waiting_max };
         let assembler = Assembler::new(config.spans.clone(), config.dialect.apply());
         Service {
             inner: Arc::new(Inner {
@@ -172,7 +173,7 @@ impl Service {
         &self,
         accept: impl FnOnce(&mut Assembler, Timestamp, &mut Vec<Emitted>) -> T,
     ) -> Result<T, NotTaken> {
-        let room = self.room().await?;
+        let room = self.room(ROOM_WAIT).await?;
         let (done, stored) = oneshot::channel();
         let accepted = {
             // Accepting and queueing are one step under the lock, so that records keep the order of acceptance.
@@ -191,7 +192,7 @@ impl Service {
     /// # Errors
     /// When the sender should repeat the request.
     pub async fn posted(&self, vitals: Vec<Vitals>) -> Result<(), NotTaken> {
-        let room = self.room().await?;
+        let room = self.room(ROOM_WAIT).await?;
         let (done, stored) = oneshot::channel();
         self.metrics().posted.inc_by(vitals.len() as u64);
         self.inner.last_received.store(self.now().as_micros(), Ordering::Relaxed);
@@ -206,10 +207,10 @@ impl Service {
         self.inner.last_received.store(self.now().as_micros(), Ordering::Relaxed);
     }
 
-    async fn room(&self) -> Result<mpsc::OwnedPermit<Work>, NotTaken> {
+    async fn room(&self, wait: Duration) -> Result<mpsc::OwnedPermit<Work>, NotTaken> {
         let work = self.inner.work.read().unwrap_or_else(PoisonError::into_inner).clone();
         let work = work.ok_or(NotTaken::Stopping)?;
-        match tokio::time::timeout(ROOM_WAIT, work.reserve_owned()).await {
+        match tokio::time::timeout(wait, work.reserve_owned()).await {
             Ok(Ok(room)) => Ok(room),
             Ok(Err(_)) => Err(NotTaken::Stopping),
             Err(_) => Err(NotTaken::Overloaded),
@@ -239,8 +240,15 @@ impl Service {
     }
 
     async fn look_at_open_traces(&self, drain: bool) {
-        let Ok(room) = self.room().await else { return };
+        let wait = if drain { DRAIN_ROOM_WAIT } else { ROOM_WAIT };
         let inner = &self.inner;
+        let Ok(room) = self.room(wait).await else {
+            if drain {
+                let totals = inner.assembler.lock().unwrap_or_else(PoisonError::into_inner).totals();
+                tracing::error!(traces = totals.traces, "open traces lost: the store was away while draining");
+            }
+            return;
+        };
         let now = self.now();
         let mut emitted = Vec::new();
         let mut assembler = inner.assembler.lock().unwrap_or_else(PoisonError::into_inner);

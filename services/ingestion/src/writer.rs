@@ -1,10 +1,13 @@
 //! From the assembler to the store and the bus: one task, so that records of an agent keep their order.
 //!
 //! A request is answered when everything that it and earlier requests gave has been stored and published. While the
-//! store is away the records wait here and are tried again, at most `waiting_max` requests of them; their senders
-//! are told to come back at once instead of hanging. A sender that repeats its request gives no second record (the
-//! assembler knows the spans), but its answer still waits behind the first one's records. So nothing that was
-//! answered with success can be lost, and nothing is counted twice.
+//! store is away the records wait here and are tried again, at most `waiting_max` requests of them and as many in
+//! the queue; senders of the former are told to come back at once instead of hanging. A sender that repeats its
+//! request gives no second record (the assembler knows the spans), but its answer still waits behind the first one's
+//! records. So nothing that was answered with success can be lost, and nothing is counted twice.
+//!
+//! The exception is a record that the store refuses for good while it takes others: it is dropped, counted and
+//! logged, or it would stand in the way of all that come after it.
 
 use crate::assemble::Emitted;
 use crate::metrics::Metrics;
@@ -42,10 +45,22 @@ enum WriteError {
     Bus(#[from] BusError),
 }
 
+impl WriteError {
+    /// Whether repeating the same write cannot help.
+    fn is_final(&self) -> bool {
+        match self {
+            WriteError::Store(StorageError::Failed { .. } | StorageError::Damaged { .. }) => true,
+            WriteError::Store(StorageError::Unavailable { .. }) | WriteError::Bus(_) => false,
+        }
+    }
+}
+
 pub(crate) struct Writer {
     pub(crate) store: Arc<dyn VitalsStore>,
     pub(crate) bus: Arc<dyn Publisher>,
     pub(crate) metrics: Metrics,
+    /// Requests whose records may be held here while the store is away.
+    pub(crate) held_max: usize,
 }
 
 impl Writer {
@@ -61,6 +76,7 @@ impl Writer {
             }
             let mut wait = RETRY;
             let mut attempts = 0;
+            let mut room = self.held_max.saturating_sub(waiting.len());
             while let Err(error) = self.write(&mut records).await {
                 self.metrics.store_retries.inc();
                 attempts += 1;
@@ -68,11 +84,14 @@ impl Writer {
                 for done in waiting.drain(..) {
                     let _ = done.send(Err(NotStored));
                 }
+                if error.is_final() {
+                    self.write_singly(&mut records).await;
+                }
                 if work.is_closed() && attempts >= DRAIN_ATTEMPTS {
                     tracing::error!(records = records.len(), "records lost: the store was away while draining");
                     break;
                 }
-                tokio::time::sleep(wait).await;
+                gather(&mut work, wait, &mut room, &mut records).await;
                 wait = (wait * 2).min(RETRY_MAX);
             }
             for done in waiting {
@@ -80,6 +99,31 @@ impl Writer {
                 let _ = done.send(Ok(()));
             }
         }
+    }
+
+    /// Writes record by record, and keeps those that failed; but one that was refused for good while another was
+    /// taken is dropped. When none is taken, it is the store that is at fault, not the record.
+    async fn write_singly(&self, records: &mut Vec<Emitted>) {
+        let (mut refused, mut left) = (Vec::new(), Vec::new());
+        let mut is_any_taken = false;
+        let mut all = std::mem::take(records).into_iter();
+        for record in all.by_ref() {
+            let mut single = vec![record];
+            match self.write(&mut single).await {
+                Ok(()) => is_any_taken = true,
+                Err(error) if error.is_final() => refused.append(&mut single),
+                Err(_) => {
+                    left.append(&mut single);
+                    break;
+                }
+            }
+        }
+        if is_any_taken && !refused.is_empty() {
+            tracing::error!(records = refused.len(), "records lost: the store refuses them, and takes others");
+            self.metrics.records_lost.inc_by(refused.len() as u64);
+            refused.clear();
+        }
+        records.extend(refused.into_iter().chain(left).chain(all));
     }
 
     /// Stores and publishes. What succeeded is taken out, so that a repetition does only what is left.
@@ -125,6 +169,31 @@ impl Writer {
             self.metrics.executions.inc();
             if immune_domain::detection::window::is_late(vitals.timestamp, vitals.received_at) {
                 self.metrics.executions_late.inc();
+            }
+        }
+    }
+}
+
+/// Lets the wait before the next attempt pass. What comes meanwhile joins the records as long as there is room, and
+/// its senders are told to come back at once.
+async fn gather(
+    work: &mut mpsc::Receiver<Work>,
+    wait: Duration,
+    room: &mut usize,
+    records: &mut Vec<Emitted>,
+) {
+    let waited = tokio::time::sleep(wait);
+    tokio::pin!(waited);
+    loop {
+        tokio::select! {
+            () = &mut waited => return,
+            Some(Work { emitted, done }) = work.recv(), if *room > 0 => {
+                // A repeated request brings no records, and takes no room.
+                *room -= usize::from(!emitted.is_empty());
+                records.extend(emitted);
+                if let Some(done) = done {
+                    let _ = done.send(Err(NotStored));
+                }
             }
         }
     }

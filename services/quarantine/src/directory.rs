@@ -209,6 +209,7 @@ mod tests {
             window: WindowSummary::default(),
             evidence: vec![],
             baseline_version: 1,
+            evidence_score: None,
         };
         case::open(id.into(), infection, &Policy::default(), Context::default(), at).0
     }

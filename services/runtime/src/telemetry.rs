@@ -44,7 +44,8 @@ impl Config {
 /// Starts logging to standard error; a second call changes nothing.
 pub fn start(config: &Config) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_ansi(is_terminal).with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     // An error here means that logging was started before, by a test or an embedding program.
     let _ = match config.format {

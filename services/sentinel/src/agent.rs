@@ -1,6 +1,7 @@
 //! One agent as the sentinel sees it: its window, its case, and what follows from a record or a second that passes.
 //! Pure: values and times in, values out.
 
+use crate::guarding::Guarding;
 use crate::notes::Notes;
 use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
@@ -8,7 +9,8 @@ use immune_domain::baseline::Profile;
 use immune_domain::case::{Case, QuarantinePhase, State};
 use immune_domain::detection::window::{is_late, recent_of};
 use immune_domain::detection::{Entered, Judgement, Rule, Sample, Window, judge};
-use immune_domain::policy::Policy;
+use immune_domain::diagnosis::Clues;
+use immune_domain::policy::{Detector, Policy};
 use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, CaseId, Timestamp};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub struct Agent {
     pub namespace: Option<Arc<str>>,
     /// The rule's word on the window as it is.
     pub judgement: Judgement,
+    /// The guarded detector, where policy asks for it.
+    pub guarding: Option<Box<Guarding>>,
     /// The open case.
     pub case: Option<OpenCase>,
     /// When it last had an execution, by our clock.
@@ -91,6 +95,7 @@ impl Agent {
             agent_type: None,
             namespace: None,
             judgement: Judgement::default(),
+            guarding: None,
             case: None,
             last_seen: Timestamp::EPOCH,
             reporting: Reporting::Idle,
@@ -140,6 +145,7 @@ impl Agent {
             }
             Entered::Late => return Taken::only(Reason::Late),
         };
+        self.observe(vitals);
         let is_contained = self.case.as_ref().is_some_and(|case| case.is_contained);
         if let Some(word) = &vitals.context.platform_infected {
             self.platform_word = Some(word.as_str().into());
@@ -172,7 +178,8 @@ impl Agent {
 
     /// Whether there is nothing to look at every second.
     pub fn is_idle(&self) -> bool {
-        self.window.is_empty() && (self.platform_word.is_none() || self.case.is_some())
+        let is_to_tell = self.platform_word.is_some() || self.is_infected_by_evidence();
+        self.window.is_empty() && (!is_to_tell || self.case.is_some())
     }
 
     /// Whether policy says that vitals from this door are not judged.
@@ -198,6 +205,9 @@ impl Agent {
         if judgement.is_anomalous() {
             return Reason::AnomalousWindow;
         }
+        if self.is_infected_by_evidence() {
+            return Reason::Infected;
+        }
         match vitals.completeness {
             Completeness::Running => Reason::Running,
             Completeness::Incomplete => Reason::Incomplete,
@@ -215,7 +225,7 @@ impl Agent {
         now: Timestamp,
     ) -> Option<Draft> {
         let word = self.platform_word.is_some();
-        if !(self.judgement.is_anomalous() || word) || !self.reporting.may_begin(now) {
+        if !(self.is_infected() || word) || !self.reporting.may_begin(now) {
             return None;
         }
         let severity = self.severity();
@@ -245,7 +255,11 @@ impl Agent {
                 .oldest()
                 .unwrap_or_else(|| now.minus(self.window_length())),
             profile: profile.cloned(),
-            clues: self.notes.clues(self.platform_word.as_deref()),
+            clues: Clues {
+                evidence: self.evidence().filter(|_| self.is_infected_by_evidence()),
+                ..self.notes.clues(self.platform_word.as_deref())
+            },
+            evidence_score: self.evidence().map(|evidence| f64::from(evidence.score)),
             agent_type: self.agent_type.clone(),
             namespace: self.namespace.clone(),
         }
@@ -254,7 +268,10 @@ impl Agent {
     fn severity(&self) -> f64 {
         match self.platform_word {
             Some(_) => self.judgement.severity_on_platform_report(&self.policy),
-            None => self.judgement.severity().unwrap_or(0.0),
+            None => match self.policy.detector {
+                Detector::Specified => self.judgement.severity().unwrap_or(0.0),
+                Detector::Guarded => self.judgement.severity_on_evidence(),
+            },
         }
     }
 
@@ -337,6 +354,9 @@ impl Agent {
             self.fresh_after = at;
             self.window.restart();
             self.judgement = Judgement::default();
+            if let Some(guarding) = &mut self.guarding {
+                guarding.restart();
+            }
         }
     }
 

@@ -81,6 +81,7 @@ fn case_in(state: State, phase: QuarantinePhase, severity: f64) -> Case {
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,
+        evidence_score: None,
     };
     Case {
         id: CaseId::new("c1"),
@@ -348,3 +349,6 @@ fn a_changed_prompt_is_a_clue() {
         Diagnosis::PromptInjection
     );
 }
+
+#[path = "agent_guarded_tests.rs"]
+mod guarded;

@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use crate::report::{Draft, Reporting};
 use immune_domain::baseline::Profile;
 use immune_domain::case::Case;
-use immune_domain::policy::Compiled;
+use immune_domain::policy::{Compiled, Detector};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, CaseId, Timestamp};
 use std::collections::HashMap;
@@ -201,6 +201,39 @@ impl Directory {
                 .profiles
                 .retain(|_, known| known.generation == generation);
         }
+    }
+
+    /// Whether there may be agents about which the guarded detector decides.
+    pub fn has_guarded(&self) -> bool {
+        self.policies.has_detector(Detector::Guarded)
+    }
+
+    /// The executions on record of an agent are about to be read, see [`Agent::begin_history`]. `false` where they
+    /// are not needed, or there is no room for the agent.
+    pub fn begin_history(&self, key: &AgentKey) -> bool {
+        let mut shard = self.shard(key);
+        if shard.agents.len() >= self.agents_max && !shard.agents.contains_key(key) {
+            return false;
+        }
+        shard
+            .agents
+            .entry(key.clone())
+            .or_insert_with(|| Agent::new(self.policy(key, None, None)))
+            .begin_history()
+    }
+
+    /// The executions on record of an agent, oldest first.
+    pub fn end_history(&self, key: &AgentKey, history: &[Vitals]) {
+        let mut shard = self.shard(key);
+        let Some(agent) = shard.agents.get_mut(key) else {
+            return;
+        };
+        if let Some(latest) = history.last().filter(|_| agent.last_seen == Timestamp::EPOCH) {
+            // Which policy holds depends on what telemetry says of the agent; live telemetry has said nothing yet.
+            self.note_attributes(agent, latest);
+            agent.last_seen = latest.received_at;
+        }
+        agent.end_history(history);
     }
 
     /// A watch on the cases begins; returns its number.

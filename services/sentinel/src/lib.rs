@@ -6,9 +6,11 @@
 //!
 //! Not here: the rule itself (`immune_domain::detection`, `immune_domain::diagnosis`), what becomes of an infection
 //! (`quarantine`), learning (`baseline`). The sentinel keeps nothing of its own across a restart: windows are
-//! seconds long, records are in the store of vitals, profiles and cases are watched.
+//! seconds long, records are in the store of vitals, profiles and cases are watched; the guarded detector begins
+//! from the records.
 //!
 //! - [`judging`]: the loop over records and seconds. [`agent`]: what follows from one, pure.
+//! - [`guarding`]: the guarded detector of one agent, where policy asks for it. `history`: how it begins.
 //! - [`directory`]: every agent in memory, sharded and bounded. [`listing`]: the same with what the store knows.
 //! - [`report`], [`quarantine`]: what is told, and telling it. [`watches`]: profiles and cases as they change.
 //! - [`verdicts`]: may this execution teach? [`proof`]: did the healing help?
@@ -20,6 +22,8 @@ pub mod agent;
 pub mod config;
 pub mod directory;
 pub mod grpc;
+pub mod guarding;
+mod history;
 pub mod judging;
 pub mod listing;
 pub mod metrics;
@@ -179,7 +183,7 @@ impl Service {
         let stop = shutdown.child_token();
         let timeout = Duration::from_millis(config.report_timeout_ms);
         let helpers = [
-            tokio::spawn(watches::profiles(baseline, directory.clone(), stop.clone())),
+            tokio::spawn(watches::profiles(baseline, directory.clone(), self.store.clone(), stop.clone())),
             tokio::spawn(watches::cases(client.clone(), directory, clock, stop.clone())),
             tokio::spawn(self.reporter.run(drafts, stop.clone())),
             tokio::spawn(tell_contained(client, contained, timeout, metrics)),

@@ -89,6 +89,10 @@ fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
                 .and_then(|a| a.case.as_ref())
                 .map(|case| case.id.to_string())
                 .unwrap_or_default(),
+            evidence: agent
+                .and_then(Agent::evidence)
+                .map(|evidence| f64::from(evidence.score)),
+            infected_by_evidence: agent.is_some_and(Agent::is_infected_by_evidence),
         }
     })
 }

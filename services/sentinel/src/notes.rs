@@ -54,6 +54,7 @@ impl Notes {
             cost: self.cost.map(f64::from),
             usual_cost: (self.cost_samples > 0).then_some(f64::from(self.usual_cost)),
             platform_word: platform_word.map(str::to_owned),
+            evidence: None,
         }
     }
 }

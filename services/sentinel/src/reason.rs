@@ -7,6 +7,8 @@ pub enum Reason {
     Healthy,
     /// The window that it is in is anomalous.
     AnomalousWindow,
+    /// The evidence says that the agent is infected.
+    Infected,
     /// The platform calls the agent infected.
     PlatformReport,
     /// The agent has an open case.
@@ -31,6 +33,7 @@ impl Reason {
         match self {
             Reason::Healthy => "",
             Reason::AnomalousWindow => "anomalous_window",
+            Reason::Infected => "infected",
             Reason::PlatformReport => "platform_report",
             Reason::OpenCase => "open_case",
             Reason::Failed => "failed",

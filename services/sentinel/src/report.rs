@@ -50,6 +50,8 @@ pub struct Draft {
     pub profile: Option<Arc<Profile>>,
     /// What else is known.
     pub clues: Clues,
+    /// How sure the guarded detector is, where it decides and can say.
+    pub evidence_score: Option<f64>,
     /// What policy is resolved by.
     pub agent_type: Option<Arc<str>>,
     /// What policy is resolved by.
@@ -82,6 +84,7 @@ impl Draft {
             window,
             evidence,
             baseline_version: self.profile.as_ref().map_or(0, |profile| profile.version),
+            evidence_score: self.evidence_score,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The watches on profiles (baseline) and cases (quarantine), begun again whenever they end.
 
 use crate::directory::Directory;
+use crate::history;
 use immune_domain::AgentKey;
 use immune_domain::baseline::Profile;
 use immune_domain::case::Case;
@@ -11,8 +12,10 @@ use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::watch_cases_response::Change as CaseChange;
 use immune_proto::v1::watch_profiles_response::Change as ProfileChange;
 use immune_runtime::clock::SharedClock;
+use immune_store::VitalsStore;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -21,16 +24,18 @@ use tracing::warn;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Follows the profiles until the token is cancelled.
+/// Follows the profiles until the token is cancelled. The executions on record of the agents that have one already
+/// are read for their guarded detectors.
 pub async fn profiles(
     client: BaselineServiceClient<Channel>,
     directory: Arc<Directory>,
+    store: Arc<dyn VitalsStore>,
     shutdown: CancellationToken,
 ) {
     let mut pause = Pause::new("profiles");
     while !shutdown.is_cancelled() {
         tokio::select! {
-            ended = follow_profiles(client.clone(), &directory, &mut pause) => pause.note(ended),
+            ended = follow_profiles(client.clone(), &directory, &store, &mut pause) => pause.note(ended),
             () = shutdown.cancelled() => return,
         }
         pause.wait(&shutdown).await;
@@ -39,7 +44,8 @@ pub async fn profiles(
 
 async fn follow_profiles(
     mut client: BaselineServiceClient<Channel>,
-    directory: &Directory,
+    directory: &Arc<Directory>,
+    store: &Arc<dyn VitalsStore>,
     pause: &mut Pause,
 ) -> Result<(), Status> {
     let mut stream = client
@@ -47,18 +53,37 @@ async fn follow_profiles(
         .await?
         .into_inner();
     let generation = directory.begin_profiles();
+    let mut known = directory.has_guarded().then(Vec::new);
+    // Ends with the watch: the next one tells the profiles again.
+    let mut loads = JoinSet::new();
     while let Some(message) = stream.message().await? {
         pause.had_some();
-        note_profile(directory, message, generation);
+        let is_snapshot_done = matches!(message.change, Some(ProfileChange::SnapshotDone(_)));
+        let stored = note_profile(directory, message, generation);
+        if let (Some(known), Some(key)) = (&mut known, stored) {
+            known.push(key);
+        }
+        if let Some(known) = known.take_if(|_| is_snapshot_done) {
+            loads.spawn(history::load(known, directory.clone(), store.clone()));
+        }
     }
     Ok(())
 }
 
-fn note_profile(directory: &Directory, message: v1::WatchProfilesResponse, generation: u64) {
+/// Returns whose profile was stored.
+fn note_profile(
+    directory: &Directory,
+    message: v1::WatchProfilesResponse,
+    generation: u64,
+) -> Option<AgentKey> {
     let unreadable = |error: WireError| warn!(%error, "a profile cannot be read");
     match message.change {
         Some(ProfileChange::Stored(profile)) => match Profile::try_from(profile) {
-            Ok(profile) => directory.set_profile(profile, generation),
+            Ok(profile) => {
+                let key = profile.key.clone();
+                directory.set_profile(profile, generation);
+                return Some(key);
+            }
             Err(error) => unreadable(error),
         },
         Some(ProfileChange::Removed(key)) => match AgentKey::try_from(key) {
@@ -68,6 +93,7 @@ fn note_profile(directory: &Directory, message: v1::WatchProfilesResponse, gener
         Some(ProfileChange::SnapshotDone(_)) => directory.end_profiles(generation),
         None => {}
     }
+    None
 }
 
 /// Follows the cases until the token is cancelled.

@@ -18,7 +18,7 @@ async fn mild_heals_by_itself() {
 }
 
 /// Scenario: the same agent drifts from its prompt twice; only rollback_prompt cures that, and the ladder tries
-/// reset_memory first.
+/// reset_memory first. A person approves what has become severe on the way.
 /// Guarantees: the first healing fails at reset_memory and succeeds at rollback_prompt; the second goes straight to
 /// rollback_prompt, since what failed for this agent and diagnosis is not tried again.
 #[tokio::test]
@@ -30,13 +30,13 @@ async fn what_failed_is_not_tried_again() {
     .await;
     let agent = world.learned_agent().await;
     world.drift_mildly(&agent).await;
-    let first = world.case_in(&agent, "healed").await;
+    let first = world.heal(&agent, "").await;
     assert_eq!(world.attempts(&first).await, [("reset_memory", "failed"), ("rollback_prompt", "succeeded")].map(own));
     world.free(&agent).await;
     world.healthy_again(&agent).await;
 
     world.drift_mildly(&agent).await;
-    let second = world.next_case_in(&agent, &first, "healed").await;
+    let second = world.heal(&agent, &first).await;
     assert_eq!(world.attempts(&second).await, [("rollback_prompt", "succeeded")].map(own));
     let failed = world.api.get(&format!("/api/v1/healing/failed-actions?agent_id={agent}&diagnosis_type={}",
         world.diagnosis(&second).await)).await.expect("the failed actions");

@@ -6,7 +6,7 @@ use immune_tests::process::{Process, merge};
 use immune_tests::wait_for;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long any one step of a flow may take on a loaded machine.
 const STEP_MAX: Duration = Duration::from_secs(60);
@@ -82,12 +82,32 @@ impl World {
 
     /// The same, for a case other than `not`.
     pub async fn next_case_in(&self, agent: &str, not: &str, state: &str) -> String {
-        wait_for(&format!("a case of {agent} is {state}"), STEP_MAX, || async {
-            let case = self.api.case_of(agent).await?;
-            let id = case["case_id"].as_str()?;
-            (id != not && state_of(&case) == state).then(|| id.to_owned())
-        })
-        .await
+        let started = Instant::now();
+        loop {
+            let case = self.api.case_of(agent).await.filter(|case| case["case_id"] != not);
+            if let Some(case) = case.as_ref().filter(|case| state_of(case) == state) {
+                return case["case_id"].as_str().expect("an id is text").to_owned();
+            }
+            assert!(started.elapsed() < STEP_MAX, "a case of {agent} should be {state}, it is {case:#?}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Waits until a case other than `not` is healed, approving whatever waits on the way.
+    pub async fn heal(&self, agent: &str, not: &str) -> String {
+        let started = Instant::now();
+        loop {
+            if let Some(case) = self.api.case_of(agent).await.filter(|case| case["case_id"] != not) {
+                let id = case["case_id"].as_str().expect("an id is text");
+                match state_of(&case) {
+                    "healed" => return id.to_owned(),
+                    "awaiting_approval" => drop(self.api.decide(id, "approve").await),
+                    _ => assert!(started.elapsed() < STEP_MAX, "{agent} should be healed, it is {case:#?}"),
+                }
+            }
+            assert!(started.elapsed() < 2 * STEP_MAX, "{agent} has no case, or none that can be healed");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
     }
 
     /// Waits until containment of the agent is confirmed.

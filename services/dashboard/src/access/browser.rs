@@ -12,20 +12,52 @@ use axum::http::{HeaderMap, header};
 use immune_runtime::http::problem::Problem;
 use std::net::IpAddr;
 
+/// What shows that a browser acts for another site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// The name under which this server was reached.
+    Host,
+    /// The page that sends the request.
+    Origin,
+}
+
+impl Foreign {
+    /// Name in metrics and in the action log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Foreign::Host => "host",
+            Foreign::Origin => "origin",
+        }
+    }
+
+    pub fn problem(self) -> Problem {
+        let detail = match self {
+            Foreign::Host => {
+                "the Host of this request is not a name of this server; add it to dashboard.allowed_hosts"
+            }
+            Foreign::Origin => {
+                "a page of another site may not write here; add its origin to dashboard.allowed_origins"
+            }
+        };
+        forbidden(&format!("access.{}", self.as_str()), detail.to_owned())
+    }
+}
+
 /// Refuses requests that a browser sends for another site.
-pub(crate) fn check(app: &App, request: &Request) -> Result<(), (&'static str, Problem)> {
+pub(crate) fn check(app: &App, request: &Request) -> Result<(), Foreign> {
     let host = authority(request);
     let is_ours = match &app.door {
-        Door::Open => host.as_deref().is_some_and(|host| is_local(host, &app.config.allowed_hosts)),
+        Door::Open => host
+            .as_deref()
+            .is_some_and(|host| is_local(host, &app.config.allowed_hosts)),
         Door::Keys(_) => true,
     };
     if !is_ours {
-        let detail = "the Host of this request is not a name of this server; add it to dashboard.allowed_hosts";
-        return Err(("host", forbidden("access.host", detail.to_owned())));
+        return Err(Foreign::Host);
     }
-    if is_write(request.method()) && is_cross_site(request.headers(), host.as_deref(), &app.config.allowed_origins) {
-        let detail = "a page of another site may not write here; add its origin to dashboard.allowed_origins";
-        return Err(("origin", forbidden("access.origin", detail.to_owned())));
+    let allowed = &app.config.allowed_origins;
+    if is_write(request.method()) && is_cross_site(request.headers(), host.as_deref(), allowed) {
+        return Err(Foreign::Origin);
     }
     Ok(())
 }
@@ -49,7 +81,9 @@ fn is_local(authority: &str, allowed: &[String]) -> bool {
 
 fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => {
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
             name
         }
         _ => authority,
@@ -61,7 +95,8 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) ->
     if let Some(origin) = headers.get(header::ORIGIN) {
         let Ok(origin) = origin.to_str() else { return true };
         let authority = origin.split_once("://").map(|(_, authority)| authority);
-        let is_same = authority.is_some() && authority.map(str::to_ascii_lowercase) == host.map(str::to_ascii_lowercase);
+        let is_same = authority.is_some()
+            && authority.map(str::to_ascii_lowercase) == host.map(str::to_ascii_lowercase);
         return !is_same && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
     }
     match headers.get("sec-fetch-site") {
@@ -77,11 +112,25 @@ mod tests {
     /// Guarantees: only names of this machine are ours, whatever tricks the text plays.
     #[test]
     fn names_of_this_machine() {
-        for ours in ["localhost", "LOCALHOST:8090", "127.0.0.1:8090", "127.9.9.9", "[::1]:8090", "[::1]"] {
+        for ours in [
+            "localhost",
+            "LOCALHOST:8090",
+            "127.0.0.1:8090",
+            "127.9.9.9",
+            "[::1]:8090",
+            "[::1]",
+        ] {
             assert!(is_local(ours, &[]), "{ours}");
         }
-        let foreign =
-            ["evil.example", "localhost.evil.example:8090", "127.0.0.1.evil.example", "10.0.0.1", "", "a:b:80", "evil@localhost"];
+        let foreign = [
+            "evil.example",
+            "localhost.evil.example:8090",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "",
+            "a:b:80",
+            "evil@localhost",
+        ];
         for foreign in foreign {
             assert!(!is_local(foreign, &[]), "{foreign}");
         }
@@ -98,14 +147,31 @@ mod tests {
         };
         let host = Some("127.0.0.1:8090");
         assert!(!is_cross_site(&HeaderMap::new(), host, &[]));
-        assert!(!is_cross_site(&headers("origin", "http://127.0.0.1:8090"), host, &[]));
-        for foreign in ["http://evil.example", "null", "http://127.0.0.1:3000", "http://127.0.0.1:8090.evil.example"] {
+        assert!(!is_cross_site(
+            &headers("origin", "http://127.0.0.1:8090"),
+            host,
+            &[]
+        ));
+        for foreign in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1:3000",
+            "http://127.0.0.1:8090.evil.example",
+        ] {
             assert!(is_cross_site(&headers("origin", foreign), host, &[]), "{foreign}");
         }
         let allowed = ["http://127.0.0.1:3000".to_owned()];
-        assert!(!is_cross_site(&headers("origin", "http://127.0.0.1:3000"), host, &allowed));
+        assert!(!is_cross_site(
+            &headers("origin", "http://127.0.0.1:3000"),
+            host,
+            &allowed
+        ));
         assert!(is_cross_site(&headers("sec-fetch-site", "cross-site"), host, &[]));
         assert!(is_cross_site(&headers("sec-fetch-site", "same-site"), host, &[]));
-        assert!(!is_cross_site(&headers("sec-fetch-site", "same-origin"), host, &[]));
+        assert!(!is_cross_site(
+            &headers("sec-fetch-site", "same-origin"),
+            host,
+            &[]
+        ));
     }
 }

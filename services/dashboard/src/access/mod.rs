@@ -34,7 +34,11 @@ pub(crate) enum Door {
 
 impl Door {
     pub fn new(keys: KeyRing) -> Self {
-        if keys.is_empty() { Door::Open } else { Door::Keys(keys) }
+        if keys.is_empty() {
+            Door::Open
+        } else {
+            Door::Keys(keys)
+        }
     }
 
     /// Name in `/api/status`.
@@ -50,8 +54,13 @@ impl Door {
         match self {
             Door::Open => Ok(Caller::loopback()),
             Door::Keys(keys) => match presented(headers) {
-                None => Err(unauthenticated("this needs an API key, as X-API-Key or Authorization: Bearer")),
-                Some(key) => keys.verify(key).cloned().ok_or_else(|| unauthenticated("the API key is not known here")),
+                None => Err(unauthenticated(
+                    "this needs an API key, as X-API-Key or Authorization: Bearer",
+                )),
+                Some(key) => keys
+                    .verify(key)
+                    .cloned()
+                    .ok_or_else(|| unauthenticated("the API key is not known here")),
             },
         }
     }
@@ -62,7 +71,11 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = headers.get("x-api-key") {
         return key.to_str().ok();
     }
-    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, key) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
@@ -77,8 +90,8 @@ fn forbidden(word: &str, detail: String) -> Problem {
 /// Lets a request through to its handler, with its caller and run, or refuses it.
 pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let line = (request.method().clone(), request.uri().clone());
-    if let Err((reason, problem)) = browser::check(&app, &request) {
-        return refuse(&app, &line, None, reason, problem).await;
+    if let Err(foreign) = browser::check(&app, &request) {
+        return refuse(&app, &line, None, foreign.as_str(), foreign.problem()).await;
     }
     let Some(pattern) = request.extensions().get::<MatchedPath>() else {
         return next.run(request).await;
@@ -98,7 +111,10 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     if !needs.allows(caller.role) {
         let problem = forbidden(
             "access.role",
-            format!("{} has role {}; this needs {needs}", caller.person.subject, caller.role),
+            format!(
+                "{} has role {}; this needs {needs}",
+                caller.person.subject, caller.role
+            ),
         );
         return refuse(&app, &line, Some(&caller), "role", problem).await;
     }
@@ -122,13 +138,22 @@ async fn refuse(
 ) -> Response {
     app.metrics.refuse(reason);
     if is_write(method) {
-        let refused = Refused { method, path: uri.path(), caller, because: reason };
-        app.refusals.record(refused, app.clock.now(), &*app.action_log).await;
+        let refused = Refused {
+            method,
+            path: uri.path(),
+            caller,
+            because: reason,
+        };
+        app.refusals
+            .record(refused, app.clock.now(), &*app.action_log)
+            .await;
     }
     let is_stranger = problem.status == 401;
     let mut response = problem.into_response();
     if is_stranger {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }

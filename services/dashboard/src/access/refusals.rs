@@ -54,9 +54,20 @@ impl Refusals {
     pub async fn record(&self, refused: Refused<'_>, now: Timestamp, log: &dyn ActionLog) {
         let Some(unwritten) = self.admit(now) else { return };
         // Never the run that the request names: nobody has shown that the caller may write there.
-        let run = refused.caller.and_then(|caller| caller.runs.first().cloned()).unwrap_or_default();
+        let run = refused
+            .caller
+            .and_then(|caller| caller.runs.first().cloned())
+            .unwrap_or_default();
         let path: String = refused.path.chars().take(PATH_CHARS_MAX).collect();
-        let row = row(run, now, refused.caller, refused.method, &path, refused.because, unwritten);
+        let row = row(
+            run,
+            now,
+            refused.caller,
+            refused.method,
+            &path,
+            refused.because,
+            unwritten,
+        );
         if let Err(error) = log.append(&[row]).await {
             tracing::error!(%error, because = refused.because, "a refused write could not be recorded");
         }

@@ -115,7 +115,11 @@ pub const TABLE: &[(Method, &str, Needs)] = &[
 
 /// What the table says of a method and the pattern of a path. HEAD is asked like GET.
 pub fn find(method: &Method, pattern: &str) -> Rule {
-    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
     let mut rule = Rule::None;
     for (known, path, needs) in TABLE {
         if *path == pattern {

@@ -20,11 +20,20 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// What browsers are told about every answer: it is data, of this origin, for nobody else, and not to be kept.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
@@ -32,12 +41,23 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
 pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(&request);
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
     let method = known(request.method());
     let span = tracing::info_span!("rest", request_id = %id, method, route = %route);
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());
-    app.metrics.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    app.metrics
+        .requests
+        .get_or_create(&RequestLabels {
+            method,
+            route,
+            status,
+        })
+        .inc();
     app.metrics.request_seconds.observe(took.as_secs_f64());
     span.in_scope(|| tracing::debug!(status, took_ms = took.as_millis() as u64, "answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -51,9 +71,13 @@ fn request_id(request: &Request) -> String {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_good = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
-    given.filter(is_good).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+    given
+        .filter(is_good)
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
 fn known(method: &Method) -> &'static str {
@@ -77,7 +101,10 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
 pub(super) async fn bound(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = app.requests.clone().try_acquire_owned() else {
         app.metrics.refuse("busy");
-        let detail = format!("{} requests are running already; try again", app.config.requests_max);
+        let detail = format!(
+            "{} requests are running already; try again",
+            app.config.requests_max
+        );
         return Problem::new(ErrorKind::Unavailable, "request.busy", detail).into_response();
     };
     match tokio::time::timeout(app.config.request_max(), next.run(request)).await {
@@ -91,8 +118,14 @@ pub(super) async fn bound(State(app): State<Arc<App>>, request: Request, next: N
 
 /// A handler that panicked is a defect; its caller gets an answer all the same.
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = said.unwrap_or("without words"), "a request handler panicked");
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(
+        panic = said.unwrap_or("without words"),
+        "a request handler panicked"
+    );
     let detail = "something went wrong; the server's log has the details";
     Problem::new(ErrorKind::Internal, "request.defect", detail).into_response()
 }

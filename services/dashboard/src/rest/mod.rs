@@ -18,7 +18,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// Every endpoint, with its description.
 pub(crate) fn endpoints() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().merge(store::router()).merge(operators::router())
+    OpenApiRouter::default()
+        .merge(store::router())
+        .merge(operators::router())
 }
 
 /// The whole service: endpoints behind the layers. The last layer added is the first that a request passes.
@@ -37,10 +39,18 @@ pub(crate) fn service(app: Arc<App>) -> Router {
 
 async fn not_found(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
-    Problem::new(ErrorKind::NotFound, "request.no_such_path", format!("there is nothing at {path:?}; see /api/openapi.json"))
+    Problem::new(
+        ErrorKind::NotFound,
+        "request.no_such_path",
+        format!("there is nothing at {path:?}; see /api/openapi.json"),
+    )
 }
 
 async fn method_not_allowed() -> Problem {
     let detail = "this path has other methods; the Allow header names them";
-    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, "request.method_not_allowed", detail)
+    Problem::with_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "request.method_not_allowed",
+        detail,
+    )
 }

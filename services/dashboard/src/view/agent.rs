@@ -49,6 +49,8 @@ pub struct AgentView {
     pub latest_metrics: Option<LatestMetrics>,
     /// A deviation is over the threshold now; shown, no action.
     pub suspect: bool,
+    /// How sure the guarded detector is, in about standard deviations; null where it does not decide or cannot say.
+    pub evidence: Option<f64>,
     /// Severity of the open case, else of the present suspicion; 0 when there is neither. One decimal.
     pub severity: f64,
     /// What departs now.
@@ -207,7 +209,9 @@ impl AgentView {
         let latest: Option<Vitals> = optional("latest", state.latest).map_err(garbled)?;
         let baseline = profile::state("baseline_state", state.baseline_state).map_err(garbled)?;
         let at = |name: &str, at: Option<_>| {
-            at.map(|at| time::from_wire(name, Some(at)).map(seconds)).transpose().map_err(garbled)
+            at.map(|at| time::from_wire(name, Some(at)).map(seconds))
+                .transpose()
+                .map_err(garbled)
         };
         let severity = match beside.case {
             Some(case) => case.infection.severity,
@@ -226,7 +230,9 @@ impl AgentView {
             ("tools", deviations.tools),
             ("retry_rate", deviations.retry_rate),
         ];
-        let said = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+        let said = named
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
         let diagnosis = beside.case.map(|case| case.diagnosis().to_string());
         let status = beside.status();
         Ok(AgentView {
@@ -245,6 +251,7 @@ impl AgentView {
             healing_pending: beside.decision == Some(PENDING),
             latest_metrics,
             suspect: state.suspect,
+            evidence: state.evidence,
             severity: rounded(severity),
             anomalies: state.anomalies,
             deviations: Value::Object(said.collect::<Map<_, _>>()),

@@ -32,6 +32,8 @@ pub struct CaseView {
     pub severity: f64,
     /// The largest deviation, standard deviations.
     pub max_deviation: Option<f64>,
+    /// How sure the guarded detector was, in about standard deviations; null where it was not asked.
+    pub evidence_score: Option<f64>,
     /// What departed.
     pub anomalies: Vec<String>,
     /// How far, by metric.
@@ -180,6 +182,7 @@ impl From<&Case> for CaseView {
             open: !case.state.is_closed(),
             severity: rounded(report.severity),
             max_deviation: infection::max_deviation(report),
+            evidence_score: report.evidence_score,
             anomalies: infection::anomalies(report),
             deviations: infection::deviations(report),
             diagnosis: case.diagnosis().to_string(),
@@ -216,7 +219,12 @@ impl WholeCase {
 /// What is true in a state.
 fn details(state: &State) -> Value {
     match state {
-        State::AwaitingApproval { since, reason, escalates_at, escalations } => json!({
+        State::AwaitingApproval {
+            since,
+            reason,
+            escalates_at,
+            escalations,
+        } => json!({
             "since": seconds(*since), "reason": reason.as_str(), "escalates_at": seconds(*escalates_at),
             "escalations": escalations,
         }),
@@ -226,10 +234,19 @@ fn details(state: &State) -> Value {
         State::HealQueued { trigger, not_before } => {
             json!({ "trigger": trigger.as_str(), "not_before": seconds(*not_before) })
         }
-        State::Healing { trigger, lease: _, step } => json!({
+        State::Healing {
+            trigger,
+            lease: _,
+            step,
+        } => json!({
             "trigger": trigger.as_str(), "action": step.as_ref().map(|step| step.action.as_str()),
         }),
-        State::Probation { trigger, lease: _, step, since } => json!({
+        State::Probation {
+            trigger,
+            lease: _,
+            step,
+            since,
+        } => json!({
             "trigger": trigger.as_str(), "action": step.action.as_str(), "since": seconds(*since),
         }),
         State::Healed { at, action } => json!({ "at": seconds(*at), "action": action.as_str() }),

@@ -42,25 +42,43 @@ pub struct EvidenceView {
 /// Deviations by name; what cannot be said is left out.
 pub(crate) fn deviations(infection: &Infection) -> Value {
     let d = &infection.deviations;
-    let named = [("latency", d.latency), ("tokens", d.tokens), ("tools", d.tools), ("retry_rate", d.retry_rate)];
-    let said = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+    let named = [
+        ("latency", d.latency),
+        ("tokens", d.tokens),
+        ("tools", d.tools),
+        ("retry_rate", d.retry_rate),
+    ];
+    let said = named
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
     Value::Object(said.collect::<Map<_, _>>())
 }
 
 /// Names of the anomalies.
 pub(crate) fn anomalies(infection: &Infection) -> Vec<String> {
-    infection.anomalies.iter().map(|anomaly| anomaly.as_str().to_owned()).collect()
+    infection
+        .anomalies
+        .iter()
+        .map(|anomaly| anomaly.as_str().to_owned())
+        .collect()
 }
 
 /// The largest deviation, where there is one.
 pub(crate) fn max_deviation(infection: &Infection) -> Option<f64> {
     let d = &infection.deviations;
-    [d.latency, d.tokens, d.tools, d.retry_rate].into_iter().flatten().reduce(f64::max)
+    [d.latency, d.tokens, d.tools, d.retry_rate]
+        .into_iter()
+        .flatten()
+        .reduce(f64::max)
 }
 
 /// Why the diagnosis has its name.
 pub(crate) fn reasoning(infection: &Infection) -> String {
-    infection.hypotheses.first().map(|hypothesis| hypothesis.because.clone()).unwrap_or_default()
+    infection
+        .hypotheses
+        .first()
+        .map(|hypothesis| hypothesis.because.clone())
+        .unwrap_or_default()
 }
 
 pub(crate) fn hypotheses(infection: &Infection) -> Vec<HypothesisView> {

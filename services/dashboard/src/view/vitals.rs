@@ -64,7 +64,11 @@ impl From<Vitals> for VitalsView {
             ("output_tokens", v.output_tokens.is_some()),
             ("cost", v.context.cost.is_some()),
         ];
-        let unknown = said.into_iter().filter(|(_, is_said)| !is_said).map(|(name, _)| name).collect();
+        let unknown = said
+            .into_iter()
+            .filter(|(_, is_said)| !is_said)
+            .map(|(name, _)| name)
+            .collect();
         VitalsView {
             agent_id: v.key.agent.to_string(),
             agent_type: v.context.agent_type.unwrap_or_else(|| "unknown".to_owned()),

@@ -67,6 +67,10 @@ pub struct Infection {
     pub evidence: Vec<Evidence>,
     /// Version of the profile that judged; 0 when the report is the platform's word alone.
     pub baseline_version: u64,
+    /// How sure the guarded detector was, in about standard deviations of a normal variable; `None` where it was not
+    /// asked or could not yet say.
+    #[serde(default)]
+    pub evidence_score: Option<f64>,
 }
 
 /// The most executions that a report names.

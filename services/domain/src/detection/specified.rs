@@ -149,6 +149,12 @@ impl Judgement {
             .then(|| severity(self.deviations.largest().unwrap_or(0.0)))
     }
 
+    /// The severity of a report that rests on evidence: the formula's over the deviations there are, over the
+    /// threshold or not; 2.0 where nothing can be said.
+    pub fn severity_on_evidence(&self) -> f64 {
+        severity(self.deviations.largest().unwrap_or(0.0))
+    }
+
     /// The severity of a report that rests on the platform's word: the formula's where vitals show an anomaly. Where
     /// they show none they cannot size it, and a person should look: then it is the policy's approval threshold.
     pub fn severity_on_platform_report(&self, policy: &Policy) -> f64 {

@@ -1,5 +1,6 @@
 //! What the rules of diagnosis look at.
 
+use crate::detection::guarded::Evidence;
 use crate::detection::{Judgement, WindowSummary};
 use crate::vitals::Metric;
 
@@ -16,6 +17,8 @@ pub struct Clues {
     pub usual_cost: Option<f64>,
     /// The platform's own word that the agent is infected.
     pub platform_word: Option<String>,
+    /// What the guarded detector saw, where it says that the agent is infected.
+    pub evidence: Option<Evidence>,
 }
 
 /// A judged window with its clues.
@@ -91,6 +94,13 @@ impl Pattern<'_> {
             .filter_map(|metric| self.of(metric))
             .filter(Move::is_up);
         found.is_up() && rises.into_iter().all(|other| other.deviation <= found.deviation)
+    }
+
+    /// Share of the last executions that failed and that had a retry, as the evidence counts them.
+    pub(super) fn evident_shares(&self) -> [f64; 2] {
+        self.clues
+            .evidence
+            .map_or([0.0; 2], |evidence| evidence.shares.map(f64::from))
     }
 
     /// `40 % of 5 executions`

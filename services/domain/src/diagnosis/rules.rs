@@ -2,6 +2,7 @@
 
 use super::pattern::{Move, Pattern};
 use super::{Diagnosis, Hypothesis};
+use crate::detection::guarded::{ALARM, DIAGNOSED, Evidence};
 use crate::vitals::Metric;
 
 /// Above this deviation tokens or tool calls name a diagnosis; existing users know the number.
@@ -56,15 +57,17 @@ fn hypothesis(diagnosis: Diagnosis, confidence: f64, because: String) -> Option<
 
 /// A changed prompt is the one thing that tells an injection that worked from a drift.
 fn prompt_injection(p: &Pattern<'_>) -> Option<Hypothesis> {
-    let is_moved = p.judgement.is_anomalous() || p.clues.platform_word.is_some();
+    let is_moved =
+        p.judgement.is_anomalous() || p.clues.platform_word.is_some() || p.clues.evidence.is_some();
     if !(p.clues.prompt_changed && is_moved) {
         return None;
     }
     let moved = Metric::ALL.into_iter().find_map(|metric| p.anomaly(metric));
-    let how = moved.map_or_else(
-        || "the platform reports the agent as infected".to_owned(),
-        |m| m.sentence(),
-    );
+    let how = match (moved, &p.clues.platform_word, &p.clues.evidence) {
+        (Some(moved), _, _) => moved.sentence(),
+        (None, None, Some(evidence)) => evident(evidence),
+        (None, Some(_), _) | (None, None, None) => "the platform reports the agent as infected".to_owned(),
+    };
     hypothesis(
         Diagnosis::PromptInjection,
         0.9,
@@ -134,7 +137,8 @@ fn silent_degradation(p: &Pattern<'_>) -> Option<Hypothesis> {
 fn tool_instability(p: &Pattern<'_>) -> Option<Hypothesis> {
     let failures = p.window.failure_share;
     let fails = (p.judgement.is_anomalous() && failures >= FAILURE_SHARE)
-        .then(|| format!("{} failed", p.share(failures)));
+        .then(|| format!("{} failed", p.share(failures)))
+        .or_else(|| of_last(p.evident_shares()[0], FAILURE_SHARE, "failed"));
     let retries = p
         .judgement
         .high_retry_rate
@@ -170,9 +174,10 @@ fn latency_degradation(p: &Pattern<'_>) -> Option<Hypothesis> {
 /// Most executions retry.
 fn retry_storm(p: &Pattern<'_>) -> Option<Hypothesis> {
     let share = p.window.retry_share;
-    let because = || format!("{} had a retry", p.share(share));
-    (p.judgement.high_retry_rate && share >= STORM_SHARE)
-        .then(|| hypothesis(Diagnosis::RetryStorm, 0.55, because()))?
+    let because = (p.judgement.high_retry_rate && share >= STORM_SHARE)
+        .then(|| format!("{} had a retry", p.share(share)))
+        .or_else(|| of_last(p.evident_shares()[1], STORM_SHARE, "had a retry"))?;
+    hypothesis(Diagnosis::RetryStorm, 0.55, because)
 }
 
 /// Retries alone.
@@ -211,7 +216,8 @@ fn unknown(p: &Pattern<'_>) -> Hypothesis {
         .platform_word
         .as_ref()
         .map(|word| format!("the platform reports the agent as infected: {word}"));
-    let reasons: Vec<String> = word.into_iter().chain(moved).collect();
+    let evidence = p.clues.evidence.as_ref().map(evident);
+    let reasons: Vec<String> = word.into_iter().chain(moved).chain(evidence).collect();
     let because = match reasons.is_empty() {
         true => "the pattern fits no rule".to_owned(),
         false => reasons.join(", and "),
@@ -221,6 +227,44 @@ fn unknown(p: &Pattern<'_>) -> Hypothesis {
         confidence: 0.2,
         because,
     }
+}
+
+/// `60 % of the last 5 executions failed`, from a share on.
+fn of_last(share: f64, from: f64, what: &str) -> Option<String> {
+    let percent = share * 100.0;
+    (share >= from).then(|| format!("{percent:.0} % of the last {DIAGNOSED} executions {what}"))
+}
+
+/// `the evidence score is 5.2 (3.75 is an infection), tokens are 5.1 standard deviations above the reference over
+/// the last 8 executions`
+fn evident(evidence: &Evidence) -> String {
+    let score = format!(
+        "the evidence score is {:.1} ({ALARM} is an infection)",
+        evidence.score
+    );
+    let furthest = Metric::ALL
+        .into_iter()
+        .max_by(|a, b| {
+            let size = |metric: &Metric| evidence.metrics[metric.index()].abs();
+            size(a).total_cmp(&size(b))
+        })
+        .filter(|_| evidence.window > 0);
+    let Some(metric) = furthest else {
+        return score;
+    };
+    let z = evidence.metrics[metric.index()];
+    let what = match metric {
+        Metric::Latency => "latency is",
+        Metric::Tokens => "tokens are",
+        Metric::Tools => "tool calls are",
+    };
+    let direction = if z < 0.0 { "below" } else { "above" };
+    let executions = match evidence.window {
+        1 => "in the last execution".to_owned(),
+        window => format!("over the last {window} executions"),
+    };
+    let size = z.abs();
+    format!("{score}: {what} {size:.1} standard deviations {direction} the reference {executions}")
 }
 
 #[cfg(test)]

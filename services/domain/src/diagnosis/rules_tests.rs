@@ -1,5 +1,6 @@
 use super::*;
 use crate::baseline::{Moments, Profile, State};
+use crate::detection::guarded::Evidence;
 use crate::detection::{Recent, judge};
 use crate::diagnosis::Clues;
 use crate::policy::Policy;
@@ -332,5 +333,43 @@ fn sentences_have_numbers() {
     assert_eq!(
         looping[0].because,
         "tool calls are 41.0 per execution, 31.0 standard deviations above the usual 10.0"
+    );
+}
+
+/// Scenario: evidence of an infection while no metric is over its threshold.
+/// Guarantees: failures name tool instability, retries a storm, anything else is unknown with score and window.
+#[test]
+fn evidence_alone_is_named() {
+    let with = |shares, metrics, window| {
+        let evidence = Evidence {
+            score: 5.2,
+            metrics,
+            counted: 4.0,
+            shares,
+            window,
+        };
+        let clues = Clues {
+            evidence: Some(evidence),
+            ..Clues::default()
+        };
+        let found = hypotheses(Seen {
+            clues,
+            ..Seen::default()
+        });
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].diagnosis, found[0].because.clone())
+    };
+    let (diagnosis, because) = with([0.4, 0.4], [0.0; 3], 0);
+    assert_eq!(diagnosis, Diagnosis::ToolInstability);
+    assert_eq!(because, "40 % of the last 5 executions failed");
+    let (diagnosis, because) = with([0.2, 0.6], [0.0; 3], 0);
+    assert_eq!(diagnosis, Diagnosis::RetryStorm);
+    assert_eq!(because, "60 % of the last 5 executions had a retry");
+    let (diagnosis, because) = with([0.0; 2], [1.0, -5.1, 0.0], 8);
+    assert_eq!(diagnosis, Diagnosis::Unknown);
+    assert_eq!(
+        because,
+        "the evidence score is 5.2 (3.75 is an infection): \
+         tokens are 5.1 standard deviations below the reference over the last 8 executions"
     );
 }

@@ -109,7 +109,7 @@ impl Policy {
 mod tests {
     use crate::diagnosis::Diagnosis;
     use crate::healing::Action;
-    use crate::policy::{Match, Mode, Policies, Policy, Rule, matches_pattern};
+    use crate::policy::{Detector, Match, Mode, Policies, Policy, Rule, matches_pattern};
     use crate::{AgentId, RunId};
     use serde_json::json;
     use std::collections::BTreeMap;
@@ -178,6 +178,7 @@ mod tests {
                     research,
                     &[
                         ("mode", json!("observe")),
+                        ("detector", json!("guarded")),
                         ("probation", json!({ "executions": 2 })),
                         ("ladders", json!({ "unknown": ["clone_agent"] })),
                     ],
@@ -188,6 +189,9 @@ mod tests {
         let policy = resolve(&policies, "a", Some("research-web"));
         assert_eq!((policy.mode, policy.cooldown_seconds), (Mode::Observe, 9));
         assert_eq!((policy.probation.executions, policy.probation.seconds), (2, 60));
+        assert_eq!(policy.detector, Detector::Guarded);
+        assert!(policies.compile().has_detector(Detector::Guarded));
+        assert!(!Policies::default().compile().has_detector(Detector::Guarded));
         assert_eq!(policy.ladder(Diagnosis::Unknown), [Action::CloneAgent]);
         assert_eq!(
             policy.ladder(Diagnosis::MemoryCorruption),

@@ -19,6 +19,8 @@ pub struct Policy {
     pub mode: Mode,
     /// From this severity on a person decides; 0 to 10, default 7.0 (`SEVERITY_REQUIRING_APPROVAL`).
     pub severity_requiring_approval: f64,
+    /// Who decides that an agent is infected, default `specified`.
+    pub detector: Detector,
     /// Deviation above which a metric is an anomaly, standard deviations, default 2.5.
     pub threshold_stddev: f64,
     /// Length of the recent window, seconds, default 10.
@@ -56,6 +58,19 @@ pub enum Mode {
     /// Contain and heal.
     #[default]
     Enforce,
+}
+
+/// Who decides that an agent is infected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// The rule alone: a deviation over the threshold is an infection.
+    #[default]
+    Specified,
+    /// A deviation over the threshold makes an agent only suspect, which is shown and causes no action. It is infected,
+    /// and a case opens, when the evidence score is over its threshold ([`crate::detection::guarded`]). Severity stays
+    /// the formula's.
+    Guarded,
 }
 
 /// How a healing is proven.
@@ -104,6 +119,7 @@ impl Default for Policy {
         Policy {
             mode: Mode::Enforce,
             severity_requiring_approval: 7.0,
+            detector: Detector::Specified,
             threshold_stddev: 2.5,
             window_seconds: 10,
             baseline_samples_min: 15,

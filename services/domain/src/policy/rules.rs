@@ -1,6 +1,6 @@
 //! Which rule holds for which agent.
 
-use super::Policy;
+use super::{Detector, Policy};
 use crate::{AgentId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -145,6 +145,14 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// Whether there is an agent that this detector could decide about.
+    pub fn has_detector(&self, detector: Detector) -> bool {
+        let policies = self.rules.iter().map(|(_, policy)| policy);
+        policies
+            .chain([&self.defaults])
+            .any(|policy| policy.detector == detector)
+    }
+
     /// What holds for an agent, as [`Policies::resolve`] says.
     pub fn resolve(
         &self,

@@ -66,6 +66,7 @@ impl Quarantine {
             window: WindowSummary::default(),
             evidence: vec![],
             baseline_version: 1,
+            evidence_score: None,
         };
         let opened = case::open(
             CaseId::new(id),

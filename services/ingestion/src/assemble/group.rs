@@ -133,7 +133,10 @@ fn sort_waiting(
         let is_lost = spans.all()[tree.root[group.top]].marks.is_parent_local;
         group.has_model || group.has_agent || (group.has_tool && is_lost)
     });
-    let first = fragments.iter().map(|group| tree.root[group.top]).min_by_key(|root| spans.all()[*root].start);
+    let first = fragments.iter().map(|group| tree.root[group.top]).min_by_key(|root| {
+        let root = &spans.all()[*root];
+        (root.start, root.id)
+    });
     if let Some(id) = first.and_then(|root| spans.all()[root].parent).filter(|_| tells) {
         let mut members: Vec<Index> = fragments.into_iter().flat_map(|group| group.members).collect();
         members.sort_unstable();
@@ -157,7 +160,9 @@ fn by_top(spans: &Spans, tree: &Tree) -> impl Iterator<Item = Group> {
             Class::Model => group.has_model = true,
             Class::Agent => group.has_agent = true,
             Class::Tool => group.has_tool = true,
-            Class::Create | Class::Other => {}
+            // A span with tokens is a model's, even when an SDK's limits cut off what it is.
+            Class::Other => group.has_model |= spans.all()[index].has_usage(),
+            Class::Create => {}
         }
     }
     groups.into_values()

@@ -25,7 +25,7 @@ mod trace;
 pub mod tree;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::Config;
 pub use counts::{Accepted, Totals};

@@ -137,6 +137,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             is_parent_remote: knows_parent && span.flags() & view::FLAG_IS_REMOTE != 0,
             is_parent_local: knows_parent && span.flags() & view::FLAG_IS_REMOTE == 0,
             has_no_duration: times.has_no_duration,
+            lost_attributes: span.dropped_attributes() > 0,
             is_unfinished: class == Class::Agent && self.is_unfinished(),
         };
         let keeps_name = is_agentic && matches!(class, Class::Agent | Class::Other | Class::Tool);
@@ -226,18 +227,20 @@ impl<'t, 'r> Reader<'t, 'r> {
         output.is_some_and(|output| marks.iter().any(|mark| output.contains(mark.as_str())))
     }
 
-    /// Counted in the answer's JSON without reading it as JSON: `"type": "tool_call"`. Unknown when an answer is
-    /// too long to be searched whole.
+    /// Counted in the answer's JSON without reading it as JSON: `"type": "tool_call"`, and what else it is called.
+    /// Unknown when an answer is too long to be searched whole.
     fn requested_tools(&self) -> Option<u32> {
         if self.reading.requested_tools() > 0 {
             return Some(self.reading.requested_tools());
         }
         let answer = self.reading.text(Fact::RequestedTools).filter(|text| text.len() <= TEXT_BYTES_MAX)?;
-        let is_type = |before: &str| {
-            before.trim_end().strip_suffix(':').is_some_and(|key| key.trim_end().ends_with("\"type\""))
+        let types = &self.table.dialect().requested_tool_types;
+        let is_call = |(at, key): &(usize, &str)| {
+            let value = answer[at + key.len()..].trim_start().strip_prefix(':').map(str::trim_start);
+            let word = value.and_then(|value| value.strip_prefix('"')?.split('"').next());
+            word.is_some_and(|word| types.iter().any(|known| known == word))
         };
-        let calls = answer.match_indices("\"tool_call\"").filter(|(at, _)| is_type(&answer[..*at])).count();
-        u32::try_from(calls).ok()
+        u32::try_from(answer.match_indices("\"type\"").filter(is_call).count()).ok()
     }
 
     /// `immune.infected = true`, with its reason where one is given.

@@ -75,6 +75,8 @@ pub struct Marks {
     pub is_parent_local: bool,
     /// Its end was before its start, so that it has no duration.
     pub has_no_duration: bool,
+    /// The sender's limits cut attributes away, so that what is not there says nothing.
+    pub lost_attributes: bool,
     /// Its output bears the mark of a step limit.
     pub is_unfinished: bool,
 }

@@ -30,6 +30,8 @@ pub struct Dialect {
     pub markers: Vec<String>,
     /// Error classes that steer rather than fail; the last part of a dotted name is compared.
     pub control_flow: Vec<String>,
+    /// What a tool call is called as the `type` of a part of a model's answer.
+    pub requested_tool_types: Vec<String>,
     /// Attributes that name one tool call each that a model's answer asks for.
     pub requested_tool_keys: Vec<Affixes>,
     /// Names of tools that are no tool's work: hand-offs, final answers, batches.

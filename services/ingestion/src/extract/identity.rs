@@ -43,7 +43,10 @@ impl Names {
         let mut parts: Vec<Name> = Vec::new();
         for index in &members.list {
             let part = match trace.span(*index).class {
-                Class::Agent => own_name(trace, *index).cloned().or_else(|| by_affixes(trace, *index)),
+                Class::Agent if own != Some(*index) && workflow_name(trace, *index).is_none() => {
+                    own_name(trace, *index).cloned().or_else(|| by_affixes(trace, *index))
+                }
+                Class::Agent => own_name(trace, *index).cloned(),
                 Class::Model | Class::Other => own_name(trace, *index).cloned(),
                 Class::Tool | Class::Create => None,
             };
@@ -100,14 +103,12 @@ fn by_affixes(trace: &Trace<'_>, index: Index) -> Option<Name> {
 }
 
 fn stripped<'n>(dialect: &Dialect, full: &'n str) -> &'n str {
-    let mut name = full;
-    for prefix in &dialect.name_prefixes {
-        name = name.strip_prefix(prefix.as_str()).unwrap_or(name);
+    let prefixes = || dialect.name_prefixes.iter();
+    if let Some(name) = prefixes().find_map(|prefix| full.strip_prefix(prefix.as_str())) {
+        return name.trim_matches(['[', ']']).trim();
     }
-    for suffix in &dialect.name_suffixes {
-        name = name.strip_suffix(suffix.as_str()).unwrap_or(name);
-    }
-    name.trim_matches(['[', ']']).trim()
+    let suffixes = || dialect.name_suffixes.iter();
+    suffixes().find_map(|suffix| full.strip_suffix(suffix.as_str())).unwrap_or(full).trim()
 }
 
 fn is_generic(dialect: &Dialect, name: &str) -> bool {

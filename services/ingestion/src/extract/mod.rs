@@ -10,6 +10,9 @@ mod success;
 mod tokens;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 pub use nested::nested;
 
 use identity::Names;
@@ -19,6 +22,7 @@ use crate::assemble::span::{Facts, Name, Span, SpanId};
 use crate::assemble::tree::{Index, Spans, Tree};
 use crate::dialect::{Class, Dialect};
 use immune_domain::vitals::{Completeness, Context, Source, Vitals};
+use std::cmp::Reverse;
 use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
 
 /// Names listed per execution: tools, parts, MCP servers.
@@ -144,7 +148,10 @@ struct Times {
 impl Members {
     pub(crate) fn of(trace: &Trace<'_>, execution: &Execution) -> Self {
         let mut list = execution.members.clone();
-        list.sort_by_key(|index| (trace.span(*index).start, *index));
+        // Of spans that start together the longer one is around the other; ids make the order the same however
+        // the spans arrived.
+        let order = |span: &Span| (span.start, Reverse(span.end), span.id);
+        list.sort_by_key(|index| order(trace.span(*index)));
         Members { list }
     }
 

@@ -74,5 +74,7 @@ fn was_cancelled(trace: &Trace<'_>, members: &Members) -> bool {
     };
     let stopped = |index: &Index| trace.facts(*index).is_some_and(|facts| facts.finish.is_some());
     let Some((last, before)) = calls.split_last() else { return false };
-    before.iter().any(answered) && !answered(last) && !stopped(last) && !trace.span(*last).marks.is_error
+    let marks = trace.span(*last).marks;
+    let says_nothing = !answered(last) && !stopped(last) && !marks.is_error && !marks.lost_attributes;
+    says_nothing && before.iter().any(answered)
 }

@@ -56,7 +56,11 @@ pub(super) fn name<'t>(trace: &Trace<'t>, index: Index) -> &'t str {
 fn is_inner_span(trace: &Trace<'_>, index: Index, name_inside: &str) -> bool {
     for above in trace.tree.ancestors(index) {
         match trace.span(above).class {
-            Class::Tool => return name(trace, above) == name_inside,
+            Class::Tool => {
+                // Some write the agent before the tool: `assistant.get_weather`.
+                let outer = name(trace, above).strip_suffix(name_inside);
+                return outer.is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '-', '/']));
+            }
             Class::Agent | Class::Model => return false,
             Class::Other | Class::Create => {}
         }
@@ -68,21 +72,54 @@ fn is_inner_span(trace: &Trace<'_>, index: Index, name_inside: &str) -> bool {
 /// not recorded; none where every model says that it stopped for something else, or an agent's instrumentation is
 /// at work, which shows tools where there are any.
 fn asked_for(trace: &Trace<'_>, members: &Members) -> Option<u32> {
-    let mut calls = 0_u32;
-    let mut says_why = true;
-    for index in members.of_class(trace, Class::Model) {
-        let facts = trace.facts(index);
-        let finish = facts.and_then(|facts| facts.finish.as_deref());
-        match (facts.and_then(|facts| facts.requested_tools), finish) {
-            (Some(asked), _) if asked > 0 => calls = calls.saturating_add(asked),
-            (_, Some(finish)) if trace.dialect.is_unfinished(finish) => return None,
-            (Some(_), _) | (None, Some(_)) => {}
-            (None, None) => says_why = false,
+    let calls = model_calls(trace, members);
+    let mut asked = 0_u32;
+    for call in &calls {
+        match call.asked {
+            Some(tools) if tools > 0 => asked = asked.saturating_add(tools),
+            Some(_) | None if call.wants_tools => return None,
+            Some(_) | None => {}
         }
     }
     let is_step = |index: &Index| {
         let span = trace.span(*index);
         span.marks.is_agentic && matches!(span.class, Class::Agent | Class::Other)
     };
-    (calls > 0 || says_why || members.list.iter().any(is_step)).then_some(calls)
+    let says_why = calls.iter().all(|call| call.asked.is_some() || call.says_why);
+    (asked > 0 || says_why || members.list.iter().any(is_step)).then_some(asked)
+}
+
+/// What one model call says of tools.
+#[derive(Debug, Default)]
+struct ModelCall {
+    asked: Option<u32>,
+    wants_tools: bool,
+    says_why: bool,
+}
+
+/// The model calls. Spans of one call, below each other or with one response id, say together what they say.
+fn model_calls(trace: &Trace<'_>, members: &Members) -> Vec<ModelCall> {
+    let mut calls: Vec<ModelCall> = Vec::new();
+    let mut by_span: HashMap<Index, usize> = HashMap::new();
+    let mut by_response: HashMap<u64, usize> = HashMap::new();
+    for index in members.of_class(trace, Class::Model) {
+        let facts = trace.facts(index);
+        let response = facts.and_then(|facts| facts.response);
+        let around = trace.tree.ancestors(index).find(|above| !matches!(trace.span(*above).class, Class::Other));
+        let known = around.and_then(|above| by_span.get(&above));
+        let known = known.or_else(|| by_response.get(&response?)).copied();
+        let at = known.unwrap_or_else(|| {
+            calls.push(ModelCall::default());
+            calls.len() - 1
+        });
+        by_span.insert(index, at);
+        if let Some(response) = response {
+            by_response.insert(response, at);
+        }
+        let (call, Some(facts)) = (&mut calls[at], facts) else { continue };
+        call.asked = call.asked.max(facts.requested_tools);
+        call.says_why |= facts.finish.is_some();
+        call.wants_tools |= facts.finish.as_deref().is_some_and(|finish| trace.dialect.is_unfinished(finish));
+    }
+    calls
 }

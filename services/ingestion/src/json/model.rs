@@ -1,6 +1,6 @@
 //! The parts of OTLP/JSON that are read, and their way into prost's structs.
 
-use super::read;
+use super::fields;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1 as common;
@@ -21,76 +21,77 @@ macro_rules! model {
 
 model! {
     /// `ExportTraceServiceRequest`.
-    Traces { #[serde(deserialize_with = "read::nullable")] resource_spans: Vec<ResourceSpans> }
+    Traces { #[serde(deserialize_with = "fields::nullable")] resource_spans: Vec<ResourceSpans> }
     ResourceSpans {
         resource: Option<Resource>,
-        #[serde(deserialize_with = "read::nullable")] scope_spans: Vec<ScopeSpans>,
-        #[serde(deserialize_with = "read::nullable")] schema_url: String,
+        #[serde(deserialize_with = "fields::nullable")] scope_spans: Vec<ScopeSpans>,
+        #[serde(deserialize_with = "fields::nullable")] schema_url: String,
     }
     ScopeSpans {
         scope: Option<Scope>,
-        #[serde(deserialize_with = "read::nullable")] spans: Vec<Span>,
-        #[serde(deserialize_with = "read::nullable")] schema_url: String,
+        #[serde(deserialize_with = "fields::nullable")] spans: Vec<Span>,
+        #[serde(deserialize_with = "fields::nullable")] schema_url: String,
     }
     Span {
-        #[serde(deserialize_with = "read::hex")] trace_id: Vec<u8>,
-        #[serde(deserialize_with = "read::hex")] span_id: Vec<u8>,
-        #[serde(deserialize_with = "read::hex")] parent_span_id: Vec<u8>,
-        #[serde(deserialize_with = "read::nullable")] trace_state: String,
-        #[serde(deserialize_with = "read::unsigned")] flags: u64,
-        #[serde(deserialize_with = "read::nullable")] name: String,
-        #[serde(deserialize_with = "read::kind")] kind: i32,
-        #[serde(deserialize_with = "read::unsigned")] start_time_unix_nano: u64,
-        #[serde(deserialize_with = "read::unsigned")] end_time_unix_nano: u64,
-        #[serde(deserialize_with = "read::nullable")] attributes: Vec<KeyValue>,
-        #[serde(deserialize_with = "read::nullable")] events: Vec<Event>,
+        #[serde(deserialize_with = "fields::hex")] trace_id: Vec<u8>,
+        #[serde(deserialize_with = "fields::hex")] span_id: Vec<u8>,
+        #[serde(deserialize_with = "fields::hex")] parent_span_id: Vec<u8>,
+        #[serde(deserialize_with = "fields::nullable")] trace_state: String,
+        #[serde(deserialize_with = "fields::unsigned")] flags: u64,
+        #[serde(deserialize_with = "fields::nullable")] name: String,
+        #[serde(deserialize_with = "fields::kind")] kind: i32,
+        #[serde(deserialize_with = "fields::unsigned")] start_time_unix_nano: u64,
+        #[serde(deserialize_with = "fields::unsigned")] end_time_unix_nano: u64,
+        #[serde(deserialize_with = "fields::nullable")] attributes: Vec<KeyValue>,
+        #[serde(deserialize_with = "fields::unsigned")] dropped_attributes_count: u64,
+        #[serde(deserialize_with = "fields::nullable")] events: Vec<Event>,
         status: Option<Status>,
     }
     Event {
-        #[serde(deserialize_with = "read::unsigned")] time_unix_nano: u64,
-        #[serde(deserialize_with = "read::nullable")] name: String,
-        #[serde(deserialize_with = "read::nullable")] attributes: Vec<KeyValue>,
+        #[serde(deserialize_with = "fields::unsigned")] time_unix_nano: u64,
+        #[serde(deserialize_with = "fields::nullable")] name: String,
+        #[serde(deserialize_with = "fields::nullable")] attributes: Vec<KeyValue>,
     }
     Status {
-        #[serde(deserialize_with = "read::nullable")] message: String,
-        #[serde(deserialize_with = "read::status")] code: i32,
+        #[serde(deserialize_with = "fields::nullable")] message: String,
+        #[serde(deserialize_with = "fields::status")] code: i32,
     }
     /// `ExportLogsServiceRequest`.
-    Logs { #[serde(deserialize_with = "read::nullable")] resource_logs: Vec<ResourceLogs> }
+    Logs { #[serde(deserialize_with = "fields::nullable")] resource_logs: Vec<ResourceLogs> }
     ResourceLogs {
         resource: Option<Resource>,
-        #[serde(deserialize_with = "read::nullable")] scope_logs: Vec<ScopeLogs>,
+        #[serde(deserialize_with = "fields::nullable")] scope_logs: Vec<ScopeLogs>,
     }
     ScopeLogs {
         scope: Option<Scope>,
-        #[serde(deserialize_with = "read::nullable")] log_records: Vec<LogRecord>,
+        #[serde(deserialize_with = "fields::nullable")] log_records: Vec<LogRecord>,
     }
     LogRecord {
-        #[serde(deserialize_with = "read::unsigned")] time_unix_nano: u64,
-        #[serde(deserialize_with = "read::unsigned")] observed_time_unix_nano: u64,
-        #[serde(deserialize_with = "read::nullable")] attributes: Vec<KeyValue>,
-        #[serde(deserialize_with = "read::nullable")] event_name: String,
-        #[serde(deserialize_with = "read::hex")] trace_id: Vec<u8>,
-        #[serde(deserialize_with = "read::hex")] span_id: Vec<u8>,
+        #[serde(deserialize_with = "fields::unsigned")] time_unix_nano: u64,
+        #[serde(deserialize_with = "fields::unsigned")] observed_time_unix_nano: u64,
+        #[serde(deserialize_with = "fields::nullable")] attributes: Vec<KeyValue>,
+        #[serde(deserialize_with = "fields::nullable")] event_name: String,
+        #[serde(deserialize_with = "fields::hex")] trace_id: Vec<u8>,
+        #[serde(deserialize_with = "fields::hex")] span_id: Vec<u8>,
     }
-    Resource { #[serde(deserialize_with = "read::nullable")] attributes: Vec<KeyValue> }
+    Resource { #[serde(deserialize_with = "fields::nullable")] attributes: Vec<KeyValue> }
     Scope {
-        #[serde(deserialize_with = "read::nullable")] name: String,
-        #[serde(deserialize_with = "read::nullable")] version: String,
-        #[serde(deserialize_with = "read::nullable")] attributes: Vec<KeyValue>,
+        #[serde(deserialize_with = "fields::nullable")] name: String,
+        #[serde(deserialize_with = "fields::nullable")] version: String,
+        #[serde(deserialize_with = "fields::nullable")] attributes: Vec<KeyValue>,
     }
     KeyValue {
-        #[serde(deserialize_with = "read::nullable")] key: String,
+        #[serde(deserialize_with = "fields::nullable")] key: String,
         value: Option<AnyValue>,
     }
     AnyValue {
         string_value: Option<String>,
         bool_value: Option<bool>,
-        #[serde(deserialize_with = "read::signed")] int_value: Option<i64>,
-        #[serde(deserialize_with = "read::float")] double_value: Option<f64>,
+        #[serde(deserialize_with = "fields::signed")] int_value: Option<i64>,
+        #[serde(deserialize_with = "fields::float")] double_value: Option<f64>,
         array_value: Option<ArrayValue>,
     }
-    ArrayValue { #[serde(deserialize_with = "read::nullable")] values: Vec<AnyValue> }
+    ArrayValue { #[serde(deserialize_with = "fields::nullable")] values: Vec<AnyValue> }
 }
 
 fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
@@ -132,6 +133,7 @@ impl From<Span> for trace::Span {
             start_time_unix_nano: from.start_time_unix_nano,
             end_time_unix_nano: from.end_time_unix_nano,
             attributes: all(from.attributes),
+            dropped_attributes_count: u32::try_from(from.dropped_attributes_count).unwrap_or(u32::MAX),
             events: all(from.events),
             status: from.status.map(|status| trace::Status { message: status.message, code: status.code }),
             ..trace::Span::default()

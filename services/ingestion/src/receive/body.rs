@@ -7,6 +7,10 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use std::io::Read;
 
+/// The largest window of a zstd frame, as a power of two: 16 MiB. A frame may ask for much more, at no cost to its
+/// sender; what compressors up to level 19 make asks for 8 MiB at most.
+const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+
 /// How a body travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -66,7 +70,9 @@ pub(crate) async fn read(
         Encoding::Gzip => inflate(MultiGzDecoder::new(&whole[..]), max, ticket),
         Encoding::Deflate => inflate(ZlibDecoder::new(&whole[..]), max, ticket),
         Encoding::Zstd => {
-            inflate(zstd::Decoder::new(&whole[..]).map_err(|_| BodyError::Compression)?, max, ticket)
+            let mut reader = zstd::Decoder::new(&whole[..]).map_err(|_| BodyError::Compression)?;
+            reader.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BodyError::Compression)?;
+            inflate(reader, max, ticket)
         }
     }
 }

@@ -17,15 +17,19 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use http::HeaderValue;
 use prost::Message;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status};
+use tonic::body::Body;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Code, Extensions, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+use tower::util::MapResponseLayer;
 
 /// When a sender that was shed should come back.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -36,16 +40,19 @@ const STREAMS_MAX: u32 = 64;
 pub(super) async fn serve(door: Door, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
     let max = door.admission.body_bytes_max;
     macro_rules! service {
-        ($server:ident) => {
-            $server::new(door.clone())
+        ($server:ident) => {{
+            let server = $server::new(door.clone())
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd)
-                .max_decoding_message_size(max)
-        };
+                .max_decoding_message_size(max);
+            let at_the_door = door.clone();
+            InterceptedService::new(server, move |request: Request<()>| at_the_door.enter(request))
+        }};
     }
     tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .timeout(door.admission.body_time_max)
+        .layer(MapResponseLayer::new(undecodable))
         .add_service(service!(TraceServiceServer))
         .add_service(service!(MetricsServiceServer))
         .add_service(service!(LogsServiceServer))
@@ -54,18 +61,49 @@ pub(super) async fn serve(door: Door, listener: TcpListener, shutdown: Cancellat
         .map_err(std::io::Error::other)
 }
 
+/// What tonic says of messages that it cannot decode, in OTLP's terms: senders repeat `OUT_OF_RANGE`, and a message
+/// over the limit will not get smaller; and `INTERNAL` would be our fault. No handler here answers with either.
+fn undecodable(mut response: http::Response<Body>) -> http::Response<Body> {
+    let code = response.headers().get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()));
+    let otherwise = match code {
+        Some(Code::OutOfRange) => Code::ResourceExhausted,
+        Some(Code::Internal) => Code::InvalidArgument,
+        Some(_) | None => return response,
+    };
+    response.headers_mut().insert(Status::GRPC_STATUS, HeaderValue::from(otherwise as i32));
+    response
+}
+
+/// A request that was let in: the run that it is for, and its share of the limits.
+struct Pass {
+    run: Run,
+    ticket: Mutex<Ticket>,
+}
+
 impl Door {
-    /// Lets a decoded message in. tonic decodes before a handler runs, so the bytes are counted here; together with
-    /// the message limit and the streams per connection that bounds what is under way.
+    /// Lets a request in before its message is read.
     #[allow(clippy::result_large_err, reason = "tonic's own type at the edge of a handler")]
-    fn enter(&self, metadata: &MetadataMap, message: &impl Message) -> Result<(Run, Ticket), Status> {
-        let header = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
+    fn enter(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let header = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
         let run = caller::run_of(self.service.keys(), header).map_err(|stranger| self.stranger(stranger))?;
-        let ticket = ticket(&self.admission, message.encoded_len()).map_err(|Full| {
-            self.service.metrics().refuse("overloaded");
-            shed("too many requests are under way; repeat the request later")
-        })?;
-        Ok((run, ticket))
+        let ticket = self.admission.enter().map_err(|full| self.full(full))?;
+        request.extensions_mut().insert(Arc::new(Pass { run, ticket: Mutex::new(ticket) }));
+        Ok(request)
+    }
+
+    /// The pass of a decoded message. tonic reads and decodes before a handler runs, so the bytes are counted only
+    /// here; until then the message limit and the limit of requests bound what is under way.
+    #[allow(clippy::result_large_err, reason = "tonic's own type at the edge of a handler")]
+    fn pass(&self, extensions: &Extensions, message: &impl Message) -> Result<Arc<Pass>, Status> {
+        let pass = extensions.get::<Arc<Pass>>().cloned().ok_or_else(|| Status::unauthenticated("no pass"))?;
+        let taken = pass.ticket.lock().unwrap_or_else(PoisonError::into_inner).take(message.encoded_len());
+        taken.map_err(|full| self.full(full))?;
+        Ok(pass)
+    }
+
+    fn full(&self, Full: Full) -> Status {
+        self.service.metrics().refuse("overloaded");
+        shed("too many requests are under way; repeat the request later")
     }
 
     fn stranger(&self, stranger: Stranger) -> Status {
@@ -92,12 +130,6 @@ impl Door {
     }
 }
 
-fn ticket(admission: &Admission, bytes: usize) -> Result<Ticket, Full> {
-    let mut ticket = admission.enter()?;
-    ticket.take(bytes)?;
-    Ok(ticket)
-}
-
 /// OTLP: `RESOURCE_EXHAUSTED` is repeated only when it comes with `RetryInfo`.
 fn shed(message: &str) -> Status {
     let details = ErrorDetails::with_retry_info(Some(COME_BACK));
@@ -110,10 +142,10 @@ impl TraceService for Door {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
-        let (run, _ticket) = self.enter(&metadata, &message)?;
+        let (_, extensions, message) = request.into_parts();
+        let pass = self.pass(&extensions, &message)?;
         let accepted =
-            self.service.traces(run.runs(), &message).await.map_err(|reason| self.not_taken(reason))?;
+            self.service.traces(pass.run.runs(), &message).await.map_err(|reason| self.not_taken(reason))?;
         let rejected_spans = i64::try_from(accepted.rejected_count()).unwrap_or(i64::MAX);
         let partial = ExportTracePartialSuccess { rejected_spans, error_message: accepted.message() };
         let partial_success = (rejected_spans > 0).then_some(partial);
@@ -127,8 +159,8 @@ impl MetricsService for Door {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
-        let _ticket = self.enter(&metadata, &message)?;
+        let (_, extensions, message) = request.into_parts();
+        let _pass = self.pass(&extensions, &message)?;
         self.service.received(Signal::Metrics, metrics_in(&message));
         Ok(Response::new(ExportMetricsServiceResponse { partial_success: None }))
     }
@@ -140,9 +172,9 @@ impl LogsService for Door {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
-        let (run, _ticket) = self.enter(&metadata, &message)?;
-        self.service.logs(run.runs(), &message).await.map_err(|reason| self.not_taken(reason))?;
+        let (_, extensions, message) = request.into_parts();
+        let pass = self.pass(&extensions, &message)?;
+        self.service.logs(pass.run.runs(), &message).await.map_err(|reason| self.not_taken(reason))?;
         Ok(Response::new(ExportLogsServiceResponse { partial_success: None }))
     }
 }

@@ -79,6 +79,10 @@ impl<'r> SpanView<'r> for &'r Span {
         pairs(&self.attributes)
     }
 
+    fn dropped_attributes(self) -> u32 {
+        self.dropped_attributes_count
+    }
+
     fn event_attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)> {
         self.events.iter().flat_map(|event| pairs(&event.attributes))
     }

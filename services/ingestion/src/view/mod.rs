@@ -59,6 +59,8 @@ pub trait SpanView<'r>: Copy {
     fn status(self) -> i32;
     /// Attributes, in wire order, repeated keys included.
     fn attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)>;
+    /// How many attributes the sender's limits cut away.
+    fn dropped_attributes(self) -> u32;
     /// Attributes of the span's events, those of one event after those of another.
     fn event_attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)>;
 }

@@ -4,6 +4,8 @@
 //! the vitals that stand at the end to [`Verdicts::judge`]. Where a framework does not send something,
 //! [`Exception`] says so by name; an exception that is not needed fails the test like a mismatch without one.
 
+#![allow(dead_code, reason = "each test uses its part of the truth")]
+
 mod compare;
 mod index;
 

@@ -322,5 +322,6 @@ pub fn infection(agent: &str, id: &str, severity: f64) -> Infection {
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,
+        evidence_score: None,
     }
 }

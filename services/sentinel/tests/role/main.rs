@@ -412,3 +412,45 @@ async fn agents_are_listed_by_run() {
             .is_none()
     );
 }
+
+/// Scenario: the process restarts, with forty healthy executions of an agent on record; then one execution is an
+/// outlier, and later all of them are.
+/// Guarantees: the guarded detector judges at once; the outlier makes the agent suspect and is not reported; the lasting
+/// rise is, with its evidence, and shows.
+#[tokio::test]
+async fn a_restarted_guard_begins_from_the_records() {
+    let past = |i: u64| {
+        let mut vitals = execution(
+            &format!("h{i}"),
+            [900.0, 1_050.0, 980.0, 1_100.0, 1_000.0][i as usize % 5],
+        );
+        let at = System.now().minus(Duration::from_secs(60 * (60 - i)));
+        (vitals.started_at, vitals.timestamp, vitals.received_at) = (at, at, at);
+        vitals
+    };
+    let history: Vec<_> = (0..40).map(past).collect();
+    let world = World::start_guarded(&history).await;
+    world
+        .until("the guard has begun", async |world| {
+            world.agent().await.evidence.is_some()
+        })
+        .await;
+    world.run(&execution("outlier", 1_700.0)).await;
+    world
+        .until("it is suspect", async |world| world.agent().await.suspect)
+        .await;
+    assert!(world.reports().is_empty() && !world.agent().await.infected_by_evidence);
+    for i in 0..5 {
+        world.run(&execution(&format!("sick{i}"), 6_000.0)).await;
+    }
+    world
+        .until("it is reported", async |world| !world.reports().is_empty())
+        .await;
+    let score = world.reports()[0].evidence_score;
+    assert!(score.is_some_and(|score| score > 3.75), "{score:?}");
+    let agent = world.agent().await;
+    assert!(
+        agent.infected_by_evidence && agent.evidence.is_some(),
+        "{agent:?}"
+    );
+}

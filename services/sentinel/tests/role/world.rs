@@ -5,7 +5,7 @@ use immune_bus::local::{LocalPublisher, local};
 use immune_bus::{Publisher, Record};
 use immune_domain::baseline::{Moments, Profile, State};
 use immune_domain::detection::Infection;
-use immune_domain::policy::Policies;
+use immune_domain::policy::{Detector, Policies, Policy};
 use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, ExecutionId, Timestamp};
 use immune_proto::v1;
@@ -89,8 +89,26 @@ impl World {
     }
 
     pub async fn start_with(around: Around) -> Self {
+        World::start_from(around, Policies::default(), &[]).await
+    }
+
+    /// Starts with the guarded detector, and with executions on record.
+    pub async fn start_guarded(history: &[Vitals]) -> Self {
+        let defaults = Policy {
+            detector: Detector::Guarded,
+            ..Policy::default()
+        };
+        let policies = Policies {
+            defaults,
+            ..Policies::default()
+        };
+        World::start_from(Around::new(), policies, history).await
+    }
+
+    async fn start_from(around: Around, policies: Policies, history: &[Vitals]) -> Self {
         around.profiles.lock().unwrap().push(profile());
         let store = Arc::new(MemoryVitals::new(Limits::default()));
+        store.append(history).await.unwrap();
         let (to_baseline, connections) = pair();
         let routes = Routes::new(BaselineServiceServer::new(around.clone()));
         tokio::spawn(serve_in_process(routes, connections, CancellationToken::new()));
@@ -108,7 +126,7 @@ impl World {
                 store: store.clone(),
                 baseline: BaselineServiceClient::new(to_baseline),
                 quarantine: QuarantineServiceClient::new(to_quarantine),
-                policies: Policies::default(),
+                policies,
                 clock: clock::system(),
                 metrics: Metrics::default(),
             },

@@ -142,7 +142,10 @@ impl Client {
         let response = self.send(self.request(Method::GET, path).query(query)).await?;
         let next = NEXT_HEADERS.iter().find_map(|name| response.headers().get(*name));
         let next = next.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Ok(Page { body: self.read(response).await?, next })
+        Ok(Page {
+            body: self.read(response).await?,
+            next,
+        })
     }
 
     /// Asks for something to be done.

@@ -1,7 +1,7 @@
 //! `immune completions SHELL`: shell completions on standard output.
 
+use super::out;
 use clap_complete::Shell;
-use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Arguments of `immune completions`.
@@ -20,11 +20,8 @@ pub fn run(args: &Args, mut root: clap::Command) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     let name = root.get_name().to_owned();
     clap_complete::generate(args.shell, &mut root, name, &mut script);
-    match io::stdout().write_all(&script) {
-        // `immune completions bash | head` is no mistake.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
-    }
+    out::raw(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::client::{Client, Output, Server, segment};
 use super::failure::Failure;
-use super::pick;
+use super::{out, pick};
 use immune_domain::case::Decision;
 use serde_json::{Value, json};
+use std::io;
 use std::process::ExitCode;
 
 /// Arguments of a decision.
@@ -38,7 +39,7 @@ fn reason(text: &str) -> Result<String, String> {
 pub async fn run(decision: Decision, args: Args) -> anyhow::Result<ExitCode> {
     let client = match Client::new(&args.server) {
         Ok(client) => client,
-        Err(failure) => return Ok(failure.report(args.server.output)),
+        Err(failure) => return Ok(failure.report(args.server.output)?),
     };
     let mut answers = Vec::with_capacity(args.cases.len());
     let mut refused = false;
@@ -46,12 +47,12 @@ pub async fn run(decision: Decision, args: Args) -> anyhow::Result<ExitCode> {
         let answer = decide(&client, decision, case, &args.reason).await;
         refused |= answer.is_err();
         match args.server.output {
-            Output::Table => say(decision, case, &answer),
+            Output::Table => say(decision, case, &answer)?,
             Output::Json => answers.push(to_json(case, answer)),
         }
     }
     if args.server.output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&answers)?);
+        out::line(&serde_json::to_string_pretty(&answers)?)?;
     }
     Ok(if refused {
         ExitCode::FAILURE
@@ -71,14 +72,16 @@ async fn decide(client: &Client, decision: Decision, case: &str, reason: &str) -
         .await
 }
 
-fn say(decision: Decision, case: &str, answer: &Result<Value, Failure>) {
+fn say(decision: Decision, case: &str, answer: &Result<Value, Failure>) -> io::Result<()> {
     match answer {
-        Ok(answer) => println!(
-            "{case}: {}, now {}",
-            decision.done(),
-            pick::state(answer, "/state").text
-        ),
-        Err(failure) => eprintln!("{case}: {failure}"),
+        Ok(answer) => {
+            let state = pick::state(answer, "/state").text;
+            out::line(&format!("{case}: {}, now {state}", decision.done()))
+        }
+        Err(failure) => {
+            eprintln!("{case}: {failure}");
+            Ok(())
+        }
     }
 }
 

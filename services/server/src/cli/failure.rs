@@ -1,10 +1,12 @@
 //! What can go wrong between a command and a server: one sentence with what to do next.
 
 use super::client::Output;
+use super::out;
 use immune_runtime::http::problem::Problem;
 use reqwest::Url;
 use serde_json::{Value, json};
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 /// Why a command failed.
@@ -95,12 +97,15 @@ impl Failure {
 
 impl Failure {
     /// Says it: one sentence on standard error, or the problem as JSON on standard output. The exit status is 1.
-    pub fn report(&self, output: Output) -> ExitCode {
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn report(&self, output: Output) -> io::Result<ExitCode> {
         match output {
             Output::Table => eprintln!("{self}"),
-            Output::Json => println!("{:#}", self.to_json()),
+            Output::Json => out::line(&format!("{:#}", self.to_json()))?,
         }
-        ExitCode::FAILURE
+        Ok(ExitCode::FAILURE)
     }
 }
 

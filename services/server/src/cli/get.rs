@@ -5,6 +5,7 @@ mod facts;
 
 use super::client::{Client, Output, Page, Server, segment};
 use super::failure::Failure;
+use super::out;
 use super::table::{self, Column};
 use immune_domain::Timestamp;
 use immune_runtime::clock;
@@ -113,13 +114,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let output = args.server.output;
     let page = match ask(&args).await {
         Ok(page) => page,
-        Err(failure) => return Ok(failure.report(output)),
+        Err(failure) => return Ok(failure.report(output)?),
     };
     let text = match output {
         Output::Table => args.what.show(&page.body, clock::system().now()),
         Output::Json => serde_json::to_string_pretty(&page.body)?,
     };
-    println!("{text}");
+    out::line(&text)?;
     if let (Some(next), Some(option)) = (page.next, args.what.paged_by()) {
         eprintln!("there are more: go on with {option} {next}");
     }
@@ -138,10 +139,21 @@ impl What {
             What::Agent { id } => return (format!("/api/agents/{}", segment(id)), Vec::new()),
             What::Case { id } => return (format!("/api/cases/{}", segment(id)), Vec::new()),
             What::Approvals => ("/api/pending-approvals", Vec::new()),
-            What::Agents { status, after, limit } => {
-                ("/api/agents", vec![("status", status.clone()), ("after", after.clone()), limit.query()])
-            }
-            What::Cases { open, state, agent, before, limit } => {
+            What::Agents { status, after, limit } => (
+                "/api/agents",
+                vec![
+                    ("status", status.clone()),
+                    ("after", after.clone()),
+                    limit.query(),
+                ],
+            ),
+            What::Cases {
+                open,
+                state,
+                agent,
+                before,
+                limit,
+            } => {
                 let states = (!state.is_empty()).then(|| state.join(","));
                 let query = vec![
                     ("open", open.map(|open| open.to_string())),
@@ -152,18 +164,38 @@ impl What {
                 ];
                 ("/api/cases", query)
             }
-            What::Healings { agent, case, limit } => {
-                ("/api/healings", vec![("agent_id", agent.clone()), ("case_id", case.clone()), limit.query()])
-            }
-            What::Memory { agent, diagnosis, limit } => {
-                let query = vec![("agent_id", agent.clone()), ("diagnosis_type", diagnosis.clone()), limit.query()];
+            What::Healings { agent, case, limit } => (
+                "/api/healings",
+                vec![
+                    ("agent_id", agent.clone()),
+                    ("case_id", case.clone()),
+                    limit.query(),
+                ],
+            ),
+            What::Memory {
+                agent,
+                diagnosis,
+                limit,
+            } => {
+                let query = vec![
+                    ("agent_id", agent.clone()),
+                    ("diagnosis_type", diagnosis.clone()),
+                    limit.query(),
+                ];
                 ("/api/memory", query)
             }
-            What::Log { before, limit } => {
-                ("/api/action-log", vec![("before", before.map(|n| n.to_string())), limit.query()])
-            }
+            What::Log { before, limit } => (
+                "/api/action-log",
+                vec![("before", before.map(|n| n.to_string())), limit.query()],
+            ),
         };
-        (path.to_owned(), query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+        (
+            path.to_owned(),
+            query
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+        )
     }
 
     /// The option that asks for the next page.
@@ -226,15 +258,25 @@ mod tests {
 
     fn request(line: &str) -> String {
         let words = std::iter::once("get").chain(line.split(' '));
-        let (path, query) = Line::try_parse_from(words).expect("a right line").args.what.request();
-        let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (path, query) = Line::try_parse_from(words)
+            .expect("a right line")
+            .args
+            .what
+            .request();
+        let query: Vec<String> = query
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         format!("{path}?{}", query.join("&"))
     }
 
     /// Guarantees: each line of the contract asks for its path, with its filters, and ids stay one segment.
     #[test]
     fn lines_become_requests() {
-        assert_eq!(request("agents --status infected --limit 5"), "/api/agents?status=infected&limit=5");
+        assert_eq!(
+            request("agents --status infected --limit 5"),
+            "/api/agents?status=infected&limit=5"
+        );
         assert_eq!(request("agent shop/checkout"), "/api/agents/shop%2Fcheckout?");
         assert_eq!(
             request("cases --open true --state healing,probation --agent a -o json"),
@@ -243,14 +285,26 @@ mod tests {
         assert_eq!(request("case c-1"), "/api/cases/c-1?");
         assert_eq!(request("approvals"), "/api/pending-approvals?");
         assert_eq!(request("healings --case c-1"), "/api/healings?case_id=c-1");
-        assert_eq!(request("memory --diagnosis prompt_drift"), "/api/memory?diagnosis_type=prompt_drift");
-        assert_eq!(request("log --before 7 --limit 1"), "/api/action-log?before=7&limit=1");
+        assert_eq!(
+            request("memory --diagnosis prompt_drift"),
+            "/api/memory?diagnosis_type=prompt_drift"
+        );
+        assert_eq!(
+            request("log --before 7 --limit 1"),
+            "/api/action-log?before=7&limit=1"
+        );
     }
 
     /// Guarantees: what is wrong is refused before anything is sent, with the status of a usage error.
     #[test]
     fn wrong_lines_are_refused() {
-        for line in ["get", "get agent", "get cases --limit 0", "get cases --open maybe", "get pods"] {
+        for line in [
+            "get",
+            "get agent",
+            "get cases --limit 0",
+            "get cases --open maybe",
+            "get pods",
+        ] {
             let error = Line::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod get;
 pub mod migrate;
 pub mod openapi;
+pub mod out;
 pub mod pick;
 pub mod serve;
 pub mod table;

@@ -98,10 +98,10 @@ pub fn list(columns: &[Column], rows: &[Value], now: Timestamp) -> String {
     lines(table)
 }
 
-/// Names and values, one a line.
+/// Names and values, one a line; what is not known is left out.
 pub fn facts(rows: Vec<(&str, Shown)>) -> String {
     let mut table = Table::new();
-    for (name, shown) in rows {
+    for (name, shown) in rows.into_iter().filter(|(_, shown)| shown.text != NOTHING) {
         table.add_row([Cell::new(name).add_attribute(Attribute::Bold), cell(shown)]);
     }
     lines(table)

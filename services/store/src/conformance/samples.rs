@@ -121,6 +121,7 @@ pub fn infection(key: &AgentKey, id: &str) -> Infection {
         window: WindowSummary::default(),
         evidence: Vec::new(),
         baseline_version: 3,
+        evidence_score: Some(4.5),
     }
 }
 

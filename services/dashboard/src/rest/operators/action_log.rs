@@ -21,7 +21,11 @@ use std::sync::Arc;
 pub async fn list(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<Json<Vec<Value>>> {
     let before = params.parsed("before", "the sequence of a row")?;
     let limit = params.limit(LIMIT_DEFAULT, PAGE_MAX)?;
-    let rows = app.action_log.recent(&context.run, before, limit).await.map_err(stored)?;
+    let rows = app
+        .action_log
+        .recent(&context.run, before, limit)
+        .await
+        .map_err(stored)?;
     let whole = rows.iter().map(|stored| {
         let row = &stored.row;
         let mut whole = short(stored);

@@ -36,17 +36,27 @@ const SHOWN: u32 = 100;
            ("q" = Option<String>, Query, description = "Only with this text in id, type or model")),
     responses((status = 200, description = "Agents; `X-Total-Count` says how many match (absent when there are too \
         many to look at each), `X-Next-After` where the next page begins", body = Vec<AgentView>)))]
-pub async fn list(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<impl IntoResponse> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    context: Context,
+    params: Params,
+) -> Answer<impl IntoResponse> {
     let after = params.agent("after")?;
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
     let status = params.text("status")?;
     if let Some(status) = &status {
         let known = ["healthy", "infected", "quarantined", "suspect"];
         if !known.contains(&status.as_str()) {
-            return Err(field("status", format!("is {status:?}, not one of {}", known.join(", "))));
+            return Err(field(
+                "status",
+                format!("is {status:?}, not one of {}", known.join(", ")),
+            ));
         }
     }
-    let filter = Filter { status, text: params.text("q")?.map(|text| text.to_lowercase()) };
+    let filter = Filter {
+        status,
+        text: params.text("q")?.map(|text| text.to_lowercase()),
+    };
     let page = fleet::page(&app, &context.run, after.as_ref(), limit, &filter).await?;
     let mut headers = HeaderMap::new();
     if let Some(total) = page.total {
@@ -72,8 +82,14 @@ pub async fn get(
     AgentPath(agent): AgentPath,
 ) -> Answer<Json<WholeAgent>> {
     let key = context.agent(agent);
-    let Some(state) = fleet::find(&app, &key).await? else { return Err(no_agent(&key.agent)) };
-    let cases = CaseQuery { agent: Some(key.agent.clone()), limit: SHOWN, ..CaseQuery::default() };
+    let Some(state) = fleet::find(&app, &key).await? else {
+        return Err(no_agent(&key.agent));
+    };
+    let cases = CaseQuery {
+        agent: Some(key.agent.clone()),
+        limit: SHOWN,
+        ..CaseQuery::default()
+    };
     let (vitals, profile, cases, healings, memory, approval, held) = tokio::join!(
         app.vitals.recent(&key, Timestamp::EPOCH, SHOWN),
         app.roles.profile(&key),
@@ -85,8 +101,14 @@ pub async fn get(
     );
     let (vitals, cases, approval) = (vitals.map_err(stored)?, cases?, approval?);
     let around = vitals.last().map(|latest| &latest.context);
-    let (kind, namespace) = (around.and_then(|a| a.agent_type.as_deref()), around.and_then(|a| a.namespace()));
-    let threshold = app.policies.resolve(&key.run, &key.agent, kind, namespace).threshold_stddev;
+    let (kind, namespace) = (
+        around.and_then(|a| a.agent_type.as_deref()),
+        around.and_then(|a| a.namespace()),
+    );
+    let threshold = app
+        .policies
+        .resolve(&key.run, &key.agent, kind, namespace)
+        .threshold_stddev;
     let beside = Beside {
         case: cases.iter().find(|case| !case.state.is_closed()),
         decision: approval.as_ref().map(|approval| approval.decision.as_str()),
@@ -95,7 +117,10 @@ pub async fn get(
     Ok(Json(WholeAgent {
         agent: AgentView::new(state, beside)?,
         vitals: vitals.into_iter().map(VitalsView::from).collect(),
-        band: profile?.as_ref().map(|profile| band(profile, threshold)).unwrap_or_default(),
+        band: profile?
+            .as_ref()
+            .map(|profile| band(profile, threshold))
+            .unwrap_or_default(),
         threshold_stddev: threshold,
         cases: cases.iter().map(CaseView::from).collect(),
         healings: healings?,
@@ -105,7 +130,9 @@ pub async fn get(
 
 /// Where averages are normal, per metric that was measured.
 fn band(profile: &Profile, threshold: f64) -> Vec<Band> {
-    let measured = Metric::ALL.into_iter().filter(|metric| profile.moments(*metric).count > 0);
+    let measured = Metric::ALL
+        .into_iter()
+        .filter(|metric| profile.moments(*metric).count > 0);
     let of = |metric: Metric| {
         let moments = profile.moments(metric);
         let width = threshold * moments.stddev;

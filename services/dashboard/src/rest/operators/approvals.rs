@@ -19,7 +19,10 @@ use utoipa::ToSchema;
 
 /// A decision on an agent.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for OpenAPI; `approve_healing` reads it")]
+#[allow(
+    dead_code,
+    reason = "describes the body for OpenAPI; `approve_healing` reads it"
+)]
 pub struct ApproveHealing {
     /// Which agent.
     agent_id: String,
@@ -41,7 +44,10 @@ pub struct ApproveAll {
 
 /// An order to heal an agent.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the body for OpenAPI; `heal_explicitly` reads it")]
+#[allow(
+    dead_code,
+    reason = "describes the body for OpenAPI; `heal_explicitly` reads it"
+)]
 pub struct HealExplicitly {
     /// Which agent.
     agent_id: String,
@@ -130,7 +136,12 @@ pub async fn approve_all(
     let waiting = with_decision(&app, &context.run, PENDING).await?;
     let (done, refused_count) = on_all(&app, &context, waiting, verb(approved), &reason).await?;
     let (approved_count, rejected_count) = if approved { (done, 0) } else { (0, done) };
-    Ok(Json(AllDecided { ok: true, approved_count, rejected_count, refused_count }))
+    Ok(Json(AllDecided {
+        ok: true,
+        approved_count,
+        rejected_count,
+        refused_count,
+    }))
 }
 
 /// Heals an agent although it was rejected, or before it is decided.
@@ -164,7 +175,11 @@ pub async fn heal_all_rejected(
     fields.done()?;
     let rejected = with_decision(&app, &context.run, REJECTED).await?;
     let (healed_count, refused_count) = on_all(&app, &context, rejected, Verb::HealNow, &reason).await?;
-    Ok(Json(AllOrdered { ok: true, healed_count, refused_count }))
+    Ok(Json(AllOrdered {
+        ok: true,
+        healed_count,
+        refused_count,
+    }))
 }
 
 const fn verb(approved: bool) -> Verb {

@@ -23,8 +23,15 @@ use utoipa::ToSchema;
 /// Rows at most.
 const LIMIT_MAX: u32 = 1_000;
 /// The states that can be asked for.
-const STATES: [&str; 7] =
-    ["awaiting_approval", "rejected", "heal_queued", "healing", "probation", "healed", "released"];
+const STATES: [&str; 7] = [
+    "awaiting_approval",
+    "rejected",
+    "heal_queued",
+    "healing",
+    "probation",
+    "healed",
+    "released",
+];
 
 /// A decision.
 #[derive(ToSchema)]
@@ -45,11 +52,22 @@ pub struct NewDecision {
            ("limit" = Option<u32>, Query, description = "How many; default 100, at most 1,000")),
     responses((status = 200, description = "Cases; `X-Next-Before` says where the next page begins",
         body = Vec<CaseView>)))]
-pub async fn list(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<impl IntoResponse> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    context: Context,
+    params: Params,
+) -> Answer<impl IntoResponse> {
     let states = params.text("state")?.unwrap_or_default();
-    let states: Vec<String> = states.split(',').filter(|state| !state.is_empty()).map(str::to_owned).collect();
+    let states: Vec<String> = states
+        .split(',')
+        .filter(|state| !state.is_empty())
+        .map(str::to_owned)
+        .collect();
     if let Some(unknown) = states.iter().find(|state| !STATES.contains(&state.as_str())) {
-        return Err(field("state", format!("is {unknown:?}, not one of {}", STATES.join(", "))));
+        return Err(field(
+            "state",
+            format!("is {unknown:?}, not one of {}", STATES.join(", ")),
+        ));
     }
     let before = match params.text("before")? {
         Some(before) if !id::is_well_formed(&before) => return Err(field("before", "is not a case id")),
@@ -70,7 +88,10 @@ pub async fn list(State(app): State<Arc<App>>, context: Context, params: Params)
     {
         headers.insert("x-next-before", next);
     }
-    Ok((headers, Json(cases.iter().map(CaseView::from).collect::<Vec<_>>())))
+    Ok((
+        headers,
+        Json(cases.iter().map(CaseView::from).collect::<Vec<_>>()),
+    ))
 }
 
 /// One case: its timeline, its evidence, and what would be done next.
@@ -158,14 +179,21 @@ async fn decide(
     fields.done()?;
     // Whether the caller may know of the case comes first.
     find(app, context, id).await?;
-    let case = app.roles.decide(id, decision, reason, expected_version, &context.caller.person).await?;
+    let case = app
+        .roles
+        .decide(id, decision, reason, expected_version, &context.caller.person)
+        .await?;
     Ok(Json(WholeCase::new(&case, plan(app, &case).await)))
 }
 
 /// A case of a run that the caller may use; any other does not exist for the caller.
 async fn find(app: &App, context: &Context, id: &CaseId) -> Answer<Case> {
     let case = app.roles.case(id).await?;
-    if context.may_see(&case) { Ok(case) } else { Err(no_case(id.as_str())) }
+    if context.may_see(&case) {
+        Ok(case)
+    } else {
+        Err(no_case(id.as_str()))
+    }
 }
 
 /// The plan for an open case. It is an addition: without the healer's answer the case is shown without it.
@@ -177,6 +205,11 @@ async fn plan(app: &App, case: &Case) -> Option<PlanView> {
     let skipped = preview.skipped.into_iter();
     Some(PlanView {
         steps: preview.steps,
-        skipped: skipped.map(|s| SkippedView { action: s.action, because: s.because }).collect(),
+        skipped: skipped
+            .map(|s| SkippedView {
+                action: s.action,
+                because: s.because,
+            })
+            .collect(),
     })
 }

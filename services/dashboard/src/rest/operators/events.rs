@@ -65,32 +65,46 @@ pub async fn watch(
     };
     let permit = app.event_streams.clone().try_acquire_owned().map_err(|_| {
         app.metrics.refuse("busy");
-        Problem::new(ErrorKind::Overloaded, "dashboard.too_many_readers", "too many readers of live events; try again")
+        Problem::new(
+            ErrorKind::Overloaded,
+            "dashboard.too_many_readers",
+            "too many readers of live events; try again",
+        )
     })?;
     app.metrics.event_streams.inc();
-    let place = Place { _permit: permit, readers: app.metrics.event_streams.clone() };
+    let place = Place {
+        _permit: permit,
+        readers: app.metrics.event_streams.clone(),
+    };
     let changes = app.roles.watch_cases(after).await?;
     let events = events(changes, context, place).take_until(app.stopped.clone().cancelled_owned());
     Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 /// The events of a watch; they end when quarantine ends the watch, and the reader comes back with the last id.
-fn events(changes: Streaming<v1::WatchCasesResponse>, context: Context, place: Place) -> impl Stream<Item = Event> {
-    futures::stream::unfold((changes, context, place), |(mut changes, context, place)| async move {
-        loop {
-            let change = match changes.message().await {
-                Ok(Some(change)) => change.change,
-                Ok(None) => return None,
-                Err(status) => {
-                    tracing::debug!(%status, "a watch of cases ended");
-                    return None;
+fn events(
+    changes: Streaming<v1::WatchCasesResponse>,
+    context: Context,
+    place: Place,
+) -> impl Stream<Item = Event> {
+    futures::stream::unfold(
+        (changes, context, place),
+        |(mut changes, context, place)| async move {
+            loop {
+                let change = match changes.message().await {
+                    Ok(Some(change)) => change.change,
+                    Ok(None) => return None,
+                    Err(status) => {
+                        tracing::debug!(%status, "a watch of cases ended");
+                        return None;
+                    }
+                };
+                if let Some(event) = change.and_then(|change| event(change, &context)) {
+                    return Some((event, (changes, context, place)));
                 }
-            };
-            if let Some(event) = change.and_then(|change| event(change, &context)) {
-                return Some((event, (changes, context, place)));
             }
-        }
-    })
+        },
+    )
 }
 
 /// What a reader of a run sees of a change; `None` when it is not for this reader.
@@ -98,11 +112,18 @@ fn event(change: Change, context: &Context) -> Option<Event> {
     match change {
         Change::Existing(case) => {
             let case = readable(Some(case), context)?;
-            Event::default().event("case").json_data(json!({ "case": CaseView::from(&case) })).ok()
+            Event::default()
+                .event("case")
+                .json_data(json!({ "case": CaseView::from(&case) }))
+                .ok()
         }
         Change::SnapshotDone(snapshot) => {
             let last = snapshot.last_sequence;
-            Event::default().event("snapshot").id(last.to_string()).json_data(json!({ "last_sequence": last })).ok()
+            Event::default()
+                .event("snapshot")
+                .id(last.to_string())
+                .json_data(json!({ "last_sequence": last }))
+                .ok()
         }
         Change::Event(event) => {
             let at = time::from_wire("at", event.at).ok()?;
@@ -118,7 +139,11 @@ fn event(change: Change, context: &Context) -> Option<Event> {
                 "payload": serde_json::from_str::<Value>(&event.payload).unwrap_or(Value::Null),
                 "case": CaseView::from(&case),
             });
-            Event::default().event(event.kind).id(event.sequence.to_string()).json_data(data).ok()
+            Event::default()
+                .event(event.kind)
+                .id(event.sequence.to_string())
+                .json_data(data)
+                .ok()
         }
     }
 }

@@ -31,5 +31,7 @@ pub async fn list(
         case => case.map(CaseId::from),
     };
     let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    Ok(Json(healings::recent(&app, &context.run, agent.as_ref(), case.as_ref(), limit).await?))
+    Ok(Json(
+        healings::recent(&app, &context.run, agent.as_ref(), case.as_ref(), limit).await?,
+    ))
 }

@@ -45,6 +45,12 @@ pub async fn post(
     let mut fields = Fields::of(&body);
     let reason = fields.required_text("reason", REASON_BYTES_MAX);
     fields.done()?;
-    let case = app.roles.report_infected(&context.agent(agent), reason, &context.caller.person).await?;
-    Ok(Json(Reported { ok: true, case_id: Some(case).filter(|case| !case.is_empty()) }))
+    let case = app
+        .roles
+        .report_infected(&context.agent(agent), reason, &context.caller.person)
+        .await?;
+    Ok(Json(Reported {
+        ok: true,
+        case_id: Some(case).filter(|case| !case.is_empty()),
+    }))
 }

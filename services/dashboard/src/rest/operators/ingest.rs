@@ -16,8 +16,10 @@ use std::time::Duration;
 use utoipa::ToSchema;
 
 /// How far an execution may lie from now.
-const LIMITS: Limits =
-    Limits { ahead: Some(Duration::from_secs(5 * 60)), behind: Some(Duration::from_secs(3_600)) };
+const LIMITS: Limits = Limits {
+    ahead: Some(Duration::from_secs(5 * 60)),
+    behind: Some(Duration::from_secs(3_600)),
+};
 /// The longest text of a registration, bytes.
 const WORD_BYTES_MAX: usize = 512;
 
@@ -55,7 +57,10 @@ pub async fn ingest(
     let vitals = read_vitals(&app, &context, &body, LIMITS)?;
     let execution_id = vitals.execution.to_string();
     app.roles.record_vitals(vitals).await?;
-    Ok(Json(Ingested { ok: true, execution_id }))
+    Ok(Json(Ingested {
+        ok: true,
+        execution_id,
+    }))
 }
 
 /// Registers an agent, so that it is listed before its first execution.
@@ -73,6 +78,7 @@ pub async fn register(
     fields.text("model", WORD_BYTES_MAX);
     fields.texts("mcp_servers");
     fields.done()?;
-    app.keep(context.agent(agent), RecordKind::Registration, body).await?;
+    app.keep(context.agent(agent), RecordKind::Registration, body)
+        .await?;
     Ok(Json(DONE))
 }

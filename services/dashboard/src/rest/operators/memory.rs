@@ -62,12 +62,19 @@ pub struct Forgotten {
            ("diagnosis_type" = Option<String>, Query, description = "Only of this diagnosis"),
            ("limit" = Option<u32>, Query, description = "How many; default 1,000, at most 10,000")),
     responses((status = 200, description = "What helped whom against what", body = Vec<MemoryView>)))]
-pub async fn list(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<Json<Vec<MemoryView>>> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    context: Context,
+    params: Params,
+) -> Answer<Json<Vec<MemoryView>>> {
     let agent = params.agent("agent_id")?;
     let diagnosis = params.parsed::<Diagnosis>("diagnosis_type", "a diagnosis")?;
     let limit = params.limit(LIMIT_DEFAULT, PAGE_MAX)?;
     let word = diagnosis.map(Diagnosis::as_str).unwrap_or_default();
-    let memories = app.roles.memories(&context.run, agent.as_ref(), word, limit).await?;
+    let memories = app
+        .roles
+        .memories(&context.run, agent.as_ref(), word, limit)
+        .await?;
     Ok(Json(memories.iter().map(MemoryView::from).collect()))
 }
 
@@ -85,9 +92,19 @@ pub async fn pin(
     let action = fields.required_word("action", &Action::ALL.map(Action::as_str));
     let pin = fields.word("pin", &[Pin::Prefer.as_str(), Pin::Avoid.as_str()]);
     fields.done()?;
-    let action = action.parse().map_err(|_| crate::problems::field("action", "is not an action"))?;
+    let action = action
+        .parse()
+        .map_err(|_| crate::problems::field("action", "is not an action"))?;
     let pin = pin.and_then(|pin| pin.parse::<Pin>().ok());
-    app.roles.pin_memory(&context.agent(agent), diagnosis, action, pin, &context.caller.person).await?;
+    app.roles
+        .pin_memory(
+            &context.agent(agent),
+            diagnosis,
+            action,
+            pin,
+            &context.caller.person,
+        )
+        .await?;
     Ok(Json(DONE))
 }
 
@@ -106,10 +123,15 @@ pub async fn forget(
     fields.done()?;
     let action = action.and_then(|action| action.parse::<Action>().ok());
     let key = context.agent(agent);
-    let forgotten = app.roles.forget_memory(&key, diagnosis, action, &context.caller.person).await?;
+    let forgotten = app
+        .roles
+        .forget_memory(&key, diagnosis, action, &context.caller.person)
+        .await?;
     Ok(Json(Forgotten { ok: true, forgotten }))
 }
 
 fn diagnosis(fields: &mut Fields<'_>) -> String {
-    fields.required_word("diagnosis_type", &Diagnosis::ALL.map(Diagnosis::as_str)).to_owned()
+    fields
+        .required_word("diagnosis_type", &Diagnosis::ALL.map(Diagnosis::as_str))
+        .to_owned()
 }

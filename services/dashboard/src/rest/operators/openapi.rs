@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 
 /// The description, rendered once.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    crate::openapi().to_json().expect("the description is made of texts, numbers and lists")
+    crate::openapi()
+        .to_json()
+        .expect("the description is made of texts, numbers and lists")
 });
 
 /// This API as OpenAPI 3.1.

@@ -51,7 +51,11 @@ pub struct Infections {
 }
 
 fn open_cases() -> CaseQuery {
-    CaseQuery { open: Some(true), limit: PAGE_MAX, ..CaseQuery::default() }
+    CaseQuery {
+        open: Some(true),
+        limit: PAGE_MAX,
+        ..CaseQuery::default()
+    }
 }
 
 /// How the system is.
@@ -84,7 +88,7 @@ pub async fn status(State(app): State<Arc<App>>, context: Context) -> Answer<Jso
 #[utoipa::path(get, path = "/api/stats", tag = "operators",
     responses((status = 200, description = "The numbers", body = Stats)))]
 pub async fn stats(State(app): State<Arc<App>>, context: Context) -> Answer<Json<Stats>> {
-    Ok(Json(stats::collect(&app, &context.run).await?))
+    Ok(Json(Box::pin(stats::collect(&app, &context.run)).await?))
 }
 
 /// Infections of the run.

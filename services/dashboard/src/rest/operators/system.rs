@@ -77,7 +77,10 @@ pub async fn system(State(app): State<Arc<App>>, _context: Context) -> Answer<Js
         health::stores(&app),
         tokio::time::timeout(ROLE_MAX, app.roles.ingestion_status()),
     );
-    let own = RoleHealth { role: "dashboard", status: "serving" };
+    let own = RoleHealth {
+        role: "dashboard",
+        status: "serving",
+    };
     let roles = vec![ingestion, baseline, sentinel, quarantine, healer, own];
     Ok(Json(System {
         healthy: stores.is_ok() && roles.iter().all(|role| role.status == "serving"),
@@ -98,7 +101,9 @@ pub async fn system(State(app): State<Arc<App>>, _context: Context) -> Answer<Js
 }
 
 async fn role(role: &'static str, service: &str, channel: &Channel) -> RoleHealth {
-    let request = HealthCheckRequest { service: service.to_owned() };
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
     let mut client = HealthClient::new(channel.clone());
     let status = match tokio::time::timeout(ROLE_MAX, client.check(request)).await {
         Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => "serving",

@@ -45,20 +45,36 @@ impl FromRequest<Arc<App>> for OptionalObject {
 
 /// Only JSON: a form of another site can send other types without being asked, this one it cannot.
 fn require_json(headers: &HeaderMap) -> Answer<()> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = given
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
         return Ok(());
     }
     let detail = "the body must be application/json, and the Content-Type must say so";
-    Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.content_type", detail))
+    Err(Problem::with_status(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "request.content_type",
+        detail,
+    ))
 }
 
 async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Answer<Bytes> {
     let encoding = headers.get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let detail = "compressed bodies are not read here; send the JSON as it is";
-        return Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.content_encoding", detail));
+        return Err(Problem::with_status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "request.content_encoding",
+            detail,
+        ));
     }
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
@@ -86,13 +102,24 @@ fn unreadable(bytes: &[u8], error: &serde_json::Error) -> Problem {
     let line_start = match error.line() {
         0 | 1 => 0,
         line => {
-            let mut breaks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(i, _)| i + 1);
+            let mut breaks = bytes
+                .iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == b'\n')
+                .map(|(i, _)| i + 1);
             breaks.nth(line - 2).unwrap_or(0)
         }
     };
     let stopped_at = (line_start + error.column()).min(bytes.len());
     let name = last_name(&bytes[..stopped_at]).unwrap_or_else(|| "body".to_owned());
-    field(name, format!("is not readable as JSON at line {} column {}", error.line(), error.column()))
+    field(
+        name,
+        format!(
+            "is not readable as JSON at line {} column {}",
+            error.line(),
+            error.column()
+        ),
+    )
 }
 
 /// The last `"name":` before the end of a text.

@@ -22,10 +22,14 @@ pub(crate) struct Context {
 impl Context {
     /// The run comes from the header, else from the query, else from the key, else it is the default run.
     pub fn resolve(caller: Caller, request: &Request) -> Answer<Self> {
-        let header = request.headers().get(RUN_HEADER).filter(|value| !value.is_empty());
+        let header = request
+            .headers()
+            .get(RUN_HEADER)
+            .filter(|value| !value.is_empty());
         let run = match header {
             Some(value) => {
-                let text = std::str::from_utf8(value.as_bytes()).map_err(|_| field("X-Run-Id", "is not UTF-8"))?;
+                let text =
+                    std::str::from_utf8(value.as_bytes()).map_err(|_| field("X-Run-Id", "is not UTF-8"))?;
                 run_named("X-Run-Id", text)?
             }
             None => match Params::of(request.uri())?.text("run_id")? {
@@ -37,7 +41,11 @@ impl Context {
             return Err(Problem::new(
                 ErrorKind::Forbidden,
                 "access.run",
-                format!("{} is bound to other runs than {:?}", caller.person.subject, run.as_str()),
+                format!(
+                    "{} is bound to other runs than {:?}",
+                    caller.person.subject,
+                    run.as_str()
+                ),
             ));
         }
         Ok(Context { caller, run })
@@ -45,7 +53,10 @@ impl Context {
 
     /// An agent of the run.
     pub fn agent(&self, agent: AgentId) -> AgentKey {
-        AgentKey { run: self.run.clone(), agent }
+        AgentKey {
+            run: self.run.clone(),
+            agent,
+        }
     }
 
     /// Whether the caller may know of a case.
@@ -59,7 +70,10 @@ fn run_named(name: &str, text: &str) -> Answer<RunId> {
         true => Ok(RunId::new(text)),
         false => Err(field(
             name,
-            format!("is not a run id: 1 to {} bytes without control characters, not `.` or `..`", id::ID_BYTES_MAX),
+            format!(
+                "is not a run id: 1 to {} bytes without control characters, not `.` or `..`",
+                id::ID_BYTES_MAX
+            ),
         )),
     }
 }
@@ -70,7 +84,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Self> {
         // The guard puts it there for every endpoint that needs a caller; without it nobody was verified.
         parts.extensions.get::<Context>().cloned().ok_or_else(|| {
-            Problem::new(ErrorKind::Unauthenticated, "access.unauthenticated", "nobody was verified")
+            Problem::new(
+                ErrorKind::Unauthenticated,
+                "access.unauthenticated",
+                "nobody was verified",
+            )
         })
     }
 }

@@ -25,17 +25,27 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub fn of(body: &'a Map<String, Value>) -> Self {
-        Fields { body, mistakes: Vec::new() }
+        Fields {
+            body,
+            mistakes: Vec::new(),
+        }
     }
 
     /// All mistakes, if there is one.
     pub fn done(self) -> Answer<()> {
-        if self.mistakes.is_empty() { Ok(()) } else { Err(Problem::fields(self.mistakes)) }
+        if self.mistakes.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::fields(self.mistakes))
+        }
     }
 
     /// Notes a mistake.
     pub fn mistake(&mut self, field: impl Into<String>, problem: impl Into<String>) {
-        self.mistakes.push(FieldError { field: field.into(), problem: problem.into() });
+        self.mistakes.push(FieldError {
+            field: field.into(),
+            problem: problem.into(),
+        });
     }
 
     /// A field's value; null counts as absent.
@@ -59,13 +69,14 @@ impl<'a> Fields<'a> {
     /// `agent_id`, which every record has.
     pub fn agent(&mut self) -> AgentId {
         let text = self.text("agent_id", id::ID_BYTES_MAX);
-        let text = self.required("agent_id", text);
-        if self.has("agent_id") && !id::is_well_formed(&text) && text.len() <= id::ID_BYTES_MAX {
-            let is_text = self.body["agent_id"].is_string();
-            if is_text {
-                self.mistake("agent_id", "is not an agent id: it is empty, `.`, `..` or has control characters");
-            }
+        // A text that is too long is no text here, and has been noted.
+        if text.as_deref().is_some_and(|text| !id::is_well_formed(text)) {
+            self.mistake(
+                "agent_id",
+                "is not an agent id: it is empty, `.`, `..` or has control characters",
+            );
         }
+        let text = self.required("agent_id", text);
         AgentId::from(text)
     }
 
@@ -121,7 +132,10 @@ impl<'a> Fields<'a> {
         match value.as_f64() {
             Some(number) if number.is_finite() && range.contains(&number) => Some(number),
             Some(number) => {
-                self.mistake(name, format!("is {number}, not from {} to {}", range.start(), range.end()));
+                self.mistake(
+                    name,
+                    format!("is {number}, not from {} to {}", range.start(), range.end()),
+                );
                 None
             }
             None => {
@@ -142,13 +156,19 @@ impl<'a> Fields<'a> {
         let value = self.value(name)?;
         let number = match (value.as_u64(), value.as_f64()) {
             (Some(number), _) => Some(number),
-            (None, Some(float)) if float >= 0.0 && float.fract() == 0.0 && float <= 9e15 => Some(float as u64),
+            (None, Some(float)) if float >= 0.0 && float.fract() == 0.0 && float <= 9e15 => {
+                Some(float as u64)
+            }
             (None, _) => None,
         };
         match number {
             Some(number) if number <= max => Some(number),
             Some(_) | None => {
-                let given = if value.is_number() { value.to_string() } else { kind(value).to_owned() };
+                let given = if value.is_number() {
+                    value.to_string()
+                } else {
+                    kind(value).to_owned()
+                };
                 self.mistake(name, format!("is {given}, not an integer from 0 to {max}"));
                 None
             }
@@ -179,12 +199,19 @@ impl<'a> Fields<'a> {
     /// A list of texts.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let value = self.value(name)?;
-        let list: Option<Vec<String>> =
-            value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+        let list: Option<Vec<String>> = value.as_array().and_then(|items| {
+            items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        });
         match list {
             Some(list) if list.len() <= ENTRIES_MAX => Some(list),
             Some(list) => {
-                self.mistake(name, format!("has {} entries, the most is {ENTRIES_MAX}", list.len()));
+                self.mistake(
+                    name,
+                    format!("has {} entries, the most is {ENTRIES_MAX}", list.len()),
+                );
                 None
             }
             None => {
@@ -207,12 +234,18 @@ impl<'a> Fields<'a> {
             return self.mistake(name, format!("is {}, not an object", kind(value)));
         };
         if map.len() > ENTRIES_MAX {
-            self.mistake(name, format!("has {} entries, the most is {ENTRIES_MAX}", map.len()));
+            self.mistake(
+                name,
+                format!("has {} entries, the most is {ENTRIES_MAX}", map.len()),
+            );
         }
         for (inner, value) in map.iter().take(ENTRIES_MAX) {
             if !value.is_number() && !value.is_null() {
                 let inner: String = inner.chars().take(64).collect();
-                self.mistake(format!("{name}.{inner}"), format!("is {}, not a number", kind(value)));
+                self.mistake(
+                    format!("{name}.{inner}"),
+                    format!("is {}, not a number", kind(value)),
+                );
             }
         }
     }
@@ -245,17 +278,27 @@ mod tests {
     use serde_json::json;
 
     fn mistakes(body: Value, read: impl FnOnce(&mut Fields<'_>)) -> Vec<String> {
-        let Value::Object(body) = body else { panic!("tests give objects") };
+        let Value::Object(body) = body else {
+            panic!("tests give objects")
+        };
         let mut fields = Fields::of(&body);
         read(&mut fields);
-        let errors = fields.done().err().map(|problem| problem.errors).unwrap_or_default();
-        errors.into_iter().map(|error| format!("{} {}", error.field, error.problem)).collect()
+        let errors = fields
+            .done()
+            .err()
+            .map(|problem| problem.errors)
+            .unwrap_or_default();
+        errors
+            .into_iter()
+            .map(|error| format!("{} {}", error.field, error.problem))
+            .collect()
     }
 
     /// Guarantees: every wrong field is named once with its reason, and none hides another.
     #[test]
     fn all_mistakes_at_once() {
-        let body = json!({ "agent_id": 7, "latency_ms": -1, "tool_calls": 1.5, "success": "yes", "retries": null });
+        let body =
+            json!({ "agent_id": 7, "latency_ms": -1, "tool_calls": 1.5, "success": "yes", "retries": null });
         let found = mistakes(body, |fields| {
             fields.agent();
             fields.required_number("latency_ms", POSITIVE);
@@ -278,22 +321,47 @@ mod tests {
     /// Guarantees: an agent id is refused once, whatever is wrong with it.
     #[test]
     fn agent_ids() {
-        for bad in [json!({}), json!({ "agent_id": "" }), json!({ "agent_id": ".." }), json!({ "agent_id": "a\nb" })] {
+        for bad in [
+            json!({}),
+            json!({ "agent_id": "" }),
+            json!({ "agent_id": ".." }),
+            json!({ "agent_id": "a\nb" }),
+        ] {
             assert_eq!(mistakes(bad.clone(), |f| drop(f.agent())).len(), 1, "{bad}");
         }
         let long = json!({ "agent_id": "x".repeat(513) });
-        assert_eq!(mistakes(long, |f| drop(f.agent())), ["agent_id has 513 bytes, the most is 512"]);
-        assert!(mistakes(json!({ "agent_id": "shop/checkout agent é" }), |f| drop(f.agent())).is_empty());
+        assert_eq!(
+            mistakes(long, |f| drop(f.agent())),
+            ["agent_id has 513 bytes, the most is 512"]
+        );
+        assert!(
+            mistakes(json!({ "agent_id": "shop/checkout agent é" }), |f| drop(
+                f.agent()
+            ))
+            .is_empty()
+        );
     }
 
     /// Guarantees: whole numbers written as floats are taken, others are not rounded.
     #[test]
     fn integers() {
-        let read = |value: Value| mistakes(json!({ "n": value }), |f| drop(f.required_integer("n", 1_000_000)));
+        let read = |value: Value| {
+            mistakes(json!({ "n": value }), |f| {
+                let _ = f.required_integer("n", 1_000_000);
+            })
+        };
         for good in [json!(0), json!(3), json!(3.0), json!(1_000_000)] {
             assert!(read(good.clone()).is_empty(), "{good}");
         }
-        for bad in [json!(-1), json!(0.5), json!(1_000_001), json!(1e300), json!("3"), json!(true), json!([])] {
+        for bad in [
+            json!(-1),
+            json!(0.5),
+            json!(1_000_001),
+            json!(1e300),
+            json!("3"),
+            json!(true),
+            json!([]),
+        ] {
             assert_eq!(read(bad.clone()).len(), 1, "{bad}");
         }
     }

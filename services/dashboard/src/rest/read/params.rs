@@ -23,11 +23,17 @@ impl Params {
 
     /// A parameter's text.
     pub fn text(&self, name: &str) -> Answer<Option<String>> {
-        let value = self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let value = self
+            .0
+            .iter()
+            .rev()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone());
         match value {
-            Some(text) if text.len() > id::ID_BYTES_MAX => {
-                Err(field(name, format!("has {} bytes, the most is {}", text.len(), id::ID_BYTES_MAX)))
-            }
+            Some(text) if text.len() > id::ID_BYTES_MAX => Err(field(
+                name,
+                format!("has {} bytes, the most is {}", text.len(), id::ID_BYTES_MAX),
+            )),
             Some(text) if text.is_empty() => Ok(None),
             value => Ok(value),
         }
@@ -43,19 +49,27 @@ impl Params {
         match self.text(name)? {
             None => Ok(None),
             Some(text) if id::is_well_formed(&text) => Ok(Some(AgentId::from(text))),
-            Some(_) => Err(field(name, "is not an agent id: control characters, `.` and `..` are not allowed")),
+            Some(_) => Err(field(
+                name,
+                "is not an agent id: control characters, `.` and `..` are not allowed",
+            )),
         }
     }
 
     /// The agent that `agent_id` must name.
     pub fn required_agent(&self) -> Answer<AgentId> {
-        self.agent("agent_id")?.ok_or_else(|| field("agent_id", "is missing"))
+        self.agent("agent_id")?
+            .ok_or_else(|| field("agent_id", "is missing"))
     }
 
     /// A parameter that is read from its text; `wanted` says what it should be.
     pub fn parsed<T: FromStr>(&self, name: &str, wanted: impl Display) -> Answer<Option<T>> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| field(name, format!("is {text:?}, not {wanted}")))
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|_| field(name, format!("is {text:?}, not {wanted}")))
     }
 
     /// How many rows: at least 1; more than `max` is `max`.

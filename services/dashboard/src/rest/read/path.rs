@@ -22,7 +22,10 @@ impl<S: Send + Sync> FromRequestParts<S> for AgentPath {
             Ok(Path(text)) if id::is_well_formed(&text) => Ok(AgentPath(AgentId::from(text))),
             Ok(_) | Err(_) => Err(field(
                 "agent_id",
-                format!("is not an agent id: 1 to {} bytes of UTF-8 without control characters", id::ID_BYTES_MAX),
+                format!(
+                    "is not an agent id: 1 to {} bytes of UTF-8 without control characters",
+                    id::ID_BYTES_MAX
+                ),
             )),
         }
     }

@@ -69,9 +69,17 @@ pub async fn post(
     params(("limit" = Option<u32>, Query, description = "How many, at least 1; default 50, at most 10,000")),
     responses((status = 200, description = "Each with type, agent_id, timestamp, severity, diagnosis_type, action, \
         success and trigger", body = Vec<Object>)))]
-pub async fn recent(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<Json<Vec<Value>>> {
+pub async fn recent(
+    State(app): State<Arc<App>>,
+    context: Context,
+    params: Params,
+) -> Answer<Json<Vec<Value>>> {
     let limit = params.limit(LIMIT_DEFAULT, PAGE_MAX)?;
-    let rows = app.action_log.recent(&context.run, None, limit).await.map_err(stored)?;
+    let rows = app
+        .action_log
+        .recent(&context.run, None, limit)
+        .await
+        .map_err(stored)?;
     Ok(Json(rows.iter().map(short).collect()))
 }
 

@@ -65,7 +65,10 @@ pub async fn post(
         return Err(Problem::new(
             ErrorKind::Forbidden,
             "access.role",
-            format!("{} has role ingest, which may ask for approvals and not decide them", caller.person.subject),
+            format!(
+                "{} has role ingest, which may ask for approvals and not decide them",
+                caller.person.subject
+            ),
         ));
     }
     // Who decided comes from the verified caller, whatever the body says.
@@ -84,11 +87,15 @@ pub async fn post(
 pub async fn latest(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<Json<Value>> {
     if let Some(agent) = params.agent("agent_id")? {
         let latest = approvals::latest(&app, &context.agent(agent)).await?;
-        return Ok(Json(latest.map_or_else(|| json!({}), |approval| approval.to_latest())));
+        return Ok(Json(
+            latest.map_or_else(|| json!({}), |approval| approval.to_latest()),
+        ));
     }
     let all = approvals::latest_all(&app, &context.run).await?;
-    let by_agent: Map<String, Value> =
-        all.into_iter().map(|(agent, approval)| (agent.to_string(), approval.to_latest())).collect();
+    let by_agent: Map<String, Value> = all
+        .into_iter()
+        .map(|(agent, approval)| (agent.to_string(), approval.to_latest()))
+        .collect();
     Ok(Json(Value::Object(by_agent)))
 }
 
@@ -107,7 +114,14 @@ pub async fn rejected(State(app): State<Arc<App>>, context: Context) -> Answer<J
 }
 
 /// Agents whose latest word is this one.
-pub(crate) async fn listed(app: &App, context: &Context, decision: &str, at: &str) -> Answer<Json<Vec<Value>>> {
+pub(crate) async fn listed(
+    app: &App,
+    context: &Context,
+    decision: &str,
+    at: &str,
+) -> Answer<Json<Vec<Value>>> {
     let found = approvals::with_decision(app, &context.run, decision).await?;
-    Ok(Json(found.iter().map(|approval| approval.to_listed(at)).collect()))
+    Ok(Json(
+        found.iter().map(|approval| approval.to_listed(at)).collect(),
+    ))
 }

@@ -106,7 +106,12 @@ pub async fn get(
     AgentPath(agent): AgentPath,
 ) -> Answer<Json<Value>> {
     let key = context.agent(agent);
-    if let Some(record) = app.client_records.latest(&key, RecordKind::Baseline).await.map_err(stored)? {
+    if let Some(record) = app
+        .client_records
+        .latest(&key, RecordKind::Baseline)
+        .await
+        .map_err(stored)?
+    {
         return Ok(Json(with_both_names(record.body)));
     }
     match app.roles.profile(&key).await? {
@@ -123,7 +128,9 @@ pub async fn get(
 #[utoipa::path(get, path = "/api/v1/baselines/count", tag = "store",
     responses((status = 200, description = "How many", body = Count)))]
 pub async fn count(State(app): State<Arc<App>>, context: Context) -> Answer<Json<Count>> {
-    Ok(Json(Count { count: stats::baselines(&app, &context.run).await? }))
+    Ok(Json(Count {
+        count: stats::baselines(&app, &context.run).await?,
+    }))
 }
 
 /// Clients of different age read the number of samples under different names.

@@ -69,7 +69,8 @@ pub async fn infection(
     }
     fields.required_text("diagnosis_type", NAME_BYTES_MAX);
     fields.done()?;
-    app.keep(context.agent(agent), RecordKind::Infection, body).await?;
+    app.keep(context.agent(agent), RecordKind::Infection, body)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -86,6 +87,7 @@ pub async fn quarantine(
     fields.required_word("action", &["enter", "release"]);
     fields.number("duration_s", POSITIVE);
     fields.done()?;
-    app.keep(context.agent(agent), RecordKind::Quarantine, body).await?;
+    app.keep(context.agent(agent), RecordKind::Quarantine, body)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

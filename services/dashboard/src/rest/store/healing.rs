@@ -100,14 +100,18 @@ pub async fn failed_actions(
 #[utoipa::path(get, path = "/api/v1/healing/total", tag = "store",
     responses((status = 200, description = "How many", body = Total)))]
 pub async fn total(State(app): State<Arc<App>>, context: Context) -> Answer<Json<Total>> {
-    Ok(Json(Total { total: healings::tally(&app, &context.run).await?.total }))
+    Ok(Json(Total {
+        total: healings::tally(&app, &context.run).await?.total,
+    }))
 }
 
 /// The share of healings that succeeded.
 #[utoipa::path(get, path = "/api/v1/healing/success-rate", tag = "store",
     responses((status = 200, description = "The share", body = Rate)))]
 pub async fn success_rate(State(app): State<Arc<App>>, context: Context) -> Answer<Json<Rate>> {
-    Ok(Json(Rate { rate: healings::tally(&app, &context.run).await?.rate() }))
+    Ok(Json(Rate {
+        rate: healings::tally(&app, &context.run).await?.rate(),
+    }))
 }
 
 /// The action that helped most against each diagnosis.

@@ -30,10 +30,22 @@ pub struct Health {
               (status = 503, description = "They do not", body = Health)))]
 pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     match stores(&app).await {
-        Ok(()) => (StatusCode::OK, Json(Health { status: "healthy", detail: None })),
+        Ok(()) => (
+            StatusCode::OK,
+            Json(Health {
+                status: "healthy",
+                detail: None,
+            }),
+        ),
         Err(silent) => {
             let detail = Some(format!("{silent} does not answer"));
-            (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unhealthy", detail }))
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Json(Health {
+                    status: "unhealthy",
+                    detail,
+                }),
+            )
         }
     }
 }
@@ -42,13 +54,22 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
 pub(crate) async fn stores(app: &App) -> Result<(), &'static str> {
     let run = RunId::default();
     let nobody = AgentKey::new(run.clone(), "-");
-    let vitals = async { app.vitals.ping().await.map_err(|error| ("the store of vitals", error)) };
+    let vitals = async {
+        app.vitals
+            .ping()
+            .await
+            .map_err(|error| ("the store of vitals", error))
+    };
     let records = async {
         let latest = app.client_records.latest(&nobody, RecordKind::Feedback).await;
         latest.map(|_| ()).map_err(|error| ("the workflow store", error))
     };
     let log = async {
-        app.action_log.recent(&run, None, 1).await.map(|_| ()).map_err(|error| ("the action log", error))
+        app.action_log
+            .recent(&run, None, 1)
+            .await
+            .map(|_| ())
+            .map_err(|error| ("the action log", error))
     };
     let all = async { tokio::try_join!(vitals, records, log) };
     match tokio::time::timeout(STORES_MAX, all).await {

@@ -23,16 +23,28 @@ pub struct NewRun {
 /// Opens a run.
 #[utoipa::path(post, path = "/api/v1/run", tag = "store",
     responses((status = 200, description = "The run", body = NewRun)))]
-pub async fn post(State(app): State<Arc<App>>, context: Context, _body: OptionalObject) -> Answer<Json<NewRun>> {
+pub async fn post(
+    State(app): State<Arc<App>>,
+    context: Context,
+    _body: OptionalObject,
+) -> Answer<Json<NewRun>> {
     let caller = &context.caller;
     if !caller.runs.is_empty() {
         return Err(Problem::new(
             ErrorKind::Forbidden,
             "access.run",
-            format!("{} is bound to its runs and cannot open another", caller.person.subject),
+            format!(
+                "{} is bound to its runs and cannot open another",
+                caller.person.subject
+            ),
         ));
     }
     let run = RunId::new(format!("run-{}", Uuid::new_v4().simple()));
-    app.client_records.register_run(&run, app.clock.now()).await.map_err(stored)?;
-    Ok(Json(NewRun { run_id: run.to_string() }))
+    app.client_records
+        .register_run(&run, app.clock.now())
+        .await
+        .map_err(stored)?;
+    Ok(Json(NewRun {
+        run_id: run.to_string(),
+    }))
 }

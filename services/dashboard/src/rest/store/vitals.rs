@@ -98,7 +98,12 @@ pub async fn post(
 }
 
 /// Reads an execution from a body.
-pub(crate) fn read_vitals(app: &App, context: &Context, body: &Map<String, Value>, limits: Limits) -> Answer<Vitals> {
+pub(crate) fn read_vitals(
+    app: &App,
+    context: &Context,
+    body: &Map<String, Value>,
+    limits: Limits,
+) -> Answer<Vitals> {
     let now = app.clock.now();
     let mut fields = Fields::of(body);
     let agent = fields.agent();
@@ -112,7 +117,9 @@ pub(crate) fn read_vitals(app: &App, context: &Context, body: &Map<String, Value
     let input_tokens = fields.integer("input_tokens", tokens_max);
     let output_tokens = fields.integer("output_tokens", tokens_max);
     let around = Around {
-        agent_type: fields.some_text("agent_type", WORD_BYTES_MAX).filter(|kind| kind != "unknown"),
+        agent_type: fields
+            .some_text("agent_type", WORD_BYTES_MAX)
+            .filter(|kind| kind != "unknown"),
         model: fields.some_text("model", WORD_BYTES_MAX),
         error_type: fields.some_text("error_type", WORD_BYTES_MAX),
         prompt_hash: fields.some_text("prompt_hash", WORD_BYTES_MAX),
@@ -147,16 +154,24 @@ pub(crate) fn read_vitals(app: &App, context: &Context, body: &Map<String, Value
 
 fn timestamp(fields: &mut Fields<'_>, now: Timestamp, limits: Limits) -> Timestamp {
     const YEAR_9999: f64 = 253_402_300_799.0;
-    let Some(at) = fields.number("timestamp", 0.0..=YEAR_9999) else { return now };
+    let Some(at) = fields.number("timestamp", 0.0..=YEAR_9999) else {
+        return now;
+    };
     let Some(at) = Timestamp::from_epoch_seconds(at) else {
         fields.mistake("timestamp", "is not a time in epoch seconds");
         return now;
     };
     if limits.ahead.is_some_and(|most| at.since(now) > most) {
-        fields.mistake("timestamp", format!("is {:.0} s in the future", at.since(now).as_secs_f64()));
+        fields.mistake(
+            "timestamp",
+            format!("is {:.0} s in the future", at.since(now).as_secs_f64()),
+        );
     }
     if limits.behind.is_some_and(|most| now.since(at) > most) {
-        fields.mistake("timestamp", format!("is {:.0} s in the past", now.since(at).as_secs_f64()));
+        fields.mistake(
+            "timestamp",
+            format!("is {:.0} s in the past", now.since(at).as_secs_f64()),
+        );
     }
     at
 }
@@ -173,12 +188,21 @@ pub async fn recent(
 ) -> Answer<Json<Vec<VitalsView>>> {
     let key = context.agent(params.required_agent()?);
     let wanted = "an integer of at least 1";
-    let window = params.parsed::<u64>("window_seconds", wanted)?.unwrap_or(WINDOW_SECONDS_DEFAULT);
+    let window = params
+        .parsed::<u64>("window_seconds", wanted)?
+        .unwrap_or(WINDOW_SECONDS_DEFAULT);
     if window == 0 {
-        return Err(crate::problems::field("window_seconds", format!("is 0, not {wanted}")));
+        return Err(crate::problems::field(
+            "window_seconds",
+            format!("is 0, not {wanted}"),
+        ));
     }
     let since = app.clock.now().minus(Duration::from_secs(window));
-    let found = app.vitals.recent(&key, since.max(Timestamp::EPOCH), PAGE_MAX).await.map_err(stored)?;
+    let found = app
+        .vitals
+        .recent(&key, since.max(Timestamp::EPOCH), PAGE_MAX)
+        .await
+        .map_err(stored)?;
     Ok(Json(found.into_iter().map(VitalsView::from).collect()))
 }
 
@@ -189,7 +213,11 @@ pub async fn recent(
         how many there are", body = Vec<VitalsView>)))]
 pub async fn all(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<impl IntoResponse> {
     let key = context.agent(params.required_agent()?);
-    let found = app.vitals.recent(&key, Timestamp::EPOCH, PAGE_MAX).await.map_err(stored)?;
+    let found = app
+        .vitals
+        .recent(&key, Timestamp::EPOCH, PAGE_MAX)
+        .await
+        .map_err(stored)?;
     let total = app.vitals.execution_count(&key).await.map_err(stored)?;
     let list: Vec<VitalsView> = found.into_iter().map(VitalsView::from).collect();
     Ok(([(HeaderName::from_static("x-total-count"), total)], Json(list)))
@@ -200,7 +228,11 @@ pub async fn all(State(app): State<Arc<App>>, context: Context, params: Params) 
     params(("agent_id" = String, Query, description = "Which agent")),
     responses((status = 200, description = "The execution", body = VitalsView),
               (status = 404, description = "There is none")))]
-pub async fn latest(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<Json<VitalsView>> {
+pub async fn latest(
+    State(app): State<Arc<App>>,
+    context: Context,
+    params: Params,
+) -> Answer<Json<VitalsView>> {
     let key = context.agent(params.required_agent()?);
     match app.vitals.latest(&key).await.map_err(stored)? {
         Some(vitals) => Ok(Json(VitalsView::from(vitals))),
@@ -216,7 +248,11 @@ pub async fn latest(State(app): State<Arc<App>>, context: Context, params: Param
 #[utoipa::path(get, path = "/api/v1/vitals/execution-count", tag = "store",
     params(("agent_id" = String, Query, description = "Which agent")),
     responses((status = 200, description = "How many", body = Count)))]
-pub async fn execution_count(State(app): State<Arc<App>>, context: Context, params: Params) -> Answer<Json<Count>> {
+pub async fn execution_count(
+    State(app): State<Arc<App>>,
+    context: Context,
+    params: Params,
+) -> Answer<Json<Count>> {
     let key = context.agent(params.required_agent()?);
     let count = app.vitals.execution_count(&key).await.map_err(stored)?;
     Ok(Json(Count { count }))

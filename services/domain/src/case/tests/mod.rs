@@ -38,6 +38,7 @@ pub(super) fn infection(id: &str, severity: f64) -> Infection {
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,
+        evidence_score: None,
     }
 }
 

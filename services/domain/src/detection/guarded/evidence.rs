@@ -15,8 +15,8 @@ const PAIR: f32 = 0.85;
 const COUNTED: f32 = 0.9;
 /// The shortest window in which failures and retries are counted, and how many it takes.
 const COUNTED_FROM: (u32, f32) = (3, 2.0);
-/// The window whose failures and retries a diagnosis looks at.
-const DIAGNOSED: u32 = 5;
+/// The window whose failures and retries a diagnosis looks at, executions.
+pub const DIAGNOSED: u32 = 5;
 
 /// The strongest evidence over all windows.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

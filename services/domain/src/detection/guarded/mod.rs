@@ -13,7 +13,7 @@
 mod evidence;
 mod reference;
 
-pub use evidence::Evidence;
+pub use evidence::{DIAGNOSED, Evidence};
 
 use crate::vitals::{Metric, Vitals};
 use evidence::score;

@@ -19,12 +19,15 @@ const CASES_MAX: u32 = 200;
 pub fn configured(config: &Config) -> Finding {
     let bases = config.levers.lifecycle.bases.len();
     match (bases, config.policy.defaults.mode) {
-        (0, Mode::Observe) => Finding::ok("levers", "none, and the policy only observes"),
+        (0, Mode::Observe) => Finding::ok(
+            "levers",
+            "this configuration names none, and its policy only observes",
+        ),
         (0, Mode::Enforce) => {
             let next = "name the platform in levers.lifecycle.bases, or set policy.defaults.mode to observe";
             Finding::warning(
                 "levers",
-                "none: infected agents are shown, but nothing can contain or heal them",
+                "this configuration names none: infected agents are shown, but neither contained nor healed",
                 next,
             )
         }

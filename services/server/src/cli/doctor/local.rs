@@ -32,7 +32,7 @@ pub fn configuration(file: Option<&Path>) -> (Config, Vec<Finding>) {
 pub fn store(config: &Config) -> Finding {
     let Some(path) = config.sqlite_path() else {
         let next = "set store.url to sqlite:PATH to keep cases over a restart";
-        return Finding::warning("store", "in memory: nothing survives a restart", next);
+        return Finding::warning("store file", "in memory: nothing survives a restart", next);
     };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -41,18 +41,25 @@ pub fn store(config: &Config) -> Finding {
     let shown = path.display();
     let next = "create it, or set store.url to a path that this user may write";
     match (std::fs::metadata(directory), std::fs::metadata(&path)) {
-        (Err(error), _) => Finding::failed("store", format!("{}: {error}", directory.display()), next),
-        (Ok(meta), _) if meta.permissions().readonly() => {
-            Finding::failed("store", format!("{} is read-only", directory.display()), next)
+        (Err(error), _) => Finding::failed("store file", format!("{}: {error}", directory.display()), next),
+        (Ok(meta), _) if meta.permissions().readonly() => Finding::failed(
+            "store file",
+            format!("{} is read-only", directory.display()),
+            next,
+        ),
+        (Ok(_), Ok(meta)) if !meta.is_file() => {
+            Finding::failed("store file", format!("{shown} is no file"), next)
         }
-        (Ok(_), Ok(meta)) if !meta.is_file() => Finding::failed("store", format!("{shown} is no file"), next),
         (Ok(_), Ok(meta)) if meta.permissions().readonly() => {
-            Finding::failed("store", format!("{shown} is read-only"), next)
+            Finding::failed("store file", format!("{shown} is read-only"), next)
         }
         (Ok(_), Ok(meta)) => Finding::ok(
-            "store",
+            "store file",
             format!("{shown}, {:.1} MiB", meta.len() as f64 / 1_048_576.0),
         ),
-        (Ok(_), Err(_)) => Finding::ok("store", format!("{shown} will be created at the first start")),
+        (Ok(_), Err(_)) => Finding::ok(
+            "store file",
+            format!("{shown} will be created at the first start"),
+        ),
     }
 }

@@ -48,9 +48,15 @@ async fn export_nothing(channel: Channel, key: Option<&Secret>) -> Result<(), St
         request.metadata_mut().insert("authorization", value);
     }
     let mut client = tonic::client::Grpc::new(channel);
-    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    client
+        .ready()
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
     let method = PathAndQuery::from_static(EXPORT);
-    client.unary(request, method, ProstCodec::<(), ()>::default()).await.map(|answer| answer.into_inner())
+    client
+        .unary(request, method, ProstCodec::<(), ()>::default())
+        .await
+        .map(|answer| answer.into_inner())
 }
 
 /// OTLP over HTTP.

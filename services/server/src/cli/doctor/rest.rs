@@ -72,7 +72,10 @@ pub async fn access(client: &Client) -> Finding {
     match client.get("/api/status", &[]).await {
         Ok(status) => {
             let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
-            Finding::ok("access", format!("{} is {} in run {}", word("caller"), word("role"), word("run_id")))
+            Finding::ok(
+                "access",
+                format!("{} is {} in run {}", word("caller"), word("role"), word("run_id")),
+            )
         }
         Err(failure) => of_failure("access", &failure),
     }
@@ -106,7 +109,10 @@ pub async fn agents(client: &Client) -> Finding {
 pub async fn metrics(place: &Place) -> Finding {
     let get = || async {
         let http = reqwest::Client::builder().timeout(METRICS_MAX).build()?;
-        http.get(format!("http://{place}/metrics")).send().await?.error_for_status()
+        http.get(format!("http://{place}/metrics"))
+            .send()
+            .await?
+            .error_for_status()
     };
     match get().await {
         Ok(_) => Finding::ok("metrics", format!("can be scraped at {place}/metrics")),

@@ -32,9 +32,7 @@ pub async fn health(role: Role, place: &Place) -> Finding {
         Ok(channel) => channel,
         Err(cause) => return Finding::failed(role, format!("gRPC {place}: {cause}"), next),
     };
-    let request = HealthCheckRequest {
-        service: String::new(),
-    };
+    let request = HealthCheckRequest { service };
     match HealthClient::new(channel).check(request).await {
         Err(status) => {
             let said = format!("gRPC {place}: no health ({})", status.message());
@@ -76,10 +74,19 @@ fn of_roles(roles: &[Value]) -> Finding {
     let silent: Vec<String> = roles
         .iter()
         .filter(|role| role["status"] != "serving")
-        .map(|role| format!("{} {}", role["role"].as_str().unwrap_or("?"), role["status"].as_str().unwrap_or("?")))
+        .map(|role| {
+            format!(
+                "{} {}",
+                role["role"].as_str().unwrap_or("?"),
+                role["status"].as_str().unwrap_or("?")
+            )
+        })
         .collect();
     if silent.is_empty() {
-        Finding::ok("roles", format!("all {} serve, by the server's own word", roles.len()))
+        Finding::ok(
+            "roles",
+            format!("all {} serve, by the server's own word", roles.len()),
+        )
     } else {
         Finding::failed("roles", silent.join(", "), "look at the server's log")
     }
@@ -95,10 +102,15 @@ fn of_intake(intake: &Value) -> Vec<Finding> {
         }
         Some(silent) if silent > SILENCE_WARNING_SECONDS => {
             let said = format!("{accepted} spans so far, but nothing for {silent:.0} s");
-            Finding::warning("telemetry", said, "see whether the agents run and reach this server")
+            Finding::warning(
+                "telemetry",
+                said,
+                "see whether the agents run and reach this server",
+            )
         }
         Some(silent) if accepted > 0 && executions == 0 => {
-            let said = format!("{accepted} spans, the last {silent:.0} s ago, but no execution of an agent in them");
+            let said =
+                format!("{accepted} spans, the last {silent:.0} s ago, but no execution of an agent in them");
             let next = "see whether the agents' GenAI instrumentation is switched on";
             Finding::warning("telemetry", said, next)
         }
@@ -111,7 +123,11 @@ fn of_intake(intake: &Value) -> Vec<Finding> {
     let refused = count("spans_refused");
     if refused > 0 {
         let said = format!("{refused} spans were refused");
-        findings.push(Finding::warning("telemetry", said, "the exporters' logs and ours say why"));
+        findings.push(Finding::warning(
+            "telemetry",
+            said,
+            "the exporters' logs and ours say why",
+        ));
     }
     let late = count("late_executions");
     if late > 0 {
@@ -136,7 +152,10 @@ mod tests {
             for (name, value) in change.as_object().expect("an object") {
                 intake[name] = value.clone();
             }
-            of_intake(&intake).into_iter().map(|finding| finding.level).collect::<Vec<_>>()
+            of_intake(&intake)
+                .into_iter()
+                .map(|finding| finding.level)
+                .collect::<Vec<_>>()
         };
         assert_eq!(levels(json!({})), [Level::Ok]);
         assert_eq!(levels(json!({ "silent_seconds": null })), [Level::Warning]);
@@ -152,6 +171,9 @@ mod tests {
         let role = |name: &str, status: &str| json!({ "role": name, "status": status });
         assert_eq!(of_roles(&[role("healer", "serving")]).level, Level::Ok);
         let finding = of_roles(&[role("sentinel", "serving"), role("healer", "unreachable")]);
-        assert_eq!((finding.level, finding.said.as_str()), (Level::Failed, "healer unreachable"));
+        assert_eq!(
+            (finding.level, finding.said.as_str()),
+            (Level::Failed, "healer unreachable")
+        );
     }
 }

@@ -31,20 +31,10 @@ pub struct Targets {
     /// OTLP over HTTP.
     pub otlp_http: Option<Place>,
     /// gRPC of each role, ingestion first.
-    pub roles: Vec<(&'static str, Place)>,
-    /// What is not checked, and why.
-    pub left_out: Vec<Finding>,
+    pub roles: Vec<(Role, Place)>,
+    /// `/metrics`, on the server's own machine.
+    pub metrics: Option<Place>,
 }
-
-/// In the order of their ports.
-const ROLES: [&str; 6] = [
-    "ingestion",
-    "baseline",
-    "sentinel",
-    "quarantine",
-    "healer",
-    "dashboard",
-];
 
 impl Targets {
     /// The listeners of a configuration. Where the server is on another machine, its OTLP doors are looked for
@@ -64,12 +54,20 @@ impl Targets {
         // A port of 0 is chosen at start and cannot be known here.
         let known = |listen: SocketAddr| (listen.port() != 0).then(|| place(listen));
         let here = |listen: SocketAddr| known(listen).filter(|_| away.is_none());
-        let Grpc { enabled, host, first_port } = config.grpc;
-        let ports = (first_port..).zip(Role::ALL).filter(|_| enabled && first_port != 0);
+        let Grpc {
+            enabled,
+            host,
+            first_port,
+        } = config.grpc;
+        let ports = (first_port..)
+            .zip(Role::ALL)
+            .filter(|_| enabled && first_port != 0);
         Targets {
             otlp_grpc: known(config.ingestion.grpc_listen),
             otlp_http: known(config.ingestion.http_listen),
-            roles: ports.filter_map(|(port, role)| Some((role, here(SocketAddr::new(host, port))?))).collect(),
+            roles: ports
+                .filter_map(|(port, role)| Some((role, here(SocketAddr::new(host, port))?)))
+                .collect(),
             metrics: here(config.metrics.listen).filter(|_| config.metrics.enabled),
         }
     }
@@ -106,7 +104,7 @@ mod tests {
         let shown: Vec<String> = here
             .roles
             .iter()
-            .map(|(role, place)| format!("{role} {place}"))
+            .map(|(role, place)| format!("{} {place}", role.as_str()))
             .collect();
         assert_eq!(shown[0], "ingestion 127.0.0.1:50051");
         assert_eq!(shown[5], "dashboard 127.0.0.1:50056");

@@ -12,7 +12,7 @@ pub fn case(case: &Value, now: Timestamp) -> String {
         ("case", pick::text(case, "/case_id")),
         ("agent", pick::text(case, "/agent_id")),
         ("state", pick::state(case, "/state")),
-        ("for", pick::text(case, "/state_details/reason")),
+        ("reason", pick::text(case, "/state_details/reason")),
         ("severity", pick::severity(case, "/severity")),
         ("diagnosis", pick::text(case, "/diagnosis_type")),
         ("because", pick::text(case, "/reasoning")),
@@ -58,7 +58,10 @@ pub fn agent(agent: &Value, now: Timestamp) -> String {
     let vitals = agent["vitals"].as_array().map_or(&[][..], Vec::as_slice);
     let latest = &vitals[vitals.len().saturating_sub(VITALS_SHOWN)..];
     if !latest.is_empty() {
-        parts.push(format!("LATEST EXECUTIONS\n{}", table::list(&columns::VITALS, latest, now)));
+        parts.push(format!(
+            "LATEST EXECUTIONS\n{}",
+            table::list(&columns::VITALS, latest, now)
+        ));
     }
     let lists: [(&str, &[Column], &str); 3] = [
         ("CASES", &columns::CASES, "/cases"),

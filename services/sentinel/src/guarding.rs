@@ -1,0 +1,196 @@
+//! The guarded detector of one agent: which executions it sees, each once and in the order in which they came, and
+//! how it begins from the executions on record after a restart of the process.
+//!
+//! While the records are being read, live executions wait and are observed after them. What is on record gives the
+//! reference, not the accusation: nobody here knows which of those executions a healing has already answered.
+//!
+//! An execution that is retracted was observed all the same; its parent is observed as one of its own.
+
+use crate::agent::Agent;
+use immune_domain::detection::guarded::{Evidence, Guard};
+use immune_domain::detection::window::{fingerprint, is_late};
+use immune_domain::policy::Detector;
+use immune_domain::vitals::{Completeness, Vitals};
+
+/// Executions on record that are observed after a restart.
+pub const HISTORY: usize = 60;
+
+/// Executions that are remembered as observed: all on record, and some live ones. A correction of one that is older
+/// than these would be observed again.
+const REMEMBERED: usize = 64;
+
+/// The detector of one agent. Boxed where it is used: about 1.5 KiB.
+#[derive(Debug)]
+pub struct Guarding {
+    guard: Guard,
+    /// Fingerprints of the latest executions observed; 0 where there is none yet.
+    observed: [u64; REMEMBERED],
+    next: usize,
+    /// Live executions that wait for those on record; `None` while nothing is awaited.
+    waiting: Option<Vec<Vitals>>,
+}
+
+impl Default for Guarding {
+    fn default() -> Self {
+        Guarding {
+            guard: Guard::default(),
+            observed: [0; REMEMBERED],
+            next: 0,
+            waiting: None,
+        }
+    }
+}
+
+impl Guarding {
+    /// Observes a live execution, unless it was observed or has not ended.
+    pub fn observe(&mut self, vitals: &Vitals) {
+        if !has_ended(vitals) {
+            return;
+        }
+        let Some(waiting) = &mut self.waiting else {
+            return self.observe_once(vitals);
+        };
+        waiting.push(vitals.clone());
+        if waiting.len() >= HISTORY {
+            // As many as a record would have given: whoever was reading it is not coming back.
+            self.end_waiting();
+        }
+    }
+
+    /// The executions on record are about to be read: live ones wait from now on. `false` where there are enough
+    /// already, and nothing needs to be read.
+    pub fn begin_history(&mut self) -> bool {
+        if self.guard.is_ready() {
+            return false;
+        }
+        self.waiting.get_or_insert_default();
+        true
+    }
+
+    /// Begins anew from the executions on record, oldest first, then goes on with those that waited.
+    ///
+    /// Live executions that were observed before the reading began are on record too: a record is stored before it
+    /// is judged. An alarm over executions on record is ended, so that only live ones can accuse.
+    pub fn end_history<'a>(&mut self, history: impl IntoIterator<Item = &'a Vitals>) {
+        // Without waiting the guard went on by itself in the meantime; its word is newer than the record's.
+        let Some(waiting) = self.waiting.take() else {
+            return;
+        };
+        let mut history = history.into_iter().filter(|vitals| has_ended(vitals)).peekable();
+        if history.peek().is_some() {
+            *self = Guarding::default();
+        }
+        history.for_each(|vitals| self.observe_once(vitals));
+        if self.guard.is_infected() {
+            self.guard.restart();
+        }
+        self.waiting = Some(waiting);
+        self.end_waiting();
+    }
+
+    /// Whether the evidence says that the agent is infected.
+    pub fn is_infected(&self) -> bool {
+        self.guard.is_infected()
+    }
+
+    /// The evidence after the last execution, `None` while there were too few to judge.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.guard.is_ready().then(|| self.guard.evidence())
+    }
+
+    /// The agent was healed or released: it is judged anew against what was known to be good. Executions that wait
+    /// began before that.
+    pub fn restart(&mut self) {
+        self.guard.restart();
+        if let Some(waiting) = &mut self.waiting {
+            waiting.clear();
+        }
+    }
+
+    /// Executions observed, as far as they are remembered.
+    #[cfg(test)]
+    pub(crate) fn observations(&self) -> usize {
+        self.observed.iter().filter(|execution| **execution != 0).count()
+    }
+
+    fn end_waiting(&mut self) {
+        for vitals in self.waiting.take().into_iter().flatten() {
+            self.observe_once(&vitals);
+        }
+    }
+
+    fn observe_once(&mut self, vitals: &Vitals) {
+        let execution = fingerprint(&vitals.execution);
+        if self.observed.contains(&execution) {
+            return;
+        }
+        self.observed[self.next] = execution;
+        self.next = (self.next + 1) % REMEMBERED;
+        self.guard.observe(vitals);
+    }
+}
+
+impl Agent {
+    /// Whether the agent is infected, by the detector that policy asks.
+    pub(crate) fn is_infected(&self) -> bool {
+        match self.policy.detector {
+            Detector::Specified => self.judgement.is_anomalous(),
+            Detector::Guarded => self.is_infected_by_evidence(),
+        }
+    }
+
+    /// Whether the guarded detector decides, and says that the agent is infected.
+    pub fn is_infected_by_evidence(&self) -> bool {
+        self.guarding
+            .as_ref()
+            .is_some_and(|guarding| guarding.is_infected())
+    }
+
+    /// The evidence, where the guarded detector decides and has seen enough.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.guarding.as_ref().and_then(|guarding| guarding.evidence())
+    }
+
+    /// The executions on record are about to be read for the guarded detector; `false` where it needs none.
+    ///
+    /// Policy may say otherwise once telemetry has told the agent's type: then the detector goes again.
+    pub fn begin_history(&mut self) -> bool {
+        self.guarding.get_or_insert_default().begin_history()
+    }
+
+    /// The executions on record, oldest first, see [`Guarding::end_history`].
+    pub fn end_history(&mut self, history: &[Vitals]) {
+        if self.policy.detector == Detector::Specified {
+            self.guarding = None;
+            return;
+        }
+        let Some(mut guarding) = self.guarding.take() else {
+            return;
+        };
+        let judged = |vitals: &&Vitals| {
+            !(self.ignores(vitals.source) || is_late(vitals.timestamp, vitals.received_at))
+        };
+        guarding.end_history(history.iter().filter(judged));
+        self.guarding = Some(guarding);
+    }
+
+    /// Lets the detector that policy asks see a live execution.
+    pub(crate) fn observe(&mut self, vitals: &Vitals) {
+        match self.policy.detector {
+            Detector::Specified => self.guarding = None,
+            Detector::Guarded => self.guarding.get_or_insert_default().observe(vitals),
+        }
+    }
+}
+
+/// One that still runs is observed when it has ended.
+fn has_ended(vitals: &Vitals) -> bool {
+    match vitals.completeness {
+        Completeness::Complete | Completeness::Incomplete => true,
+        Completeness::Running => false,
+    }
+}
+
+#[cfg(test)]
+#[path = "guarding_tests.rs"]
+mod tests;
