@@ -17,8 +17,14 @@ impl Api {
     pub fn new(base: impl Into<String>) -> Self {
         // A second installation is refused and changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(Duration::from_secs(10)).build().expect("a plain client can be built");
-        Api { base: base.into(), client }
+        let client = Client::builder()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .expect("a plain client can be built");
+        Api {
+            base: base.into(),
+            client,
+        }
     }
 
     /// Sends a request; `None` when the server is away.
@@ -51,7 +57,11 @@ impl Api {
 
     /// One agent as operators see it.
     pub async fn agent(&self, id: &str) -> Option<Value> {
-        self.get(&format!("/api/agents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))).await
+        self.get(&format!(
+            "/api/agents/{}",
+            utf8_percent_encode(id, NON_ALPHANUMERIC)
+        ))
+        .await
     }
 
     /// Cases of the default run, newest first; all of them, closed ones included.
@@ -62,7 +72,10 @@ impl Api {
 
     /// The newest case of an agent.
     pub async fn case_of(&self, agent: &str) -> Option<Value> {
-        self.cases().await?.into_iter().find(|case| case["agent_id"] == agent)
+        self.cases()
+            .await?
+            .into_iter()
+            .find(|case| case["agent_id"] == agent)
     }
 
     /// One whole case.
@@ -72,6 +85,10 @@ impl Api {
 
     /// A decision with a reason.
     pub async fn decide(&self, case: &str, verb: &str) -> Option<(StatusCode, Value)> {
-        self.post(&format!("/api/cases/{case}/{verb}"), json!({ "reason": format!("test says {verb}") })).await
+        self.post(
+            &format!("/api/cases/{case}/{verb}"),
+            json!({ "reason": format!("test says {verb}") }),
+        )
+        .await
     }
 }

@@ -23,7 +23,10 @@ where
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
+        assert!(
+            started.elapsed() < deadline,
+            "waited {deadline:?} in vain: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }

@@ -33,9 +33,16 @@ pub struct Process {
 /// When it is not there.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
-    let directory = test.parent().and_then(Path::parent).expect("tests run from target/PROFILE/deps");
+    let directory = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests run from target/PROFILE/deps");
     let binary = directory.join("immune");
-    assert!(binary.exists(), "{} is missing: run `make build` first", binary.display());
+    assert!(
+        binary.exists(),
+        "{} is missing: run `make build` first",
+        binary.display()
+    );
     binary
 }
 
@@ -53,7 +60,15 @@ impl Process {
     pub fn prepare() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let [rest, otlp_grpc, otlp_http, metrics] = free_ports();
-        Process { child: None, directory, rest, otlp_grpc, otlp_http, metrics, grpc: free_run_of_six() }
+        Process {
+            child: None,
+            directory,
+            rest,
+            otlp_grpc,
+            otlp_http,
+            metrics,
+            grpc: free_run_of_six(),
+        }
     }
 
     /// Writes the configuration file: the harness's ports and files, and `over` on top.
@@ -88,9 +103,11 @@ impl Process {
         self.spawn();
         let api = self.api();
         let log = self.log();
-        wait_for(&format!("server is healthy; its log: {}", log.display()), START_MAX, || async {
-            api.is_healthy().await.then_some(())
-        })
+        wait_for(
+            &format!("server is healthy; its log: {}", log.display()),
+            START_MAX,
+            || async { api.is_healthy().await.then_some(()) },
+        )
         .await;
     }
 
@@ -158,7 +175,12 @@ pub fn merge(base: &mut Value, over: Value) {
 fn free_ports<const N: usize>() -> [u16; N] {
     let listeners: [TcpListener; N] =
         std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
-    listeners.map(|listener| listener.local_addr().expect("a bound listener has an address").port())
+    listeners.map(|listener| {
+        listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port()
+    })
 }
 
 /// Six free ports that follow each other, below the range from which the system hands out its own.
@@ -166,7 +188,9 @@ fn free_run_of_six() -> u16 {
     for _ in 0..200 {
         let [somewhere] = free_ports::<1>();
         let first = 10_000 + somewhere % 20_000;
-        let all: Vec<_> = (first..first + 6).map_while(|port| TcpListener::bind(("127.0.0.1", port)).ok()).collect();
+        let all: Vec<_> = (first..first + 6)
+            .map_while(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+            .collect();
         if all.len() == 6 {
             return first;
         }

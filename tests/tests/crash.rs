@@ -55,7 +55,10 @@ async fn look_and_approve(api: &Api, witness: &Shared) {
 /// in the end every agent is free or has an open case.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_fifty_times_nothing_is_lost_or_doubled() {
-    let seed = std::env::var("IMMUNE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_123u64);
+    let seed = std::env::var("IMMUNE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_261_123u64);
     println!("seed {seed}; replay with IMMUNE_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut server = Process::prepare();
@@ -87,13 +90,29 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
         }
     });
 
-    let infections = [Infection::ToolLoop, Infection::LatencySpike, Infection::PromptDrift, Infection::FullMeltdown];
+    let infections = [
+        Infection::ToolLoop,
+        Infection::LatencySpike,
+        Infection::PromptDrift,
+        Infection::FullMeltdown,
+    ];
     let ids: Vec<String> = agents.snapshot().into_iter().map(|agent| agent.id).collect();
     for kill in 1..=KILLS {
         let agent = &ids[random.random_range(0..ids.len())];
-        if agents.agent(agent).is_some_and(|agent| agent.ailments.is_empty() && !agent.is_contained()) {
-            let strength = if random.random_bool(0.5) { Strength::Mild } else { Strength::Severe };
-            agents.infect(agent, infections[random.random_range(0..infections.len())], strength);
+        if agents
+            .agent(agent)
+            .is_some_and(|agent| agent.ailments.is_empty() && !agent.is_contained())
+        {
+            let strength = if random.random_bool(0.5) {
+                Strength::Mild
+            } else {
+                Strength::Severe
+            };
+            agents.infect(
+                agent,
+                infections[random.random_range(0..infections.len())],
+                strength,
+            );
         }
         let until = Instant::now() + Duration::from_millis(random.random_range(50..1_500));
         while Instant::now() < until {
@@ -103,15 +122,23 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
         server.kill();
         server.restart().await;
         if kill % 10 == 0 {
-            println!("killed {kill} times; {} cases so far", witness.lock().unwrap().cases.len());
+            println!(
+                "killed {kill} times; {} cases so far",
+                witness.lock().unwrap().cases.len()
+            );
         }
     }
 
     let settled = wait_for("every case is closed", SETTLE_MAX, || async {
         look_and_approve(&api, &witness).await;
         let cases = api.cases().await?;
-        let is_over = cases.iter().all(|case| ["healed", "released"].contains(&text(&case["state"]).as_str()));
-        let is_well = agents.snapshot().iter().all(|agent| agent.ailments.is_empty() && !agent.is_contained());
+        let is_over = cases
+            .iter()
+            .all(|case| ["healed", "released"].contains(&text(&case["state"]).as_str()));
+        let is_well = agents
+            .snapshot()
+            .iter()
+            .all(|agent| agent.ailments.is_empty() && !agent.is_contained());
         (is_over && is_well).then_some(cases)
     })
     .await;
@@ -123,14 +150,22 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
         witness.approved.len(),
         witness.acted.values().sum::<usize>()
     );
-    assert!(witness.cases.len() >= 3, "too few cases to prove anything: {}", witness.cases.len());
+    assert!(
+        witness.cases.len() >= 3,
+        "too few cases to prove anything: {}",
+        witness.cases.len()
+    );
 }
 
 async fn check(api: &Api, cases: &[Value], witness: &Shared) {
     let kept: BTreeSet<String> = cases.iter().map(|case| text(&case["case_id"])).collect();
     let (seen, approved, acted) = {
         let witness = witness.lock().unwrap();
-        (witness.cases.clone(), witness.approved.clone(), witness.acted.clone())
+        (
+            witness.cases.clone(),
+            witness.approved.clone(),
+            witness.acted.clone(),
+        )
     };
     let lost: Vec<_> = seen.difference(&kept).collect();
     assert!(lost.is_empty(), "lost cases: {lost:?}");
@@ -140,23 +175,39 @@ async fn check(api: &Api, cases: &[Value], witness: &Shared) {
         let case = api.case(id).await.expect("every case can be read");
         let timeline = case["timeline"].as_array().cloned().unwrap_or_default();
         if approved.contains(id) {
-            let is_there = timeline.iter().any(|entry| text(&entry["kind"]).contains("approved"));
+            let is_there = timeline
+                .iter()
+                .any(|entry| text(&entry["kind"]).contains("approved"));
             assert!(is_there, "case {id} lost its approval: {timeline:#?}");
         }
-        let rounds = 1 + timeline.iter().filter(|entry| text(&entry["kind"]).contains("approved")).count();
+        let rounds = 1 + timeline
+            .iter()
+            .filter(|entry| text(&entry["kind"]).contains("approved"))
+            .count();
         let mut of_case: BTreeMap<String, usize> = BTreeMap::new();
         let mut ids = BTreeSet::new();
         for attempt in case["attempts"].as_array().cloned().unwrap_or_default() {
             *of_case.entry(text(&attempt["action"])).or_default() += 1;
-            assert!(ids.insert(text(&attempt["healing_id"])), "case {id} has an attempt twice: {case:#}");
-            *steps.entry((text(&case["agent_id"]), text(&attempt["action"]))).or_default() += 1;
+            assert!(
+                ids.insert(text(&attempt["healing_id"])),
+                "case {id} has an attempt twice: {case:#}"
+            );
+            *steps
+                .entry((text(&case["agent_id"]), text(&attempt["action"])))
+                .or_default() += 1;
         }
         for (action, times) in of_case {
-            assert!(times <= rounds, "case {id} did {action} {times} times in {rounds} rounds: {case:#}");
+            assert!(
+                times <= rounds,
+                "case {id} did {action} {times} times in {rounds} rounds: {case:#}"
+            );
         }
     }
     for (what, times) in acted {
         let told = steps.get(&what).copied().unwrap_or_default();
-        assert!(times <= told, "{what:?}: the platform acted {times} times, the cases tell of {told}");
+        assert!(
+            times <= told,
+            "{what:?}: the platform acted {times} times, the cases tell of {told}"
+        );
     }
 }

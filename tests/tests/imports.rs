@@ -10,7 +10,18 @@ const LEVELS: &[(u8, &[&str])] = &[
     (1, &["store", "bus", "levers"]),
     (2, &["proto"]),
     (3, &["runtime", "store-sqlite", "levers-lifecycle"]),
-    (4, &["ingestion", "baseline", "sentinel", "quarantine", "healer", "dashboard", "simulator"]),
+    (
+        4,
+        &[
+            "ingestion",
+            "baseline",
+            "sentinel",
+            "quarantine",
+            "healer",
+            "dashboard",
+            "simulator",
+        ],
+    ),
     (5, &["server"]),
     (6, &["tests"]),
 ];
@@ -18,20 +29,38 @@ const LEVELS: &[(u8, &[&str])] = &[
 /// Libraries that only some rooms may see, so that exchanging one touches one room.
 const KEPT_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["store-sqlite"]),
-    ("axum", &["runtime", "ingestion", "dashboard", "simulator", "server"]),
+    (
+        "axum",
+        &["runtime", "ingestion", "dashboard", "simulator", "server"],
+    ),
     ("clap", &["server"]),
     ("opentelemetry-proto", &["ingestion", "simulator"]),
 ];
 
 fn imports() -> BTreeMap<String, Vec<String>> {
-    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs in a workspace");
+    let metadata = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .expect("cargo metadata runs in a workspace");
     metadata
         .packages
         .iter()
         .map(|package| {
-            let imports = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
-            let room = package.name.strip_prefix("immune-").unwrap_or(&package.name).to_owned();
-            (room, imports.map(|d| d.name.strip_prefix("immune-").unwrap_or(&d.name).to_owned()).collect())
+            let imports = package
+                .dependencies
+                .iter()
+                .filter(|d| d.kind == DependencyKind::Normal);
+            let room = package
+                .name
+                .strip_prefix("immune-")
+                .unwrap_or(&package.name)
+                .to_owned();
+            (
+                room,
+                imports
+                    .map(|d| d.name.strip_prefix("immune-").unwrap_or(&d.name).to_owned())
+                    .collect(),
+            )
         })
         .collect()
 }
@@ -40,12 +69,16 @@ fn imports() -> BTreeMap<String, Vec<String>> {
 /// Guarantees: imports point down only, and a new room must be given a level.
 #[test]
 fn imports_point_down() {
-    let levels: BTreeMap<&str, u8> =
-        LEVELS.iter().flat_map(|(level, rooms)| rooms.iter().map(|room| (*room, *level))).collect();
+    let levels: BTreeMap<&str, u8> = LEVELS
+        .iter()
+        .flat_map(|(level, rooms)| rooms.iter().map(|room| (*room, *level)))
+        .collect();
     let mut wrong = Vec::new();
     for (room, imports) in imports() {
         let Some(level) = levels.get(room.as_str()) else {
-            wrong.push(format!("{room} has no level: add it to LEVELS and to ARCHITECTURE.md"));
+            wrong.push(format!(
+                "{room} has no level: add it to LEVELS and to ARCHITECTURE.md"
+            ));
             continue;
         };
         for import in imports {
@@ -55,7 +88,11 @@ fn imports_point_down() {
             }
         }
     }
-    assert!(wrong.is_empty(), "imports that do not point down:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports that do not point down:\n{}",
+        wrong.join("\n")
+    );
 }
 
 /// Scenario: libraries that belong to one room.
@@ -65,10 +102,17 @@ fn libraries_stay_in_their_room() {
     let mut wrong = Vec::new();
     for (room, imports) in imports() {
         for (library, rooms) in KEPT_IN {
-            if imports.iter().any(|import| import == library) && !rooms.contains(&room.as_str()) && room != "tests" {
+            if imports.iter().any(|import| import == library)
+                && !rooms.contains(&room.as_str())
+                && room != "tests"
+            {
                 wrong.push(format!("{room} imports {library}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "libraries out of their room:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "libraries out of their room:\n{}",
+        wrong.join("\n")
+    );
 }

@@ -12,7 +12,14 @@ async fn the_list_of_metrics_is_complete() {
     let server = Process::start(json!({})).await;
     let client = reqwest::Client::new();
     let url = format!("http://127.0.0.1:{}/metrics", server.metrics);
-    let text = client.get(url).send().await.expect("metrics are served").text().await.expect("text");
+    let text = client
+        .get(url)
+        .send()
+        .await
+        .expect("metrics are served")
+        .text()
+        .await
+        .expect("text");
     let served: BTreeSet<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# HELP "))
@@ -20,9 +27,15 @@ async fn the_list_of_metrics_is_complete() {
         .collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../observability/metrics.md");
     let list = std::fs::read_to_string(path).expect("the list can be read");
-    let listed: BTreeSet<&str> =
-        list.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|line| line.split('`').next()).collect();
+    let listed: BTreeSet<&str> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split('`').next())
+        .collect();
     let missing: Vec<_> = served.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&served).collect();
-    assert!(missing.is_empty() && gone.is_empty(), "not in the list: {missing:?}; no longer served: {gone:?}");
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "not in the list: {missing:?}; no longer served: {gone:?}"
+    );
 }

@@ -6,12 +6,21 @@ use serde_json::{Map, Number, Value};
 
 /// A JSON object as a struct. Numbers become doubles, as the struct has no others.
 pub fn to_struct(object: Map<String, Value>) -> Struct {
-    Struct { fields: object.into_iter().map(|(name, value)| (name, to_value(value))).collect() }
+    Struct {
+        fields: object
+            .into_iter()
+            .map(|(name, value)| (name, to_value(value)))
+            .collect(),
+    }
 }
 
 /// A struct as a JSON object. What JSON cannot say (NaN, infinities, a value without kind) becomes null.
 pub fn from_struct(object: Struct) -> Map<String, Value> {
-    object.fields.into_iter().map(|(name, value)| (name, from_value(value))).collect()
+    object
+        .fields
+        .into_iter()
+        .map(|(name, value)| (name, from_value(value)))
+        .collect()
 }
 
 fn to_value(value: Value) -> WireValue {
@@ -20,7 +29,9 @@ fn to_value(value: Value) -> WireValue {
         Value::Bool(b) => Kind::BoolValue(b),
         Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(f64::NAN)),
         Value::String(s) => Kind::StringValue(s),
-        Value::Array(values) => Kind::ListValue(ListValue { values: values.into_iter().map(to_value).collect() }),
+        Value::Array(values) => Kind::ListValue(ListValue {
+            values: values.into_iter().map(to_value).collect(),
+        }),
         Value::Object(object) => Kind::StructValue(to_struct(object)),
     };
     WireValue { kind: Some(kind) }
@@ -54,15 +65,22 @@ mod tests {
     /// Guarantees: JSON comes back as it went, nested values and whole numbers included.
     #[test]
     fn json_survives() {
-        let value = json!({ "a": [1, -2.5, "x", null, true, { "b": {} }], "probation": true, "executions": 5 });
-        let Value::Object(object) = value else { unreachable!() };
+        let value =
+            json!({ "a": [1, -2.5, "x", null, true, { "b": {} }], "probation": true, "executions": 5 });
+        let Value::Object(object) = value else {
+            unreachable!()
+        };
         assert_eq!(from_struct(to_struct(object.clone())), object);
     }
 
     /// Guarantees: what is no JSON becomes null instead of an error or another number.
     #[test]
     fn what_is_no_json_is_null() {
-        for kind in [None, Some(Kind::NumberValue(f64::NAN)), Some(Kind::NumberValue(f64::INFINITY))] {
+        for kind in [
+            None,
+            Some(Kind::NumberValue(f64::NAN)),
+            Some(Kind::NumberValue(f64::INFINITY)),
+        ] {
             assert_eq!(from_value(WireValue { kind }), Value::Null);
         }
     }

@@ -22,7 +22,12 @@ pub struct Late {
 impl Late {
     /// Keeps at most so many in all, each for this long.
     pub fn new(count_max: usize, wait: Duration) -> Self {
-        Late { by_agent: HashMap::new(), count: 0, count_max, wait }
+        Late {
+            by_agent: HashMap::new(),
+            count: 0,
+            count_max,
+            wait,
+        }
     }
 
     /// Lets a lesson wait; `false` when there is no room, and it teaches nothing.
@@ -31,7 +36,10 @@ impl Late {
             return false;
         }
         self.count += 1;
-        self.by_agent.entry(lesson.key.clone()).or_default().push_back((now, lesson));
+        self.by_agent
+            .entry(lesson.key.clone())
+            .or_default()
+            .push_back((now, lesson));
         true
     }
 
@@ -44,8 +52,12 @@ impl Late {
 
     /// Takes back a lesson that still waits; `false` when it has been learned, or never was.
     pub fn take_back(&mut self, key: &AgentKey, sample: &Sample) -> bool {
-        let Some(lessons) = self.by_agent.get_mut(key) else { return false };
-        let Some(at) = lessons.iter().rposition(|(_, lesson)| lesson.sample == *sample) else { return false };
+        let Some(lessons) = self.by_agent.get_mut(key) else {
+            return false;
+        };
+        let Some(at) = lessons.iter().rposition(|(_, lesson)| lesson.sample == *sample) else {
+            return false;
+        };
         lessons.remove(at);
         self.count -= 1;
         true
@@ -55,7 +67,10 @@ impl Late {
     pub fn due(&mut self, now: Timestamp) -> Vec<Lesson> {
         let mut due = Vec::new();
         for lessons in self.by_agent.values_mut() {
-            while lessons.front().is_some_and(|(since, _)| now.since(*since) >= self.wait) {
+            while lessons
+                .front()
+                .is_some_and(|(since, _)| now.since(*since) >= self.wait)
+            {
                 due.extend(lessons.pop_front().map(|(_, lesson)| lesson));
             }
         }
@@ -91,7 +106,13 @@ mod tests {
             source: Source::Otlp,
             context: Box::new(Context::default()),
         };
-        Lesson { key, revision: 0, sample: Learner::sample(&vitals), agent_type: None, namespace: None }
+        Lesson {
+            key,
+            revision: 0,
+            sample: Learner::sample(&vitals),
+            agent_type: None,
+            namespace: None,
+        }
     }
 
     fn at(seconds: u64) -> Timestamp {

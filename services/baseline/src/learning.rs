@@ -230,7 +230,8 @@ impl Learning {
 
     /// Whether the agent has a baseline that judges, so that its executions teach late.
     fn is_judged(&self, key: &AgentKey) -> bool {
-        let judges = |agent: &Agent| agent.samples_min > 0 && agent.learner.samples() >= u64::from(agent.samples_min);
+        let judges =
+            |agent: &Agent| agent.samples_min > 0 && agent.learner.samples() >= u64::from(agent.samples_min);
         self.config.learn_late_seconds > 0 && self.agents.get(key).is_some_and(judges)
     }
 

@@ -16,7 +16,11 @@ use std::time::Duration;
 fn main() {
     let bodies = bodies();
     let bytes: usize = bodies.iter().map(Vec::len).sum();
-    println!("{} requests, {} spans, {bytes} bytes", bodies.len(), spans(&bodies));
+    println!(
+        "{} requests, {} spans, {bytes} bytes",
+        bodies.len(),
+        spans(&bodies)
+    );
     divan::main();
 }
 
@@ -38,15 +42,17 @@ fn decode_and_extract(bencher: divan::Bencher<'_, '_>) {
     let bodies = bodies();
     let spans = spans(&bodies);
     let mut world = World::new();
-    bencher.counter(divan::counter::ItemsCount::new(spans)).bench_local(|| {
-        world.begin();
-        for body in &bodies {
-            let mut request = decoded(body);
-            world.renew(&mut request);
-            world.take(&request);
-        }
-        world.end()
-    });
+    bencher
+        .counter(divan::counter::ItemsCount::new(spans))
+        .bench_local(|| {
+            world.begin();
+            for body in &bodies {
+                let mut request = decoded(body);
+                world.renew(&mut request);
+                world.take(&request);
+            }
+            world.end()
+        });
 }
 
 /// Assembling and extracting alone, of decoded requests.
@@ -55,14 +61,16 @@ fn extract(bencher: divan::Bencher<'_, '_>) {
     let mut requests: Vec<ExportTraceServiceRequest> = bodies().iter().map(|body| decoded(body)).collect();
     let spans = spans(&bodies());
     let mut world = World::new();
-    bencher.counter(divan::counter::ItemsCount::new(spans)).bench_local(|| {
-        world.begin();
-        for request in &mut requests {
-            world.renew(request);
-            world.take(request);
-        }
-        world.end()
-    });
+    bencher
+        .counter(divan::counter::ItemsCount::new(spans))
+        .bench_local(|| {
+            world.begin();
+            for request in &mut requests {
+                world.renew(request);
+                world.take(request);
+            }
+            world.end()
+        });
 }
 
 struct World {
@@ -76,7 +84,12 @@ impl World {
     fn new() -> Self {
         let now = Timestamp::from_epoch_seconds(1_900_000_000.0).expect("a time");
         let assembler = Assembler::new(Config::default(), Dialect::builtin());
-        World { assembler, run: RunId::default(), now, round: 0 }
+        World {
+            assembler,
+            run: RunId::default(),
+            now,
+            round: 0,
+        }
     }
 
     fn begin(&mut self) {
@@ -85,7 +98,10 @@ impl World {
 
     /// Other trace ids in each round, so that no run is taken for a repetition.
     fn renew(&self, request: &mut ExportTraceServiceRequest) {
-        let scopes = request.resource_spans.iter_mut().flat_map(|resource| &mut resource.scope_spans);
+        let scopes = request
+            .resource_spans
+            .iter_mut()
+            .flat_map(|resource| &mut resource.scope_spans);
         for span in scopes.flat_map(|scope| &mut scope.spans) {
             if let Some(first) = span.trace_id.first_mut() {
                 *first = first.wrapping_add(self.round);
@@ -95,7 +111,10 @@ impl World {
 
     fn take(&mut self, request: &ExportTraceServiceRequest) {
         let mut out = Vec::new();
-        let runs = Runs { stated: None, otherwise: &self.run };
+        let runs = Runs {
+            stated: None,
+            otherwise: &self.run,
+        };
         self.assembler.accept(runs, request, self.now, &mut out);
         divan::black_box(out);
     }
@@ -114,7 +133,9 @@ fn decoded(body: &[u8]) -> ExportTraceServiceRequest {
 
 fn spans(bodies: &[Vec<u8>]) -> usize {
     let requests = bodies.iter().map(|body| decoded(body));
-    let scopes = requests.flat_map(|request| request.resource_spans).flat_map(|resource| resource.scope_spans);
+    let scopes = requests
+        .flat_map(|request| request.resource_spans)
+        .flat_map(|resource| resource.scope_spans);
     scopes.map(|scope| scope.spans.len()).sum()
 }
 
@@ -125,7 +146,8 @@ fn bodies() -> Vec<Vec<u8>> {
     for capture in children(&captures) {
         for scenario in children(&capture) {
             paths.extend(children(&scenario).into_iter().filter(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".traces.pb"))
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().ends_with(".traces.pb"))
             }));
         }
     }
@@ -133,7 +155,10 @@ fn bodies() -> Vec<Vec<u8>> {
     if paths.is_empty() {
         return made();
     }
-    paths.iter().map(|path| std::fs::read(path).expect("a capture can be read")).collect()
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).expect("a capture can be read"))
+        .collect()
 }
 
 fn children(path: &Path) -> Vec<PathBuf> {
@@ -145,18 +170,26 @@ fn children(path: &Path) -> Vec<PathBuf> {
 fn made() -> Vec<Vec<u8>> {
     let text = |key: &str, value: &str| KeyValue {
         key: key.into(),
-        value: Some(AnyValue { value: Some(Value::StringValue(value.into())) }),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value.into())),
+        }),
         ..KeyValue::default()
     };
     let number = |key: &str, value: i64| KeyValue {
         key: key.into(),
-        value: Some(AnyValue { value: Some(Value::IntValue(value)) }),
+        value: Some(AnyValue {
+            value: Some(Value::IntValue(value)),
+        }),
         ..KeyValue::default()
     };
     let span = |trace: u128, id: u64, parent: u64, operation: &str| Span {
         trace_id: trace.to_be_bytes().to_vec(),
         span_id: id.to_be_bytes().to_vec(),
-        parent_span_id: if parent == 0 { Vec::new() } else { parent.to_be_bytes().to_vec() },
+        parent_span_id: if parent == 0 {
+            Vec::new()
+        } else {
+            parent.to_be_bytes().to_vec()
+        },
         flags: 0x100,
         name: operation.into(),
         start_time_unix_nano: 1_795_000_000_000_000_000 + id,
@@ -166,7 +199,10 @@ fn made() -> Vec<Vec<u8>> {
             text("gen_ai.agent.name", "assistant"),
             text("gen_ai.tool.name", "search"),
             text("gen_ai.request.model", "model-1"),
-            text("gen_ai.input.messages", &"what is the weather in Paris? ".repeat(40)),
+            text(
+                "gen_ai.input.messages",
+                &"what is the weather in Paris? ".repeat(40),
+            ),
             number("gen_ai.usage.input_tokens", 120),
             number("gen_ai.usage.output_tokens", 11),
         ],
@@ -174,11 +210,26 @@ fn made() -> Vec<Vec<u8>> {
     };
     (1..=1_000_u128)
         .map(|trace| {
-            let calls = [(2, "chat"), (3, "execute_tool"), (4, "chat"), (5, "execute_tool"), (6, "chat")];
-            let mut spans: Vec<Span> = calls.iter().map(|(id, operation)| span(trace, *id, 1, operation)).collect();
+            let calls = [
+                (2, "chat"),
+                (3, "execute_tool"),
+                (4, "chat"),
+                (5, "execute_tool"),
+                (6, "chat"),
+            ];
+            let mut spans: Vec<Span> = calls
+                .iter()
+                .map(|(id, operation)| span(trace, *id, 1, operation))
+                .collect();
             spans.push(span(trace, 1, 0, "invoke_agent"));
-            let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-            let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+            let scope_spans = vec![ScopeSpans {
+                spans,
+                ..ScopeSpans::default()
+            }];
+            let resource_spans = vec![ResourceSpans {
+                scope_spans,
+                ..ResourceSpans::default()
+            }];
             ExportTraceServiceRequest { resource_spans }.encode_to_vec()
         })
         .collect()

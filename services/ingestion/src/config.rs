@@ -51,12 +51,19 @@ impl Config {
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         let mut within = |name: &str, value: usize, low: usize, high: usize| {
             if !(low..=high).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {low} and {high}"
+                ));
             }
         };
         const GIB: usize = 1024 * 1024 * 1024;
         within("body_bytes_max", self.body_bytes_max, 1024, GIB);
-        within("bytes_under_way_max", self.bytes_under_way_max, self.body_bytes_max.saturating_mul(2), 2 * GIB);
+        within(
+            "bytes_under_way_max",
+            self.bytes_under_way_max,
+            self.body_bytes_max.saturating_mul(2),
+            2 * GIB,
+        );
         within("requests_max", self.requests_max, 1, 65_536);
         within("body_seconds_max", self.body_seconds_max as usize, 1, 3_600);
         within("waiting_max", self.waiting_max, 1, 65_536);

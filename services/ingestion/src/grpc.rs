@@ -24,12 +24,16 @@ impl IngestionService for Service {
         let posted = request.into_inner().vitals;
         let invalid = |message: String| status(ErrorKind::Invalid, "ingestion.invalid_vitals", message);
         if posted.len() > VITALS_MAX {
-            return Err(invalid(format!("{} vitals: at most {VITALS_MAX} at once", posted.len())));
+            return Err(invalid(format!(
+                "{} vitals: at most {VITALS_MAX} at once",
+                posted.len()
+            )));
         }
         let now = self.now();
         let mut all = Vec::with_capacity(posted.len());
         for (i, wire) in posted.into_iter().enumerate() {
-            let mut vitals = Vitals::try_from(wire).map_err(|error| invalid(format!("vitals[{i}].{error}")))?;
+            let mut vitals =
+                Vitals::try_from(wire).map_err(|error| invalid(format!("vitals[{i}].{error}")))?;
             if vitals.timestamp > now.plus(AHEAD_MAX) {
                 return Err(invalid(format!(
                     "vitals[{i}].timestamp {} is more than 5 minutes ahead of the server's clock {now}",

@@ -60,7 +60,11 @@ impl Decode for ExportMetricsServiceRequest {
 
 /// serde would take an array for a request, its elements for the fields.
 fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
-    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+    if body
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| *first != b'{')
+    {
         return Err(JsonError::NotAnObject);
     }
     Ok(serde_json::from_slice(body)?)

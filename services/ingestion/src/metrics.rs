@@ -65,25 +65,71 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let m = Metrics::default();
         let name = |thing: &str| format!("immune_ingestion_{thing}");
-        registry.register(name("requests"), "Requests accepted, by signal", m.requests.clone());
-        registry.register(name("requests_refused"), "Requests refused, by reason", m.requests_refused.clone());
-        registry.register(name("items"), "Spans, metrics, log records accepted, by signal", m.items.clone());
-        registry.register(name("spans_refused"), "Spans refused, by reason", m.spans_refused.clone());
+        registry.register(
+            name("requests"),
+            "Requests accepted, by signal",
+            m.requests.clone(),
+        );
+        registry.register(
+            name("requests_refused"),
+            "Requests refused, by reason",
+            m.requests_refused.clone(),
+        );
+        registry.register(
+            name("items"),
+            "Spans, metrics, log records accepted, by signal",
+            m.items.clone(),
+        );
+        registry.register(
+            name("spans_refused"),
+            "Spans refused, by reason",
+            m.spans_refused.clone(),
+        );
         registry.register(name("executions"), "Executions seen", m.executions.clone());
-        registry.register(name("executions_late"), "Executions too old to be judged", m.executions_late.clone());
-        registry.register(name("vitals_posted"), "Vitals posted by platforms", m.posted.clone());
+        registry.register(
+            name("executions_late"),
+            "Executions too old to be judged",
+            m.executions_late.clone(),
+        );
+        registry.register(
+            name("vitals_posted"),
+            "Vitals posted by platforms",
+            m.posted.clone(),
+        );
         registry.register(name("traces_open"), "Traces in memory", m.traces_open.clone());
-        registry.register(name("traces_bytes"), "Memory of open traces, bytes", m.traces_bytes.clone());
+        registry.register(
+            name("traces_bytes"),
+            "Memory of open traces, bytes",
+            m.traces_bytes.clone(),
+        );
         let early = "Traces finished early for want of memory, since the start";
-        registry.register(name("traces_finished_early"), early, m.traces_finished_early.clone());
-        registry.register(name("requests_waiting"), "Requests whose records wait to be stored", m.waiting.clone());
-        registry.register(name("store_retries"), "Attempts to store or publish, repeated", m.store_retries.clone());
-        registry.register(name("records_lost"), "Records that the store refuses for good", m.records_lost.clone());
+        registry.register(
+            name("traces_finished_early"),
+            early,
+            m.traces_finished_early.clone(),
+        );
+        registry.register(
+            name("requests_waiting"),
+            "Requests whose records wait to be stored",
+            m.waiting.clone(),
+        );
+        registry.register(
+            name("store_retries"),
+            "Attempts to store or publish, repeated",
+            m.store_retries.clone(),
+        );
+        registry.register(
+            name("records_lost"),
+            "Records that the store refuses for good",
+            m.records_lost.clone(),
+        );
         m
     }
 
     /// Counts a refused request.
     pub fn refuse(&self, reason: &'static str) {
-        self.requests_refused.get_or_create(&ReasonLabels { reason }).inc();
+        self.requests_refused
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
     }
 }

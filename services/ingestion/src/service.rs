@@ -101,9 +101,21 @@ struct Inner {
 impl Service {
     /// Builds the role; nothing runs before [`Service::run`].
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
-        let Dependencies { store, bus, baseline, keys, clock, metrics } = dependencies;
+        let Dependencies {
+            store,
+            bus,
+            baseline,
+            keys,
+            clock,
+            metrics,
+        } = dependencies;
         let (work, waiting) = mpsc::channel(config.waiting_max);
-        let writer = Writer { store, bus, metrics: metrics.clone(), held_max: config.waiting_max };
+        let writer = Writer {
+            store,
+            bus,
+            metrics: metrics.clone(),
+            held_max: config.waiting_max,
+        };
         let assembler = Assembler::new(config.spans.clone(), config.dialect.apply());
         Service {
             inner: Arc::new(Inner {
@@ -147,13 +159,25 @@ impl Service {
     ///
     /// # Errors
     /// When the sender should repeat the request.
-    pub async fn traces(&self, runs: Runs<'_>, request: &ExportTraceServiceRequest) -> Result<Accepted, NotTaken> {
-        let accepted =
-            self.assemble(|assembler, now, emitted| assembler.accept(runs, request, now, emitted)).await?;
+    pub async fn traces(
+        &self,
+        runs: Runs<'_>,
+        request: &ExportTraceServiceRequest,
+    ) -> Result<Accepted, NotTaken> {
+        let accepted = self
+            .assemble(|assembler, now, emitted| assembler.accept(runs, request, now, emitted))
+            .await?;
         for (reason, count) in &accepted.rejected {
-            self.metrics().spans_refused.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc_by(*count);
+            self.metrics()
+                .spans_refused
+                .get_or_create(&ReasonLabels {
+                    reason: reason.as_str(),
+                })
+                .inc_by(*count);
         }
-        self.inner.spans_refused.fetch_add(accepted.rejected_count(), Ordering::Relaxed);
+        self.inner
+            .spans_refused
+            .fetch_add(accepted.rejected_count(), Ordering::Relaxed);
         self.received(Signal::Traces, accepted.accepted);
         Ok(accepted)
     }
@@ -163,9 +187,16 @@ impl Service {
     /// # Errors
     /// When the sender should repeat the request.
     pub async fn logs(&self, runs: Runs<'_>, request: &ExportLogsServiceRequest) -> Result<(), NotTaken> {
-        self.assemble(|assembler, now, emitted| assembler.accept_logs(runs, request, now, emitted)).await?;
-        let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-        self.received(Signal::Logs, scopes.map(|scope| scope.log_records.len() as u64).sum());
+        self.assemble(|assembler, now, emitted| assembler.accept_logs(runs, request, now, emitted))
+            .await?;
+        let scopes = request
+            .resource_logs
+            .iter()
+            .flat_map(|resource| &resource.scope_logs);
+        self.received(
+            Signal::Logs,
+            scopes.map(|scope| scope.log_records.len() as u64).sum(),
+        );
         Ok(())
     }
 
@@ -177,10 +208,17 @@ impl Service {
         let (done, stored) = oneshot::channel();
         let accepted = {
             // Accepting and queueing are one step under the lock, so that records keep the order of acceptance.
-            let mut assembler = self.inner.assembler.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut assembler = self
+                .inner
+                .assembler
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let mut emitted = Vec::new();
             let accepted = accept(&mut assembler, self.now(), &mut emitted);
-            room.send(Work { emitted, done: Some(done) });
+            room.send(Work {
+                emitted,
+                done: Some(done),
+            });
             accepted
         };
         stored_in_time(stored).await?;
@@ -195,20 +233,38 @@ impl Service {
         let room = self.room(ROOM_WAIT).await?;
         let (done, stored) = oneshot::channel();
         self.metrics().posted.inc_by(vitals.len() as u64);
-        self.inner.last_received.store(self.now().as_micros(), Ordering::Relaxed);
-        room.send(Work { emitted: vitals.into_iter().map(Emitted::Vitals).collect(), done: Some(done) });
+        self.inner
+            .last_received
+            .store(self.now().as_micros(), Ordering::Relaxed);
+        room.send(Work {
+            emitted: vitals.into_iter().map(Emitted::Vitals).collect(),
+            done: Some(done),
+        });
         stored_in_time(stored).await
     }
 
     /// Counts a request of a signal and what it held.
     pub(crate) fn received(&self, signal: Signal, items: u64) {
-        self.metrics().requests.get_or_create(&SignalLabels { signal }).inc();
-        self.metrics().items.get_or_create(&SignalLabels { signal }).inc_by(items);
-        self.inner.last_received.store(self.now().as_micros(), Ordering::Relaxed);
+        self.metrics()
+            .requests
+            .get_or_create(&SignalLabels { signal })
+            .inc();
+        self.metrics()
+            .items
+            .get_or_create(&SignalLabels { signal })
+            .inc_by(items);
+        self.inner
+            .last_received
+            .store(self.now().as_micros(), Ordering::Relaxed);
     }
 
     async fn room(&self, wait: Duration) -> Result<mpsc::OwnedPermit<Work>, NotTaken> {
-        let work = self.inner.work.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let work = self
+            .inner
+            .work
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let work = work.ok_or(NotTaken::Stopping)?;
         match tokio::time::timeout(wait, work.reserve_owned()).await {
             Ok(Ok(room)) => Ok(room),
@@ -220,7 +276,12 @@ impl Service {
     /// Writes, watches profiles and open traces until the token is cancelled; then finishes open traces as
     /// incomplete and returns when everything is stored. A second call does nothing.
     pub async fn run(self, shutdown: CancellationToken) {
-        let taken = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self
+            .inner
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some((writer, waiting)) = taken else { return };
         let writing = tokio::spawn(writer.run(waiting));
         let watching = tokio::spawn(self.clone().watch_profiles());
@@ -233,7 +294,11 @@ impl Service {
         }
         watching.abort();
         self.look_at_open_traces(true).await;
-        self.inner.work.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner
+            .work
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Err(error) = writing.await {
             tracing::error!(%error, "the writer of vitals failed");
         }
@@ -244,8 +309,15 @@ impl Service {
         let inner = &self.inner;
         let Ok(room) = self.room(wait).await else {
             if drain {
-                let totals = inner.assembler.lock().unwrap_or_else(PoisonError::into_inner).totals();
-                tracing::error!(traces = totals.traces, "open traces lost: the store was away while draining");
+                let totals = inner
+                    .assembler
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .totals();
+                tracing::error!(
+                    traces = totals.traces,
+                    "open traces lost: the store was away while draining"
+                );
             }
             return;
         };
@@ -262,7 +334,10 @@ impl Service {
         let totals = assembler.totals();
         inner.metrics.traces_open.set(totals.traces as i64);
         inner.metrics.traces_bytes.set(totals.bytes as i64);
-        inner.metrics.traces_finished_early.set(totals.finished_early as i64);
+        inner
+            .metrics
+            .traces_finished_early
+            .set(totals.finished_early as i64);
         if !emitted.is_empty() {
             room.send(Work { emitted, done: None });
         }
@@ -273,7 +348,9 @@ impl Service {
         loop {
             if let Ok(watch) = baseline.watch_profiles(v1::WatchProfilesRequest {}).await {
                 let mut changes = watch.into_inner();
-                while let Ok(Some(v1::WatchProfilesResponse { change: Some(change) })) = changes.message().await {
+                while let Ok(Some(v1::WatchProfilesResponse { change: Some(change) })) =
+                    changes.message().await
+                {
                     self.note(change);
                 }
             }
@@ -302,14 +379,22 @@ impl Service {
 
     /// What was received since the start, and what is held.
     pub fn status(&self) -> v1::GetIngestionStatusResponse {
-        let totals = self.inner.assembler.lock().unwrap_or_else(PoisonError::into_inner).totals();
+        let totals = self
+            .inner
+            .assembler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .totals();
         let metrics = self.metrics();
         let of = |signal| SignalLabels { signal };
         let all = [Signal::Traces, Signal::Metrics, Signal::Logs];
         let last = self.inner.last_received.load(Ordering::Relaxed);
         let silent = (last > 0).then(|| self.now().since(Timestamp::from_micros(last)).as_secs_f64());
         v1::GetIngestionStatusResponse {
-            requests: all.map(|signal| metrics.requests.get_or_create(&of(signal)).get()).iter().sum(),
+            requests: all
+                .map(|signal| metrics.requests.get_or_create(&of(signal)).get())
+                .iter()
+                .sum(),
             spans_accepted: metrics.items.get_or_create(&of(Signal::Traces)).get(),
             spans_refused: self.inner.spans_refused.load(Ordering::Relaxed),
             executions: totals.executions,

@@ -88,7 +88,10 @@ impl Writer {
                     self.write_singly(&mut records).await;
                 }
                 if work.is_closed() && attempts >= DRAIN_ATTEMPTS {
-                    tracing::error!(records = records.len(), "records lost: the store was away while draining");
+                    tracing::error!(
+                        records = records.len(),
+                        "records lost: the store was away while draining"
+                    );
                     break;
                 }
                 gather(&mut work, wait, &mut room, &mut records).await;
@@ -119,7 +122,10 @@ impl Writer {
             }
         }
         if is_any_taken && !refused.is_empty() {
-            tracing::error!(records = refused.len(), "records lost: the store refuses them, and takes others");
+            tracing::error!(
+                records = refused.len(),
+                "records lost: the store refuses them, and takes others"
+            );
             self.metrics.records_lost.inc_by(refused.len() as u64);
             refused.clear();
         }
@@ -144,14 +150,18 @@ impl Writer {
         }
         if !retracted.is_empty() {
             // Records of the same execution that came again after it was taken back stay.
-            retracted.retain(|(key, execution)| !stored.iter().any(|v| v.key == *key && v.execution == *execution));
+            retracted.retain(|(key, execution)| {
+                !stored.iter().any(|v| v.key == *key && v.execution == *execution)
+            });
             self.store.retract(&retracted).await?;
         }
         let batch: Vec<Record> = records
             .iter()
             .map(|emitted| match emitted {
                 Emitted::Vitals(vitals) => Record::Vitals(vitals.clone()),
-                Emitted::Retracted { key, execution, .. } => Record::Retracted(key.clone(), execution.clone()),
+                Emitted::Retracted { key, execution, .. } => {
+                    Record::Retracted(key.clone(), execution.clone())
+                }
             })
             .collect();
         if !batch.is_empty() {

@@ -19,46 +19,176 @@ use truth::{Exception, Field, File, Scenario, Signal, Verdicts};
 /// What frameworks do not send. Sections are those of otlp-agents.md.
 const EXCEPTIONS: &[Exception] = &[
     // Number of executions.
-    without("autogen", "handoff|team", Field::Executions, "a team's run is many traces joined by links (3, 12.18)"),
-    without("*", "bare", Field::Executions, "no span around the calls: each is an execution of its own (rule 4)"),
+    without(
+        "autogen",
+        "handoff|team",
+        Field::Executions,
+        "a team's run is many traces joined by links (3, 12.18)",
+    ),
+    without(
+        "*",
+        "bare",
+        Field::Executions,
+        "no span around the calls: each is an execution of its own (rule 4)",
+    ),
     // Names.
-    without("*-client.*", "llm*|loop*|multi_tools|normal|streaming|tool_error|grpc*|gzip|otlp_json|metrics*|sessions",
-        Field::Agent, "the client's instrumentation knows no agent; the service stands for it (3)"),
-    without("llama-index.openinference", "*", Field::Agent, "no names, the class of the workflow only (3)"),
-    without("llama-index.openinference", "handoff", Field::Parts, "no names of agents (3)"),
-    without("crewai.openinference", "handoff", Field::Parts, "delegated work has no agent's span (3)"),
-    without("langgraph.otel-genai", "handoff", Field::Parts, "the node around the agent is traced as an agent too (12.6)"),
-    without("smolagents.openinference", "llm_fail", Field::Agent, "the agent's span is never sent after a failure (12.9)"),
-    without("ms-agent-framework|openai-agents.*|strands", "crash_midrun", Field::Agent,
-        "only the agent's own span tells its name, and it never ended (12.10)"),
+    without(
+        "*-client.*",
+        "llm*|loop*|multi_tools|normal|streaming|tool_error|grpc*|gzip|otlp_json|metrics*|sessions",
+        Field::Agent,
+        "the client's instrumentation knows no agent; the service stands for it (3)",
+    ),
+    without(
+        "llama-index.openinference",
+        "*",
+        Field::Agent,
+        "no names, the class of the workflow only (3)",
+    ),
+    without(
+        "llama-index.openinference",
+        "handoff",
+        Field::Parts,
+        "no names of agents (3)",
+    ),
+    without(
+        "crewai.openinference",
+        "handoff",
+        Field::Parts,
+        "delegated work has no agent's span (3)",
+    ),
+    without(
+        "langgraph.otel-genai",
+        "handoff",
+        Field::Parts,
+        "the node around the agent is traced as an agent too (12.6)",
+    ),
+    without(
+        "smolagents.openinference",
+        "llm_fail",
+        Field::Agent,
+        "the agent's span is never sent after a failure (12.9)",
+    ),
+    without(
+        "ms-agent-framework|openai-agents.*|strands",
+        "crash_midrun",
+        Field::Agent,
+        "only the agent's own span tells its name, and it never ended (12.10)",
+    ),
     // Tokens and models.
     without("autogen", "*", Field::Tokens, "no LLM spans, no tokens (6)"),
-    without("openai-agents.otel-genai", "*", Field::Tokens, "no LLM spans without the client's instrumentation (3, 6)"),
-    without("llama-index.openinference", "streaming", Field::Tokens, "no usage when streaming (6)"),
-    without("openai-agents.openinference", "attr_limits", Field::Tokens, "the SDK's limits cut the usage away (6)"),
-    without("autogen", "agent_as_tool|l*|multi_tools|normal|remote_parent|sessions|t*l|tool_error", Field::Model,
-        "no LLM spans (3)"),
-    without("openai-agents.otel-genai", "*", Field::Model, "no LLM spans without the client's instrumentation (3)"),
-    without("openai-agents.openinference", "llm_auth_fail", Field::Model, "the model is named in answers only (3)"),
+    without(
+        "openai-agents.otel-genai",
+        "*",
+        Field::Tokens,
+        "no LLM spans without the client's instrumentation (3, 6)",
+    ),
+    without(
+        "llama-index.openinference",
+        "streaming",
+        Field::Tokens,
+        "no usage when streaming (6)",
+    ),
+    without(
+        "openai-agents.openinference",
+        "attr_limits",
+        Field::Tokens,
+        "the SDK's limits cut the usage away (6)",
+    ),
+    without(
+        "autogen",
+        "agent_as_tool|l*|multi_tools|normal|remote_parent|sessions|t*l|tool_error",
+        Field::Model,
+        "no LLM spans (3)",
+    ),
+    without(
+        "openai-agents.otel-genai",
+        "*",
+        Field::Model,
+        "no LLM spans without the client's instrumentation (3)",
+    ),
+    without(
+        "openai-agents.openinference",
+        "llm_auth_fail",
+        Field::Model,
+        "the model is named in answers only (3)",
+    ),
     // Tools.
-    without("anthropic-client.otel-genai|openai-client.otel-v2", "llm*|loop*|multi_tools|normal|streaming|tool_error|grpc*|gzip|metrics*|sessions",
-        Field::Tools, "tools leave no span and answers are not recorded (12.16)"),
-    without("*", "crash_midrun", Field::Tools, "the tool that the process died in never ended (12.10)"),
+    without(
+        "anthropic-client.otel-genai|openai-client.otel-v2",
+        "llm*|loop*|multi_tools|normal|streaming|tool_error|grpc*|gzip|metrics*|sessions",
+        Field::Tools,
+        "tools leave no span and answers are not recorded (12.16)",
+    ),
+    without(
+        "*",
+        "crash_midrun",
+        Field::Tools,
+        "the tool that the process died in never ended (12.10)",
+    ),
     // Outcome.
-    without("autogen|crewai.openinference", "loop_max_turns", Field::Success, "returns quietly, without a sign (5)"),
-    without("autogen", "timeout_cancel", Field::Success, "no LLM span that could lack an answer (5)"),
-    without("smolagents.openinference", "llm_fail", Field::Completeness, "the agent's span is never sent after a failure (12.9)"),
-    without("crewai.openinference", "llm_fail", Field::Retries, "the client's own retries are inside of the spans (4)"),
-    without("google-adk", "a*|handoff|llm_fail|loop*|multi_tools|normal|remote_parent|sessions|tool_error", Field::Latency,
-        "the program's clock includes setting the runner up, before the first span"),
+    without(
+        "autogen|crewai.openinference",
+        "loop_max_turns",
+        Field::Success,
+        "returns quietly, without a sign (5)",
+    ),
+    without(
+        "autogen",
+        "timeout_cancel",
+        Field::Success,
+        "no LLM span that could lack an answer (5)",
+    ),
+    without(
+        "smolagents.openinference",
+        "llm_fail",
+        Field::Completeness,
+        "the agent's span is never sent after a failure (12.9)",
+    ),
+    without(
+        "crewai.openinference",
+        "llm_fail",
+        Field::Retries,
+        "the client's own retries are inside of the spans (4)",
+    ),
+    without(
+        "google-adk",
+        "a*|handoff|llm_fail|loop*|multi_tools|normal|remote_parent|sessions|tool_error",
+        Field::Latency,
+        "the program's clock includes setting the runner up, before the first span",
+    ),
     // Conversations.
-    without("autogen|crewai.openinference|smolagents.openinference", "sessions", Field::Conversation, "not sent (3)"),
-    without("openai-agents.openinference|openai-agents.openllmetry", "sessions", Field::Conversation, "group_id is not exported (3)"),
-    without("ms-agent-framework|vercel-ai.v7", "sessions", Field::Conversation, "a local session's id is not sent (3)"),
+    without(
+        "autogen|crewai.openinference|smolagents.openinference",
+        "sessions",
+        Field::Conversation,
+        "not sent (3)",
+    ),
+    without(
+        "openai-agents.openinference|openai-agents.openllmetry",
+        "sessions",
+        Field::Conversation,
+        "group_id is not exported (3)",
+    ),
+    without(
+        "ms-agent-framework|vercel-ai.v7",
+        "sessions",
+        Field::Conversation,
+        "a local session's id is not sent (3)",
+    ),
 ];
 
-const fn without(capture: &'static str, scenario: &'static str, field: Field, reason: &'static str) -> Exception {
-    Exception { capture, scenario, field, reason }
+const fn without(
+    capture: &'static str,
+    scenario: &'static str,
+    field: Field,
+    reason: &'static str,
+) -> Exception {
+    Exception {
+        capture,
+        scenario,
+        field,
+        reason,
+    }
 }
 
 /// The record that stands of each execution when everything was reported.
@@ -67,15 +197,25 @@ fn standing(emitted: Vec<Emitted>) -> Vec<Vitals> {
     for emitted in emitted {
         match emitted {
             Emitted::Vitals(vitals) => {
-                let before = standing.iter().position(|other| other.execution == vitals.execution);
+                let before = standing
+                    .iter()
+                    .position(|other| other.execution == vitals.execution);
                 if let Some(before) = before.map(|at| standing.swap_remove(at)) {
-                    assert!(vitals.revision > before.revision, "a correction needs a higher revision: {vitals:?}");
-                    assert_eq!(vitals.key, before.key, "an execution changed hands without being taken back");
+                    assert!(
+                        vitals.revision > before.revision,
+                        "a correction needs a higher revision: {vitals:?}"
+                    );
+                    assert_eq!(
+                        vitals.key, before.key,
+                        "an execution changed hands without being taken back"
+                    );
                 }
                 standing.push(vitals);
             }
             Emitted::Retracted { key, execution, .. } => {
-                let at = standing.iter().position(|other| other.execution == execution && other.key == key);
+                let at = standing
+                    .iter()
+                    .position(|other| other.execution == execution && other.key == key);
                 standing.swap_remove(at.expect("only what stands is taken back"));
             }
         }
@@ -95,7 +235,10 @@ fn decode<T: Message + Default + json::Decode>(file: &File, body: &[u8]) -> T {
 /// Feeds a scenario's requests a tenth of a second apart, months after they were recorded, and ends it.
 fn run(captures: &Path, scenario: &Scenario, config: Config) -> Vec<Vitals> {
     let run = RunId::default();
-    let runs = Runs { stated: None, otherwise: &run };
+    let runs = Runs {
+        stated: None,
+        otherwise: &run,
+    };
     let mut assembler = Assembler::new(config, Dialect::builtin());
     let mut now = Timestamp::from_epoch_seconds(1_900_000_000.0).expect("a time");
     let mut emitted = Vec::new();
@@ -106,7 +249,13 @@ fn run(captures: &Path, scenario: &Scenario, config: Config) -> Vec<Vitals> {
             Signal::Traces => {
                 let request: ExportTraceServiceRequest = decode(file, &body);
                 let accepted = assembler.accept(runs, &request, now, &mut emitted);
-                assert_eq!(accepted.rejected_count(), 0, "{}: {}", file.file, accepted.message());
+                assert_eq!(
+                    accepted.rejected_count(),
+                    0,
+                    "{}: {}",
+                    file.file,
+                    accepted.message()
+                );
             }
             Signal::Logs => {
                 let request: ExportLogsServiceRequest = decode(file, &body);
@@ -118,7 +267,11 @@ fn run(captures: &Path, scenario: &Scenario, config: Config) -> Vec<Vitals> {
     }
     assembler.drain(now, &mut emitted);
     assert_eq!(assembler.totals().traces, 0);
-    assert_eq!((assembler.totals().bytes, assembler.totals().spans), (0, 0), "the books balance");
+    assert_eq!(
+        (assembler.totals().bytes, assembler.totals().spans),
+        (0, 0),
+        "the books balance"
+    );
     standing(emitted)
 }
 
@@ -147,7 +300,9 @@ fn shuffled(captures: &Path, scenario: &Scenario, seed: u64) -> Vec<ExportTraceS
                     let mut one = resource.clone();
                     one.scope_spans = vec![scope.clone()];
                     one.scope_spans[0].spans = vec![span.clone()];
-                    requests.push(ExportTraceServiceRequest { resource_spans: vec![one] });
+                    requests.push(ExportTraceServiceRequest {
+                        resource_spans: vec![one],
+                    });
                 }
             }
         }
@@ -169,7 +324,10 @@ fn shuffled(captures: &Path, scenario: &Scenario, seed: u64) -> Vec<ExportTraceS
 fn any_order_gives_the_same() {
     let Some(captures) = truth::captures() else { return };
     let run_id = RunId::default();
-    let runs = Runs { stated: None, otherwise: &run_id };
+    let runs = Runs {
+        stated: None,
+        otherwise: &run_id,
+    };
     for scenario in truth::scenarios(&captures) {
         let sent_in_order = plain(run_traces(&captures, &scenario));
         for (seed, step) in [(1, 10), (2, 10), (3, 4_000)] {
@@ -194,7 +352,10 @@ fn any_order_gives_the_same() {
 /// The trace requests alone, as sent.
 fn run_traces(captures: &Path, scenario: &Scenario) -> Vec<Vitals> {
     let run_id = RunId::default();
-    let runs = Runs { stated: None, otherwise: &run_id };
+    let runs = Runs {
+        stated: None,
+        otherwise: &run_id,
+    };
     let mut assembler = Assembler::new(Config::default(), Dialect::builtin());
     let now = Timestamp::from_epoch_seconds(1_900_000_000.0).expect("a time");
     let mut emitted = Vec::new();

@@ -40,19 +40,33 @@ fn decode<T: Message + Default + json::Decode>(file: &File, body: &[u8]) -> T {
 
 async fn by_http(world: &World, client: &reqwest::Client, captures: &Path, run: &RunId, file: &File) {
     let url = format!("http://{}{}", world.http, file.path);
-    let mut post = client.post(url).header("x-run-id", run.as_str()).body(file.raw(captures));
-    for (name, value) in file.headers.iter().filter(|(name, _)| name.starts_with("content-")) {
+    let mut post = client
+        .post(url)
+        .header("x-run-id", run.as_str())
+        .body(file.raw(captures));
+    for (name, value) in file
+        .headers
+        .iter()
+        .filter(|(name, _)| name.starts_with("content-"))
+    {
         post = post.header(name, value);
     }
     let answer = post.send().await.unwrap_or_else(|e| panic!("{}: {e}", file.file));
     assert_eq!(answer.status(), 200, "{}", file.file);
-    assert_eq!(answer.headers().get("content-type").unwrap(), &file.headers["content-type"], "{}", file.file);
+    assert_eq!(
+        answer.headers().get("content-type").unwrap(),
+        &file.headers["content-type"],
+        "{}",
+        file.file
+    );
 }
 
 async fn by_grpc(channel: &Channel, captures: &Path, run: &RunId, file: &File, is_gzip: bool) {
     fn with_run<T>(message: T, run: &RunId) -> Request<T> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert("x-run-id", run.as_str().parse().expect("plain text"));
+        request
+            .metadata_mut()
+            .insert("x-run-id", run.as_str().parse().expect("plain text"));
         request
     }
     let body = file.body(captures);
@@ -62,7 +76,9 @@ async fn by_grpc(channel: &Channel, captures: &Path, run: &RunId, file: &File, i
             if is_gzip {
                 client = client.send_compressed(CompressionEncoding::Gzip);
             }
-            let sent = client.export(with_run(decode::<$message>(file, &body), run)).await;
+            let sent = client
+                .export(with_run(decode::<$message>(file, &body), run))
+                .await;
             sent.unwrap_or_else(|e| panic!("{}: {e}", file.file));
         }};
     }
@@ -77,7 +93,12 @@ async fn by_grpc(channel: &Channel, captures: &Path, run: &RunId, file: &File, i
 async fn stored(store: &dyn VitalsStore, run: &RunId) -> Vec<Vitals> {
     let mut all = Vec::new();
     for agent in store.agents(run, None, 1_000).await.expect("the store answers") {
-        all.extend(store.recent(&agent.key, Timestamp::EPOCH, 1_000).await.expect("the store answers"));
+        all.extend(
+            store
+                .recent(&agent.key, Timestamp::EPOCH, 1_000)
+                .await
+                .expect("the store answers"),
+        );
     }
     plain(all)
 }
@@ -85,7 +106,10 @@ async fn stored(store: &dyn VitalsStore, run: &RunId) -> Vec<Vitals> {
 /// What the core says when it gets the same requests.
 fn by_core(captures: &Path, scenario: &Scenario) -> Vec<Vitals> {
     let run = run_of(scenario);
-    let runs = Runs { stated: Some(&run), otherwise: &run };
+    let runs = Runs {
+        stated: Some(&run),
+        otherwise: &run,
+    };
     let mut assembler = Assembler::new(Config::default(), Dialect::builtin());
     let now = Timestamp::from_epoch_seconds(1_900_000_000.0).expect("a time");
     let mut emitted = Vec::new();
@@ -131,7 +155,9 @@ async fn captures_over_the_wire() {
     let Some(captures) = captures() else { return };
     let world = World::start().await;
     let client = reqwest::Client::new();
-    let channel = Endpoint::new(format!("http://{}", world.grpc)).unwrap().connect_lazy();
+    let channel = Endpoint::new(format!("http://{}", world.grpc))
+        .unwrap()
+        .connect_lazy();
     let scenarios = scenarios(&captures);
     let mut requests = BTreeMap::new();
     for scenario in &scenarios {
@@ -140,7 +166,16 @@ async fn captures_over_the_wire() {
             *requests.entry(file.transport.as_str()).or_insert(0) += 1;
             match file.transport.as_str() {
                 "http" => by_http(&world, &client, &captures, &run, file).await,
-                "grpc" => by_grpc(&channel, &captures, &run, file, scenario.scenario.contains("gzip")).await,
+                "grpc" => {
+                    by_grpc(
+                        &channel,
+                        &captures,
+                        &run,
+                        file,
+                        scenario.scenario.contains("gzip"),
+                    )
+                    .await
+                }
                 other => panic!("{}: transport {other}", file.file),
             }
         }
@@ -149,12 +184,18 @@ async fn captures_over_the_wire() {
     let (store, _consumer) = world.stop().await;
     let mut executions = 0;
     for scenario in &scenarios {
-        let (wire, core) = (stored(&*store, &run_of(scenario)).await, by_core(&captures, scenario));
+        let (wire, core) = (
+            stored(&*store, &run_of(scenario)).await,
+            by_core(&captures, scenario),
+        );
         let name = run_of(scenario);
         assert_eq!(compare(scenario, &wire), compare(scenario, &core), "{name}");
         assert_eq!(wire, core, "{name}");
         executions += wire.len();
     }
-    println!("{} scenarios, requests {requests:?}, {executions} executions", scenarios.len());
+    println!(
+        "{} scenarios, requests {requests:?}, {executions} executions",
+        scenarios.len()
+    );
     assert!(executions > 0 && requests.len() == 2);
 }

@@ -5,8 +5,8 @@ mod world;
 
 use immune_bus::{Consumer, Record};
 use immune_domain::vitals::{Completeness, Vitals};
-use immune_runtime::config::Secret;
 use immune_runtime::access::{ApiKey, KeyRing, Role};
+use immune_runtime::config::Secret;
 use reqwest::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,10 @@ use world::{DEADLINE, Plan, World, eventually, records};
 const PATIENCE: Duration = Duration::from_millis(200);
 
 fn with_store(store: Arc<Gate>) -> Plan {
-    Plan { store, ..Plan::default() }
+    Plan {
+        store,
+        ..Plan::default()
+    }
 }
 
 /// The vitals published by now, or until the bus is closed.
@@ -39,7 +42,9 @@ async fn published(consumer: &mut impl Consumer) -> Vec<Vitals> {
 }
 
 fn has_retry_info(status: &Status) -> bool {
-    status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some())
+    status
+        .get_details_retry_info()
+        .is_some_and(|info| info.retry_delay.is_some())
 }
 
 /// Scenario: the store takes its time.
@@ -53,7 +58,10 @@ async fn success_waits_for_the_store() {
     eventually("the append", async || (gate.begun() > 0).then_some(())).await;
     let second = execution("by-http", 2);
     let mut by_http = Box::pin(world.post_traces(&second));
-    assert!(tokio::time::timeout(PATIENCE, &mut by_http).await.is_err(), "answered before it was stored");
+    assert!(
+        tokio::time::timeout(PATIENCE, &mut by_http).await.is_err(),
+        "answered before it was stored"
+    );
     assert!(!by_grpc.is_finished(), "answered before it was stored");
     gate.set(Mode::Open);
     assert_eq!(by_http.await.status(), StatusCode::OK);
@@ -68,11 +76,21 @@ async fn success_waits_for_the_store() {
 /// Guarantees: the answer waits until it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn success_waits_for_the_bus() {
-    let mut world = World::of(Plan { bus_capacity: 1, ..Plan::default() }).await;
-    assert_eq!(world.post_traces(&execution("first", 1)).await.status(), StatusCode::OK);
+    let mut world = World::of(Plan {
+        bus_capacity: 1,
+        ..Plan::default()
+    })
+    .await;
+    assert_eq!(
+        world.post_traces(&execution("first", 1)).await.status(),
+        StatusCode::OK
+    );
     let mut client = world.traces().await;
     let second = tokio::spawn(async move { client.export(execution("second", 2)).await });
-    eventually("the append", async || world.records("default", "second").await.pop()).await;
+    eventually("the append", async || {
+        world.records("default", "second").await.pop()
+    })
+    .await;
     tokio::time::sleep(PATIENCE).await;
     assert!(!second.is_finished(), "answered before it was published");
     assert_eq!(published(&mut world.consumer).await.len(), 2);
@@ -93,16 +111,44 @@ async fn what_is_repeated_after_a_failure_counts_once() {
     for _ in 0..3 {
         let answer = world.post_traces(&by_http).await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
-        let refused = client.export(by_grpc.clone()).await.expect_err("the store is away");
+        assert!(
+            answer.headers()["retry-after"]
+                .to_str()
+                .unwrap()
+                .parse::<u32>()
+                .unwrap()
+                > 0
+        );
+        let refused = client
+            .export(by_grpc.clone())
+            .await
+            .expect_err("the store is away");
         assert_eq!(refused.code(), Code::Unavailable, "{refused}");
         assert!(has_retry_info(&refused), "{refused:?}");
     }
-    assert!(began.elapsed() < Duration::from_secs(8), "senders are told at once: {:?}", began.elapsed());
-    assert!(published(&mut world.consumer).await.is_empty(), "nothing is published before it is stored");
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "senders are told at once: {:?}",
+        began.elapsed()
+    );
+    assert!(
+        published(&mut world.consumer).await.is_empty(),
+        "nothing is published before it is stored"
+    );
     gate.set(Mode::Open);
-    eventually("success by HTTP", async || world.post_traces(&by_http).await.status().is_success().then_some(())).await;
-    eventually("success by gRPC", async || client.export(by_grpc.clone()).await.ok()).await;
+    eventually("success by HTTP", async || {
+        world
+            .post_traces(&by_http)
+            .await
+            .status()
+            .is_success()
+            .then_some(())
+    })
+    .await;
+    eventually("success by gRPC", async || {
+        client.export(by_grpc.clone()).await.ok()
+    })
+    .await;
     for agent in ["by-http", "by-grpc"] {
         assert_eq!(world.records("default", agent).await.len(), 1, "{agent}");
     }
@@ -119,10 +165,18 @@ async fn a_record_that_cannot_be_stored_blocks_nobody() {
     let gate = Gate::with_poison(Mode::Closed, Some("poison"));
     let world = World::of(with_store(gate.clone())).await;
     let poison = execution("poison", 1);
-    let (before, with, after) = (execution("before", 2), execution("with", 3), execution("after", 4));
+    let (before, with, after) = (
+        execution("before", 2),
+        execution("with", 3),
+        execution("after", 4),
+    );
     let poison = async {
         let answer = world.post_traces(&poison).await;
-        assert!(!answer.status().is_success(), "what was not stored is not accepted: {}", answer.status());
+        assert!(
+            !answer.status().is_success(),
+            "what was not stored is not accepted: {}",
+            answer.status()
+        );
     };
     let others = async {
         let all = tokio::join!(world.post_traces(&before), world.post_traces(&with), async {
@@ -136,7 +190,15 @@ async fn a_record_that_cannot_be_stored_blocks_nobody() {
     let _ = world.post_traces(&execution("next", 5)).await;
     for (agent, seed) in [("before", 2), ("with", 3), ("after", 4), ("next", 5)] {
         let repeated = execution(agent, seed);
-        eventually(agent, async || world.post_traces(&repeated).await.status().is_success().then_some(())).await;
+        eventually(agent, async || {
+            world
+                .post_traces(&repeated)
+                .await
+                .status()
+                .is_success()
+                .then_some(())
+        })
+        .await;
         assert_eq!(world.records("default", agent).await.len(), 1, "{agent}");
     }
     world.stop().await;
@@ -161,12 +223,25 @@ async fn overload_is_shed_and_passes() {
         let answer = world.post_traces(&by_http).await;
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
         assert!(answer.headers().contains_key("retry-after"));
-        let refused = world.traces().await.export(by_grpc.clone()).await.expect_err("too much");
+        let refused = world
+            .traces()
+            .await
+            .export(by_grpc.clone())
+            .await
+            .expect_err("too much");
         assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
         assert!(has_retry_info(&refused), "{refused:?}");
         gate.set(Mode::Open);
         first.await.unwrap().expect("success");
-        eventually("HTTP", async || world.post_traces(&by_http).await.status().is_success().then_some(())).await;
+        eventually("HTTP", async || {
+            world
+                .post_traces(&by_http)
+                .await
+                .status()
+                .is_success()
+                .then_some(())
+        })
+        .await;
         let mut client = world.traces().await;
         eventually("gRPC", async || client.export(by_grpc.clone()).await.ok()).await;
         for agent in ["first", "by-http", "by-grpc"] {
@@ -200,11 +275,17 @@ async fn stopping_loses_nothing_accepted() {
             })
         })
         .collect();
-    eventually("the senders' work", async || (world.service.status().executions > 50).then_some(())).await;
+    eventually("the senders' work", async || {
+        (world.service.status().executions > 50).then_some(())
+    })
+    .await;
     let (store, _) = world.stop().await;
     let mut total = 0;
     for sender in senders {
-        let (name, accepted) = tokio::time::timeout(DEADLINE, sender).await.expect("senders end").unwrap();
+        let (name, accepted) = tokio::time::timeout(DEADLINE, sender)
+            .await
+            .expect("senders end")
+            .unwrap();
         let stored = records(&*store, "default", &name).await.len();
         assert!(stored >= accepted, "{name}: {accepted} accepted, {stored} stored");
         total += accepted;
@@ -240,7 +321,10 @@ async fn order_of_an_agent_is_kept() {
     }
     let published = published(&mut world.consumer).await;
     assert_eq!(published.len() as u64, 8 * EACH);
-    assert!(published.is_sorted_by_key(|vitals| vitals.received_at), "not in order of acceptance");
+    assert!(
+        published.is_sorted_by_key(|vitals| vitals.received_at),
+        "not in order of acceptance"
+    );
     assert_eq!(world.records("default", "shared").await.len() as u64, 8 * EACH);
     world.stop().await;
 }
@@ -253,7 +337,11 @@ fn keys() -> KeyRing {
         role,
         runs: runs.iter().map(|run| (*run).to_owned()).collect(),
     };
-    let all = [key("any", Role::Ingest, &[]), key("bound", Role::Ingest, &["mine"]), key("viewer", Role::Viewer, &[])];
+    let all = [
+        key("any", Role::Ingest, &[]),
+        key("bound", Role::Ingest, &["mine"]),
+        key("viewer", Role::Viewer, &[]),
+    ];
     let mut mistakes = Vec::new();
     let ring = KeyRing::load(&all, "keys", &mut mistakes);
     assert!(mistakes.is_empty(), "{mistakes:?}");
@@ -265,15 +353,34 @@ fn keys() -> KeyRing {
 /// its own run.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_refused() {
-    let world = World::of(Plan { keys: keys(), ..Plan::default() }).await;
+    let world = World::of(Plan {
+        keys: keys(),
+        ..Plan::default()
+    })
+    .await;
     let mut client = world.traces().await;
     let any = "any-0123456789abcdef";
     let bound = "bound-0123456789abcdef";
     let cases: [(Option<&str>, Option<&str>, Option<(u16, Code)>, &str); 8] = [
         (None, None, Some((401, Code::Unauthenticated)), ""),
-        (Some("wrong-0123456789abcdef"), None, Some((401, Code::Unauthenticated)), ""),
-        (Some("viewer-0123456789abcdef"), None, Some((403, Code::PermissionDenied)), ""),
-        (Some(bound), Some("theirs"), Some((403, Code::PermissionDenied)), ""),
+        (
+            Some("wrong-0123456789abcdef"),
+            None,
+            Some((401, Code::Unauthenticated)),
+            "",
+        ),
+        (
+            Some("viewer-0123456789abcdef"),
+            None,
+            Some((403, Code::PermissionDenied)),
+            "",
+        ),
+        (
+            Some(bound),
+            Some("theirs"),
+            Some((403, Code::PermissionDenied)),
+            "",
+        ),
         (Some(any), None, None, "default"),
         (Some(any), Some("theirs"), None, "theirs"),
         (Some(bound), None, None, "mine"),
@@ -283,11 +390,18 @@ async fn strangers_are_refused() {
         for (bearer, place) in [(false, 0), (true, 1)] {
             let seed = (i * 2 + place) as u64 * 2 + 1;
             let (by_http, by_grpc) = (format!("http-{seed}"), format!("grpc-{seed}"));
-            let mut post = world.post("/v1/traces", world::PROTOBUF, prost::Message::encode_to_vec(&execution(&by_http, seed)));
+            let mut post = world.post(
+                "/v1/traces",
+                world::PROTOBUF,
+                prost::Message::encode_to_vec(&execution(&by_http, seed)),
+            );
             let mut call = Request::new(execution(&by_grpc, seed + 1));
             if let Some(key) = key {
-                let (name, value) =
-                    if bearer { ("authorization", format!("Bearer {key}")) } else { ("x-api-key", key.to_owned()) };
+                let (name, value) = if bearer {
+                    ("authorization", format!("Bearer {key}"))
+                } else {
+                    ("x-api-key", key.to_owned())
+                };
                 call.metadata_mut().insert(name, value.parse().unwrap());
                 post = post.header(name, value);
             }
@@ -302,7 +416,11 @@ async fn strangers_are_refused() {
                 None => {
                     assert_eq!((answer, called), (200, None), "case {i}");
                     for agent in [&by_http, &by_grpc] {
-                        assert_eq!(world.records(stored_in, agent).await.len(), 1, "case {i}: {agent}");
+                        assert_eq!(
+                            world.records(stored_in, agent).await.len(),
+                            1,
+                            "case {i}: {agent}"
+                        );
                     }
                 }
             }

@@ -46,7 +46,10 @@ impl Case {
 
     async fn of(plan: Plan) -> Case {
         let alone = ALONE.lock().await;
-        Case { world: World::of(plan).await, _alone: alone }
+        Case {
+            world: World::of(plan).await,
+            _alone: alone,
+        }
     }
 
     /// Another sender of either protocol is served, memory is within bounds, and the role stops in order.
@@ -57,8 +60,19 @@ impl Case {
 
     async fn still_serves(&self) {
         let seed = SEED.fetch_add(2, Ordering::Relaxed);
-        assert_eq!(self.world.post_traces(&execution(&format!("fine-{seed}"), seed)).await.status(), 200);
-        self.world.traces().await.export(execution(&format!("well-{seed}"), seed + 1)).await.expect("success");
+        assert_eq!(
+            self.world
+                .post_traces(&execution(&format!("fine-{seed}"), seed))
+                .await
+                .status(),
+            200
+        );
+        self.world
+            .traces()
+            .await
+            .export(execution(&format!("well-{seed}"), seed + 1))
+            .await
+            .expect("success");
         for agent in [format!("fine-{seed}"), format!("well-{seed}")] {
             assert_eq!(self.world.record(&agent).await.token_count, Some(120));
         }
@@ -68,11 +82,18 @@ impl Case {
     }
 
     async fn post(&self, content_type: &str, body: Vec<u8>) -> Response {
-        self.world.post("/v1/traces", content_type, body).send().await.expect("an answer")
+        self.world
+            .post("/v1/traces", content_type, body)
+            .send()
+            .await
+            .expect("an answer")
     }
 
     async fn post_encoded(&self, encoding: &str, body: Vec<u8>) -> Response {
-        let post = self.world.post("/v1/traces", PROTOBUF, body).header("content-encoding", encoding);
+        let post = self
+            .world
+            .post("/v1/traces", PROTOBUF, body)
+            .header("content-encoding", encoding);
         post.send().await.expect("an answer")
     }
 
@@ -87,9 +108,16 @@ impl Case {
         if let Some(encoding) = encoding {
             call = call.header("grpc-encoding", encoding);
         }
-        let call = call.body(tonic::body::Body::new(Full::new(Bytes::from(frame)))).expect("a request");
-        let channel = Endpoint::new(format!("http://{}", self.world.grpc)).expect("an address").connect_lazy();
-        let answer = tokio::time::timeout(DEADLINE, channel.oneshot(call)).await.expect("in time").expect("an answer");
+        let call = call
+            .body(tonic::body::Body::new(Full::new(Bytes::from(frame))))
+            .expect("a request");
+        let channel = Endpoint::new(format!("http://{}", self.world.grpc))
+            .expect("an address")
+            .connect_lazy();
+        let answer = tokio::time::timeout(DEADLINE, channel.oneshot(call))
+            .await
+            .expect("in time")
+            .expect("an answer");
         Status::from_header_map(answer.headers()).expect("a status in the headers")
     }
 }
@@ -97,7 +125,12 @@ impl Case {
 /// Memory held by this process, bytes.
 fn rss() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
-    let pages: usize = statm.split(' ').nth(1).expect("the second field").parse().expect("a number");
+    let pages: usize = statm
+        .split(' ')
+        .nth(1)
+        .expect("the second field")
+        .parse()
+        .expect("a number");
     pages * 4096
 }
 
@@ -108,7 +141,10 @@ async fn refused(answer: Response, status: u16, form: &str) {
     let body = answer.bytes().await.expect("a body");
     let (code, message) = if form == JSON {
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        (body["code"].as_i64().expect("a code"), body["message"].as_str().expect("a message").to_owned())
+        (
+            body["code"].as_i64().expect("a code"),
+            body["message"].as_str().expect("a message").to_owned(),
+        )
     } else {
         let status = RpcStatus::decode(body).expect("google.rpc.Status");
         (i64::from(status.code), status.message)
@@ -144,7 +180,12 @@ async fn cut_off() {
     let whole = execution("cut", 1).encode_to_vec();
     let half = &whole[..whole.len() / 2];
     refused(case.post(PROTOBUF, half.to_vec()).await, 400, PROTOBUF).await;
-    refused(case.post(JSON, br#"{"resourceSpans":[{"sco"#.to_vec()).await, 400, JSON).await;
+    refused(
+        case.post(JSON, br#"{"resourceSpans":[{"sco"#.to_vec()).await,
+        400,
+        JSON,
+    )
+    .await;
     is_final(&case.call(half, None).await, Code::InvalidArgument);
     case.end().await;
 }
@@ -153,7 +194,10 @@ async fn cut_off() {
 /// Guarantees: an answer every time, never 5xx, never a panic.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_bytes() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| rand::rng().next_u64());
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| rand::rng().next_u64());
     println!("SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let case = Case::start().await;
@@ -163,7 +207,11 @@ async fn random_bytes() {
         refused(case.post(JSON, bytes.clone()).await, 400, JSON).await;
         // A few bytes may happen to be a message of unknown fields.
         let answer = case.post(PROTOBUF, bytes.clone()).await;
-        assert!([200, 400].contains(&answer.status().as_u16()), "{}", answer.status());
+        assert!(
+            [200, 400].contains(&answer.status().as_u16()),
+            "{}",
+            answer.status()
+        );
         for encoding in ["gzip", "zstd", "deflate"] {
             refused(case.post_encoded(encoding, bytes.clone()).await, 400, PROTOBUF).await;
         }
@@ -177,7 +225,10 @@ async fn random_bytes() {
 /// Guarantees: each is taken or refused with 400.
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bytes() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| rand::rng().next_u64());
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| rand::rng().next_u64());
     println!("SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let case = Case::start().await;
@@ -188,7 +239,11 @@ async fn flipped_bytes() {
             bytes[at] = random.random();
         }
         let answer = case.post(PROTOBUF, bytes).await;
-        assert!([200, 400].contains(&answer.status().as_u16()), "{}", answer.status());
+        assert!(
+            [200, 400].contains(&answer.status().as_u16()),
+            "{}",
+            answer.status()
+        );
     }
     case.end().await;
 }
@@ -201,14 +256,20 @@ async fn huge_attributes() {
     let huge = "x".repeat(10 * MIB);
     for i in 0..4 {
         let mut large = execution(&format!("large-{i}"), i);
-        large.resource_spans[0].scope_spans[0].spans[0].attributes.push(attribute("gen_ai.prompt", text(&huge)));
+        large.resource_spans[0].scope_spans[0].spans[0]
+            .attributes
+            .push(attribute("gen_ai.prompt", text(&huge)));
         assert_eq!(case.world.post_traces(&large).await.status(), 200);
         case.world.traces().await.export(large).await.expect("success");
-        assert_eq!(case.world.record(&format!("large-{i}")).await.token_count, Some(120));
+        assert_eq!(
+            case.world.record(&format!("large-{i}")).await.token_count,
+            Some(120)
+        );
     }
     let mut many = execution("many", 9);
     for span in &mut many.resource_spans[0].scope_spans[0].spans {
-        span.attributes.extend((0..100_000).map(|i| attribute(&format!("k{i}"), Value::IntValue(i))));
+        span.attributes
+            .extend((0..100_000).map(|i| attribute(&format!("k{i}"), Value::IntValue(i))));
     }
     assert_eq!(case.world.post_traces(&many).await.status(), 200);
     assert_eq!(case.world.record("many").await.token_count, Some(120));
@@ -223,7 +284,12 @@ async fn not_utf8() {
     let bytes = with_attribute_bytes(&field(1, &[0xff, 0xfe, 0x80]));
     refused(case.post(PROTOBUF, bytes.clone()).await, 400, PROTOBUF).await;
     is_final(&case.call(&bytes, None).await, Code::InvalidArgument);
-    let json = [br#"{"resourceSpans":[{"schemaUrl":""#.as_slice(), &[0xff, 0xfe], br#""}]}"#].concat();
+    let json = [
+        br#"{"resourceSpans":[{"schemaUrl":""#.as_slice(),
+        &[0xff, 0xfe],
+        br#""}]}"#,
+    ]
+    .concat();
     refused(case.post(JSON, json).await, 400, JSON).await;
     case.end().await;
 }
@@ -248,7 +314,11 @@ async fn nested_deep() {
     let before = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"deep","value":"#;
     refused(case.post(JSON, json(before, "}]}]}]}]}")).await, 400, JSON).await;
     let answer = case.post(JSON, json(r#"{"unknown":"#, "}")).await;
-    assert!([200, 400].contains(&answer.status().as_u16()), "{}", answer.status());
+    assert!(
+        [200, 400].contains(&answer.status().as_u16()),
+        "{}",
+        answer.status()
+    );
     let answer = case.post(JSON, "[".repeat(100_000).into_bytes()).await;
     refused(answer, 400, JSON).await;
     case.end().await;
@@ -267,7 +337,12 @@ async fn not_for_us() {
     let url = format!("http://{}/v1/traces", case.world.http);
     let client = reqwest::Client::new();
     assert_eq!(client.get(&url).send().await.unwrap().status(), 405);
-    let elsewhere = case.world.post("/v1/profiles", PROTOBUF, good).send().await.unwrap();
+    let elsewhere = case
+        .world
+        .post("/v1/profiles", PROTOBUF, good)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(elsewhere.status(), 404);
     let preflight = client
         .request(Method::OPTIONS, &url)
@@ -278,17 +353,30 @@ async fn not_for_us() {
         .unwrap();
     assert!(!preflight.status().is_success(), "{}", preflight.status());
     let is_cors = |name: &reqwest::header::HeaderName| name.as_str().starts_with("access-control-");
-    assert!(!preflight.headers().keys().any(is_cors), "{:?}", preflight.headers());
+    assert!(
+        !preflight.headers().keys().any(is_cors),
+        "{:?}",
+        preflight.headers()
+    );
 
     for path in ["/v1/traces", "/v1/metrics", "/v1/logs"] {
-        for (form, body) in [(PROTOBUF, ""), (JSON, "{}"), ("application/json; charset=utf-8", "{}")] {
+        for (form, body) in [
+            (PROTOBUF, ""),
+            (JSON, "{}"),
+            ("application/json; charset=utf-8", "{}"),
+        ] {
             let answer = case.world.post(path, form, body).send().await.unwrap();
             assert_eq!(answer.status(), 200, "{path} {form}");
             let same = form.split(';').next().unwrap();
             assert_eq!(answer.headers()["content-type"], same, "{path} {form}");
         }
     }
-    case.world.traces().await.export(ExportTraceServiceRequest::default()).await.expect("success");
+    case.world
+        .traces()
+        .await
+        .export(ExportTraceServiceRequest::default())
+        .await
+        .expect("success");
     case.end().await;
 }
 
@@ -296,7 +384,9 @@ async fn not_for_us() {
 fn gzip_bomb() -> Vec<u8> {
     let mut compress = Compress::new(Compression::best(), false);
     let mut block = Vec::with_capacity(64 * 1024);
-    compress.compress_vec(&vec![0; MIB], &mut block, FlushCompress::Full).expect("room");
+    compress
+        .compress_vec(&vec![0; MIB], &mut block, FlushCompress::Full)
+        .expect("room");
     let mut bomb = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     for _ in 0..1024 {
         bomb.extend_from_slice(&block);
@@ -312,7 +402,9 @@ async fn bombs() {
     let case = Case::start().await;
     let gzip = gzip_bomb();
     assert!(gzip.len() < 2 * MIB, "{}", gzip.len());
-    let zstd = zstd::encode_all(&vec![0; MIB][..], 3).expect("compresses").repeat(1024);
+    let zstd = zstd::encode_all(&vec![0; MIB][..], 3)
+        .expect("compresses")
+        .repeat(1024);
     for (encoding, bomb) in [("gzip", &gzip), ("zstd", &zstd)] {
         let answers = (0..4).map(|_| case.post_encoded(encoding, bomb.clone()));
         for answer in futures::future::join_all(answers).await {
@@ -335,15 +427,36 @@ async fn too_large() {
     let bytes = large.encode_to_vec();
     for _ in 0..5 {
         refused(case.post(PROTOBUF, bytes.clone()).await, 413, PROTOBUF).await;
-        let pieces: Vec<_> = bytes.chunks(MIB).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        let pieces: Vec<_> = bytes
+            .chunks(MIB)
+            .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+            .collect();
         let body = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
-        let answer = case.world.post("/v1/traces", JSON, body).send().await.expect("an answer");
+        let answer = case
+            .world
+            .post("/v1/traces", JSON, body)
+            .send()
+            .await
+            .expect("an answer");
         refused(answer, 413, JSON).await;
     }
-    let status = case.world.traces().await.export(large.clone()).await.expect_err("too large");
+    let status = case
+        .world
+        .traces()
+        .await
+        .export(large.clone())
+        .await
+        .expect_err("too large");
     is_final(&status, Code::ResourceExhausted);
-    let mut compressed = case.world.traces().await.send_compressed(CompressionEncoding::Gzip);
-    is_final(&compressed.export(large).await.expect_err("too large"), Code::ResourceExhausted);
+    let mut compressed = case
+        .world
+        .traces()
+        .await
+        .send_compressed(CompressionEncoding::Gzip);
+    is_final(
+        &compressed.export(large).await.expect_err("too large"),
+        Code::ResourceExhausted,
+    );
     case.end().await;
 }
 
@@ -359,7 +472,10 @@ async fn slow_and_gone() {
     let mut slow = TcpStream::connect(case.world.http).await.unwrap();
     slow.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 4096];
-    let read = tokio::time::timeout(DEADLINE, slow.read(&mut answer)).await.expect("an answer in time").unwrap();
+    let read = tokio::time::timeout(DEADLINE, slow.read(&mut answer))
+        .await
+        .expect("an answer in time")
+        .unwrap();
     let answer = String::from_utf8_lossy(&answer[..read]);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     let mut gone = TcpStream::connect(case.world.http).await.unwrap();
@@ -367,7 +483,14 @@ async fn slow_and_gone() {
     drop(gone);
     let seed = SEED.fetch_add(1, Ordering::Relaxed);
     let next = execution("next", seed);
-    let is_served = async || case.world.post_traces(&next).await.status().is_success().then_some(());
+    let is_served = async || {
+        case.world
+            .post_traces(&next)
+            .await
+            .status()
+            .is_success()
+            .then_some(())
+    };
     world::eventually("the place is free", is_served).await;
     case.end().await;
 }

@@ -27,14 +27,18 @@ impl Exporter for Finished {
 }
 
 fn resource() -> Resource {
-    Resource::builder_empty().with_attribute(KeyValue::new("service.name", "shop")).build()
+    Resource::builder_empty()
+        .with_attribute(KeyValue::new("service.name", "shop"))
+        .build()
 }
 
 /// An agent of two seconds that asks a model twice and runs a tool once, instrumented by hand.
 fn agent_spans(agent: &str) -> Vec<SpanData> {
     let finished = Finished::default();
-    let provider =
-        SdkTracerProvider::builder().with_resource(resource()).with_simple_exporter(finished.clone()).build();
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource())
+        .with_simple_exporter(finished.clone())
+        .build();
     let tracer = provider.tracer("by-hand");
     #[allow(clippy::disallowed_methods, reason = "a sender has a clock of its own")]
     let end = SystemTime::now();
@@ -50,8 +54,12 @@ fn agent_spans(agent: &str) -> Vec<SpanData> {
         .start(&tracer);
     let inside = Context::new().with_span(invocation);
     let child = |name: &'static str, attributes: Vec<KeyValue>| {
-        let builder = tracer.span_builder(name).with_start_time(end - Duration::from_secs(1));
-        let mut span = builder.with_attributes(attributes).start_with_context(&tracer, &inside);
+        let builder = tracer
+            .span_builder(name)
+            .with_start_time(end - Duration::from_secs(1));
+        let mut span = builder
+            .with_attributes(attributes)
+            .start_with_context(&tracer, &inside);
         span.end_with_timestamp(end - Duration::from_millis(500));
     };
     for tokens in [100, 150] {
@@ -65,7 +73,10 @@ fn agent_spans(agent: &str) -> Vec<SpanData> {
             ],
         );
     }
-    let tool = [KeyValue::new("gen_ai.operation.name", "execute_tool"), KeyValue::new("gen_ai.tool.name", "search")];
+    let tool = [
+        KeyValue::new("gen_ai.operation.name", "execute_tool"),
+        KeyValue::new("gen_ai.tool.name", "search"),
+    ];
     child("execute_tool search", tool.to_vec());
     inside.span().end_with_timestamp(end);
     let spans = finished.0.lock().unwrap().clone();
@@ -75,12 +86,26 @@ fn agent_spans(agent: &str) -> Vec<SpanData> {
 
 async fn delivered(world: &World, name: &str, mut exporter: SpanExporter) {
     exporter.set_resource(&resource());
-    exporter.export(agent_spans(name)).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    exporter
+        .export(agent_spans(name))
+        .await
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
     let vitals = world.record(&format!("shop/{name}")).await;
-    assert_eq!((vitals.input_tokens, vitals.output_tokens, vitals.token_count), (Some(250), Some(40), Some(290)));
+    assert_eq!(
+        (vitals.input_tokens, vitals.output_tokens, vitals.token_count),
+        (Some(250), Some(40), Some(290))
+    );
     assert_eq!((vitals.tool_calls, vitals.success), (Some(1), true), "{name}");
-    assert_eq!((vitals.completeness, vitals.source), (Completeness::Complete, Source::Otlp), "{name}");
-    assert!((vitals.latency_ms - 2_000.0).abs() < 1.0, "{name}: {}", vitals.latency_ms);
+    assert_eq!(
+        (vitals.completeness, vitals.source),
+        (Completeness::Complete, Source::Otlp),
+        "{name}"
+    );
+    assert!(
+        (vitals.latency_ms - 2_000.0).abs() < 1.0,
+        "{name}: {}",
+        vitals.latency_ms
+    );
     assert_eq!(vitals.context.model.as_deref(), Some("gpt-5"), "{name}");
     assert_eq!(vitals.context.conversation.as_deref(), Some("talk-1"), "{name}");
     assert_eq!(vitals.context.tools, ["search"], "{name}");
@@ -94,7 +119,9 @@ const COMPRESSIONS: [Option<Compression>; 3] = [None, Some(Compression::Gzip), S
 async fn grpc_exporter_delivers() {
     let world = World::start().await;
     for compression in COMPRESSIONS {
-        let mut builder = SpanExporter::builder().with_tonic().with_endpoint(format!("http://{}", world.grpc));
+        let mut builder = SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(format!("http://{}", world.grpc));
         if let Some(compression) = compression {
             builder = builder.with_compression(compression);
         }
@@ -118,7 +145,12 @@ async fn http_exporters_deliver() {
             if let Some(compression) = compression {
                 builder = builder.with_compression(compression);
             }
-            delivered(&world, &format!("{protocol:?}-{compression:?}"), builder.build().unwrap()).await;
+            delivered(
+                &world,
+                &format!("{protocol:?}-{compression:?}"),
+                builder.build().unwrap(),
+            )
+            .await;
         }
     }
     world.stop().await;

@@ -28,7 +28,10 @@ pub enum Format {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { filter: "info".to_owned(), format: Format::Text }
+        Config {
+            filter: "info".to_owned(),
+            format: Format::Text,
+        }
     }
 }
 
@@ -45,7 +48,9 @@ impl Config {
 pub fn start(config: &Config) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_ansi(is_terminal).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     // An error here means that logging was started before, by a test or an embedding program.
     let _ = match config.format {

@@ -183,7 +183,12 @@ impl Service {
         let stop = shutdown.child_token();
         let timeout = Duration::from_millis(config.report_timeout_ms);
         let helpers = [
-            tokio::spawn(watches::profiles(baseline, directory.clone(), self.store.clone(), stop.clone())),
+            tokio::spawn(watches::profiles(
+                baseline,
+                directory.clone(),
+                self.store.clone(),
+                stop.clone(),
+            )),
             tokio::spawn(watches::cases(client.clone(), directory, clock, stop.clone())),
             tokio::spawn(self.reporter.run(drafts, stop.clone())),
             tokio::spawn(tell_contained(client, contained, timeout, metrics)),

@@ -54,7 +54,9 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Store { url: "sqlite:immune.db".to_owned() }
+        Store {
+            url: "sqlite:immune.db".to_owned(),
+        }
     }
 }
 
@@ -74,7 +76,11 @@ pub struct Grpc {
 
 impl Default for Grpc {
     fn default() -> Self {
-        Grpc { enabled: true, host: IpAddr::V4(Ipv4Addr::LOCALHOST), first_port: 50051 }
+        Grpc {
+            enabled: true,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            first_port: 50051,
+        }
     }
 }
 
@@ -90,7 +96,10 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics { enabled: true, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) }
+        Metrics {
+            enabled: true,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
+        }
     }
 }
 
@@ -123,7 +132,10 @@ pub struct Checked {
 
 /// Names that users of the original know, and the settings that they stand for.
 const KNOWN_VARIABLES: [(&str, &[&str]); 2] = [
-    ("SEVERITY_REQUIRING_APPROVAL", &["policy", "defaults", "severity_requiring_approval"]),
+    (
+        "SEVERITY_REQUIRING_APPROVAL",
+        &["policy", "defaults", "severity_requiring_approval"],
+    ),
     ("DATABASE_URL", &["store", "url"]),
 ];
 
@@ -151,7 +163,10 @@ impl Config {
     pub fn check(self) -> Result<Checked, Mistakes> {
         let mut mistakes = Vec::new();
         if self.sqlite_path().is_none() && self.store.url != "memory:" {
-            mistakes.push(format!("store.url = {:?}: must be sqlite:PATH or memory:", mask(&self.store.url)));
+            mistakes.push(format!(
+                "store.url = {:?}: must be sqlite:PATH or memory:",
+                mask(&self.store.url)
+            ));
         }
         if self.grpc.enabled && !self.grpc.host.is_loopback() {
             mistakes.push(format!(
@@ -160,7 +175,10 @@ impl Config {
             ));
         }
         if self.grpc.first_port > u16::MAX - 5 {
-            mistakes.push(format!("grpc.first_port = {}: six ports must follow each other", self.grpc.first_port));
+            mistakes.push(format!(
+                "grpc.first_port = {}: six ports must follow each other",
+                self.grpc.first_port
+            ));
         }
         let keys = KeyRing::load(&self.access.api_keys, "access.api_keys", &mut mistakes);
         let listeners = [
@@ -180,7 +198,8 @@ impl Config {
         self.quarantine.check("quarantine", &mut mistakes);
         self.healer.check("healer", &mut mistakes);
         self.dashboard.check("dashboard", &mut mistakes);
-        self.dashboard.check_exposure("dashboard", !self.access.api_keys.is_empty(), &mut mistakes);
+        self.dashboard
+            .check_exposure("dashboard", !self.access.api_keys.is_empty(), &mut mistakes);
         self.policy.check("policy", &mut mistakes);
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
         self.log.check("log", &mut mistakes);
@@ -189,7 +208,15 @@ impl Config {
             .filter(|name| std::env::var_os(name).is_some())
             .map(|name| format!("{name} is set, but this build does not read it"))
             .collect();
-        if mistakes.is_empty() { Ok(Checked { config: self, keys, warnings }) } else { Err(Mistakes(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(Checked {
+                config: self,
+                keys,
+                warnings,
+            })
+        } else {
+            Err(Mistakes(mistakes))
+        }
     }
 
     /// The path of the SQLite file, if that is the store.
@@ -203,7 +230,9 @@ impl Config {
 /// A URL without its password, for messages.
 fn mask(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}://***@{}", &url[..scheme], &url[at + 1..]),
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            format!("{}://***@{}", &url[..scheme], &url[at + 1..])
+        }
         _ => url.to_owned(),
     }
 }

@@ -69,16 +69,36 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     let [for_baseline, for_sentinel] = <[_; 2]>::try_from(consumers).ok().expect("one consumer per name");
 
     let stores = &backends.stores;
-    let baseline =
-        roles::baseline::build(&config.baseline, &around, stores, Box::new(for_baseline), &mut registry);
-    let sentinel =
-        roles::sentinel::build(&config.sentinel, &around, stores, Box::new(for_sentinel), &mut registry);
-    let quarantine =
-        roles::quarantine::build(&config.quarantine, &around, stores, &backends.levers, &mut registry);
+    let baseline = roles::baseline::build(
+        &config.baseline,
+        &around,
+        stores,
+        Box::new(for_baseline),
+        &mut registry,
+    );
+    let sentinel = roles::sentinel::build(
+        &config.sentinel,
+        &around,
+        stores,
+        Box::new(for_sentinel),
+        &mut registry,
+    );
+    let quarantine = roles::quarantine::build(
+        &config.quarantine,
+        &around,
+        stores,
+        &backends.levers,
+        &mut registry,
+    );
     let healer = roles::healer::build(&config.healer, &around, stores, &backends.levers, &mut registry);
     let dashboard = roles::dashboard::build(&config.dashboard, &around, stores, &mut registry);
-    let ingestion =
-        roles::ingestion::build(&config.ingestion, &around, stores, Arc::new(publisher), &mut registry);
+    let ingestion = roles::ingestion::build(
+        &config.ingestion,
+        &around,
+        stores,
+        Arc::new(publisher),
+        &mut registry,
+    );
     let receivers = immune_ingestion::Receivers::bind(&config.ingestion).await?;
     let rest = server::bind(config.dashboard.listen, "REST (dashboard.listen)").await?;
     let metrics = match config.metrics.enabled {
@@ -90,7 +110,10 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
         otlp_grpc: receivers.grpc_address(),
         otlp_http: receivers.http_address(),
         rest: rest.local_addr()?,
-        grpc: listeners.iter().map(|(role, l)| Ok((*role, l.local_addr()?))).collect::<std::io::Result<_>>()?,
+        grpc: listeners
+            .iter()
+            .map(|(role, l)| Ok((*role, l.local_addr()?)))
+            .collect::<std::io::Result<_>>()?,
         metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
     };
 
@@ -106,27 +129,48 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     ];
     let mut listeners: Vec<Option<TcpListener>> = listeners.into_iter().map(|(_, l)| Some(l)).collect();
     listeners.resize_with(Role::ALL.len(), || None);
-    for (((role, routes), connections), listener) in
-        Role::ALL.into_iter().zip(services).zip(connections).zip(listeners)
+    for (((role, routes), connections), listener) in Role::ALL
+        .into_iter()
+        .zip(services)
+        .zip(connections)
+        .zip(listeners)
     {
         serve(role, routes, connections, listener, &work, &mut work_tasks).await?;
     }
     if let Some(listener) = metrics {
         let stop = work.clone();
         work_tasks.spawn(async move {
-            immune_runtime::metrics::serve(Arc::new(registry), listener, stop).await.context("metrics")
+            immune_runtime::metrics::serve(Arc::new(registry), listener, stop)
+                .await
+                .context("metrics")
         });
     }
     spawn(&mut work_tasks, baseline.run(work.clone()));
     spawn(&mut work_tasks, sentinel.run(work.clone()));
     spawn(&mut work_tasks, quarantine.run(work.clone()));
     spawn(&mut work_tasks, healer.run(work.clone()));
-    spawn(&mut work_tasks, sweep(backends.stores.clone(), config.retention.clone(), clock, work.clone()));
+    spawn(
+        &mut work_tasks,
+        sweep(
+            backends.stores.clone(),
+            config.retention.clone(),
+            clock,
+            work.clone(),
+        ),
+    );
     let stop = intake.clone();
     intake_tasks.spawn(async move { dashboard.serve(rest, stop).await.context("REST") });
     let stop = intake.clone();
     intake_tasks.spawn(async move { receivers.run(ingestion, stop).await.context("OTLP") });
-    Ok(Running { addresses, channels, intake, work, intake_tasks, work_tasks, backends })
+    Ok(Running {
+        addresses,
+        channels,
+        intake,
+        work,
+        intake_tasks,
+        work_tasks,
+        backends,
+    })
 }
 
 async fn grpc_listeners(config: &Config) -> anyhow::Result<Vec<(Role, TcpListener)>> {
@@ -138,7 +182,10 @@ async fn grpc_listeners(config: &Config) -> anyhow::Result<Vec<(Role, TcpListene
                 first => first + offset,
             };
             let what = format!("gRPC of {} (grpc.host, grpc.first_port)", role.as_str());
-            listeners.push((role, server::bind(SocketAddr::from((config.grpc.host, port)), &what).await?));
+            listeners.push((
+                role,
+                server::bind(SocketAddr::from((config.grpc.host, port)), &what).await?,
+            ));
         }
     }
     Ok(listeners)
@@ -154,11 +201,15 @@ async fn serve(
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let (routes, health) = server::with_standard_services(routes).context("gRPC reflection")?;
-    health.set_service_status(role.service(), tonic_health::ServingStatus::Serving).await;
+    health
+        .set_service_status(role.service(), tonic_health::ServingStatus::Serving)
+        .await;
     if let Some(listener) = listener {
         let (routes, stop) = (routes.clone(), stop.clone());
         tasks.spawn(async move {
-            server::serve_loopback(routes, listener, stop).await.with_context(|| format!("gRPC of {}", role.as_str()))
+            server::serve_loopback(routes, listener, stop)
+                .await
+                .with_context(|| format!("gRPC of {}", role.as_str()))
         });
     }
     let stop = stop.clone();
@@ -243,7 +294,9 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
 async fn all(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        let ended = ended.context("a part of the process has failed").and_then(|ended| ended);
+        let ended = ended
+            .context("a part of the process has failed")
+            .and_then(|ended| ended);
         first = first.and(ended);
     }
     first

@@ -26,10 +26,18 @@ impl Backends {
         let lever = Lifecycle::new(&config.levers.lifecycle).context("levers.lifecycle cannot be built")?;
         let levers = Levers::default().with(Arc::new(lever));
         let Some(path) = config.sqlite_path() else {
-            return Ok(Backends { stores: immune_store::memory::stores(), levers, sqlite: None });
+            return Ok(Backends {
+                stores: immune_store::memory::stores(),
+                levers,
+                sqlite: None,
+            });
         };
         let sqlite = SqliteStore::open(&path).await?;
-        Ok(Backends { stores: sqlite.stores(), levers, sqlite: Some(sqlite) })
+        Ok(Backends {
+            stores: sqlite.stores(),
+            levers,
+            sqlite: Some(sqlite),
+        })
     }
 
     /// Finishes queued writes.

@@ -4,8 +4,8 @@ use crate::error::Result;
 use async_trait::async_trait;
 use immune_domain::diagnosis::Diagnosis;
 use immune_domain::healing::{Action, Healing, Outcome};
-use immune_domain::memory::{Memory, Pin};
 pub use immune_domain::memory::{Lesson, lesson};
+use immune_domain::memory::{Memory, Pin};
 use immune_domain::{AgentKey, CaseId, HealingId, RunId, Timestamp};
 
 /// Which healings to list. Newest first.

@@ -18,16 +18,35 @@ async fn severe_waits_and_approve_heals() {
 
     let before = world.executions(&agent).await;
     world.others_execute(&agent, 10).await;
-    assert_eq!(world.executions(&agent).await, before, "a contained agent executed");
-    assert_eq!(world.actions(&agent).await, Vec::<String>::new(), "an action before the approval");
+    assert_eq!(
+        world.executions(&agent).await,
+        before,
+        "a contained agent executed"
+    );
+    assert_eq!(
+        world.actions(&agent).await,
+        Vec::<String>::new(),
+        "an action before the approval"
+    );
 
-    let (status, body) = world.api.decide(&case, "approve").await.expect("the server answers");
+    let (status, body) = world
+        .api
+        .decide(&case, "approve")
+        .await
+        .expect("the server answers");
     assert_eq!(status, StatusCode::OK, "{body}");
     world.case_in(&agent, "healed").await;
     world.free(&agent).await;
     let log = world.api.get("/api/v1/action-log/recent").await.expect("the log");
-    let approval = log.as_array().expect("a list").iter().find(|row| row["type"] == "user_approved");
-    assert_eq!(approval.expect("the approval is in the log")["agent_id"], agent.as_str());
+    let approval = log
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|row| row["type"] == "user_approved");
+    assert_eq!(
+        approval.expect("the approval is in the log")["agent_id"],
+        agent.as_str()
+    );
 }
 
 /// Scenario: the operator rejects, and later orders heal-now.
@@ -41,17 +60,37 @@ async fn reject_keeps_contained_and_heal_now_heals() {
     let case = world.case_in(&agent, "awaiting_approval").await;
     world.contained(&agent).await;
 
-    let (status, _) = world.api.decide(&case, "reject").await.expect("the server answers");
+    let (status, _) = world
+        .api
+        .decide(&case, "reject")
+        .await
+        .expect("the server answers");
     assert_eq!(status, StatusCode::OK);
     world.case_in(&agent, "rejected").await;
-    let (status, problem) = world.api.decide(&case, "approve").await.expect("the server answers");
+    let (status, problem) = world
+        .api
+        .decide(&case, "approve")
+        .await
+        .expect("the server answers");
     assert_eq!(status, StatusCode::CONFLICT, "approve after reject: {problem}");
     let before = world.executions(&agent).await;
     world.others_execute(&agent, 10).await;
-    assert_eq!(world.executions(&agent).await, before, "a rejected agent executed");
-    assert_eq!(world.actions(&agent).await, Vec::<String>::new(), "a rejected agent was healed");
+    assert_eq!(
+        world.executions(&agent).await,
+        before,
+        "a rejected agent executed"
+    );
+    assert_eq!(
+        world.actions(&agent).await,
+        Vec::<String>::new(),
+        "a rejected agent was healed"
+    );
 
-    let (status, problem) = world.api.decide(&case, "heal-now").await.expect("the server answers");
+    let (status, problem) = world
+        .api
+        .decide(&case, "heal-now")
+        .await
+        .expect("the server answers");
     assert_eq!(status, StatusCode::OK, "{problem}");
     world.case_in(&agent, "healed").await;
     world.free(&agent).await;
@@ -68,14 +107,23 @@ async fn of_many_decisions_one_wins() {
 
     let decisions = (0..8).map(|i| {
         let (api, case) = (world.api.clone(), case.clone());
-        tokio::spawn(async move { api.decide(&case, if i % 2 == 0 { "approve" } else { "reject" }).await })
+        tokio::spawn(async move {
+            api.decide(&case, if i % 2 == 0 { "approve" } else { "reject" })
+                .await
+        })
     });
     let mut statuses = Vec::new();
     for decision in decisions {
         statuses.push(decision.await.expect("no panic").expect("the server answers").0);
     }
-    let won = statuses.iter().filter(|status| **status == StatusCode::OK).count();
-    let lost = statuses.iter().filter(|status| **status == StatusCode::CONFLICT).count();
+    let won = statuses
+        .iter()
+        .filter(|status| **status == StatusCode::OK)
+        .count();
+    let lost = statuses
+        .iter()
+        .filter(|status| **status == StatusCode::CONFLICT)
+        .count();
     assert_eq!((won, lost), (1, 7), "{statuses:?}");
 }
 
@@ -89,9 +137,16 @@ async fn release_needs_a_reason_and_frees() {
     let case = world.case_in(&agent, "awaiting_approval").await;
     world.contained(&agent).await;
 
-    let refused = world.api.post(&format!("/api/cases/{case}/release"), json!({ "reason": " " })).await;
+    let refused = world
+        .api
+        .post(&format!("/api/cases/{case}/release"), json!({ "reason": " " }))
+        .await;
     assert_eq!(refused.expect("the server answers").0, StatusCode::BAD_REQUEST);
-    let (status, problem) = world.api.decide(&case, "release").await.expect("the server answers");
+    let (status, problem) = world
+        .api
+        .decide(&case, "release")
+        .await
+        .expect("the server answers");
     assert_eq!(status, StatusCode::OK, "{problem}");
     world.free(&agent).await;
     let before = world.executions(&agent).await;

@@ -13,7 +13,11 @@ async fn mild_heals_by_itself() {
     world.infect_mildly(&agent).await;
     world.case_in(&agent, "healed").await;
     world.free(&agent).await;
-    let rate = world.api.get("/api/v1/healing/success-rate").await.expect("the rate");
+    let rate = world
+        .api
+        .get("/api/v1/healing/success-rate")
+        .await
+        .expect("the rate");
     assert!(rate["rate"].as_f64().is_some_and(|rate| rate > 0.0), "{rate}");
 }
 
@@ -29,17 +33,31 @@ async fn what_failed_is_not_tried_again() {
     } } } }))
     .await;
     let agent = world.learned_agent().await;
+    world.undisturbed(&agent).await;
     world.drift_mildly(&agent).await;
     let first = world.heal(&agent, "").await;
-    assert_eq!(world.attempts(&first).await, [("reset_memory", "failed"), ("rollback_prompt", "succeeded")].map(own));
+    assert_eq!(
+        world.attempts(&first).await,
+        [("reset_memory", "failed"), ("rollback_prompt", "succeeded")].map(own)
+    );
     world.free(&agent).await;
     world.healthy_again(&agent).await;
+    world.undisturbed(&agent).await;
 
     world.drift_mildly(&agent).await;
     let second = world.heal(&agent, &first).await;
-    assert_eq!(world.attempts(&second).await, [("rollback_prompt", "succeeded")].map(own));
-    let failed = world.api.get(&format!("/api/v1/healing/failed-actions?agent_id={agent}&diagnosis_type={}",
-        world.diagnosis(&second).await)).await.expect("the failed actions");
+    assert_eq!(
+        world.attempts(&second).await,
+        [("rollback_prompt", "succeeded")].map(own)
+    );
+    let failed = world
+        .api
+        .get(&format!(
+            "/api/v1/healing/failed-actions?agent_id={agent}&diagnosis_type={}",
+            world.diagnosis(&second).await
+        ))
+        .await
+        .expect("the failed actions");
     assert_eq!(failed["actions"], json!(["reset_memory"]));
 }
 

@@ -39,7 +39,9 @@ async fn every_role_has_health_and_reflection() {
     for (offset, service) in SERVICES.iter().enumerate() {
         let channel = channel(server.grpc + u16::try_from(offset).expect("six roles")).await;
         let health = HealthClient::new(channel.clone())
-            .check(HealthCheckRequest { service: (*service).to_owned() })
+            .check(HealthCheckRequest {
+                service: (*service).to_owned(),
+            })
             .await
             .unwrap_or_else(|status| panic!("{service}: {status}"));
         assert_eq!(health.into_inner().status(), ServingStatus::Serving, "{service}");
@@ -55,7 +57,10 @@ async fn every_role_has_health_and_reflection() {
             .into_inner();
         let answer = answers.message().await.expect("an answer").expect("one answer");
         assert!(
-            matches!(answer.message_response, Some(MessageResponse::FileDescriptorResponse(_))),
+            matches!(
+                answer.message_response,
+                Some(MessageResponse::FileDescriptorResponse(_))
+            ),
             "{service}: {answer:?}"
         );
     }
@@ -74,10 +79,19 @@ async fn identity_cannot_be_claimed_over_a_socket() {
         reason: "because".to_owned(),
         expected_version: 0,
     });
-    request.metadata_mut().insert("x-immune-subject", "the%20boss".parse().expect("ASCII"));
-    request.metadata_mut().insert("x-immune-via", "oidc".parse().expect("ASCII"));
+    request
+        .metadata_mut()
+        .insert("x-immune-subject", "the%20boss".parse().expect("ASCII"));
+    request
+        .metadata_mut()
+        .insert("x-immune-via", "oidc".parse().expect("ASCII"));
     let status = client.decide(request).await.expect_err("there is no such case");
     assert_eq!(status.code(), tonic::Code::NotFound, "{status}");
-    let log = server.api().get("/api/action-log").await.expect("the log").to_string();
+    let log = server
+        .api()
+        .get("/api/action-log")
+        .await
+        .expect("the log")
+        .to_string();
     assert!(!log.contains("boss"), "{log}");
 }

@@ -38,7 +38,9 @@ impl World {
         tokio::spawn(async move {
             while let Ok(event) = events.recv().await {
                 if let SimEvent::Acted { agent, action, .. } = event {
-                    log.lock().expect("no test panics while it holds this").push((agent, action));
+                    log.lock()
+                        .expect("no test panics while it holds this")
+                        .push((agent, action));
                 }
             }
         });
@@ -46,7 +48,12 @@ impl World {
         merge(&mut whole, config);
         server.configure(whole);
         server.restart().await;
-        World { api: server.api(), agents, acted, _server: server }
+        World {
+            api: server.api(),
+            agents,
+            acted,
+            _server: server,
+        }
     }
 
     /// Waits until every agent has a baseline that may judge, and names the first.
@@ -60,35 +67,54 @@ impl World {
         .await
     }
 
+    /// Waits until the agent has executed undisturbed for more than a window, so that what befalls it now looks as
+    /// it did the last time.
+    pub async fn undisturbed(&self, agent: &str) {
+        wait_for(&format!("{agent} executes undisturbed"), STEP_MAX, || async {
+            self.agents
+                .agent(agent)
+                .is_some_and(|agent| agent.executions_steady >= 30)
+                .then_some(())
+        })
+        .await;
+    }
+
     /// An infection whose severity is over the approval threshold.
     pub async fn infect_severely(&self, agent: &str) {
-        assert!(self.agents.infect(agent, Infection::ToolLoop, Strength::Severe), "{agent} exists");
+        assert!(
+            self.agents.infect(agent, Infection::ToolLoop, Strength::Severe),
+            "{agent} exists"
+        );
     }
 
     /// An infection whose severity is below it.
     pub async fn infect_mildly(&self, agent: &str) {
-        assert!(self.agents.infect(agent, Infection::ToolLoop, Strength::Mild), "{agent} exists");
+        assert!(
+            self.agents.infect(agent, Infection::ToolLoop, Strength::Mild),
+            "{agent} exists"
+        );
     }
 
     /// A drifted prompt, mild.
     pub async fn drift_mildly(&self, agent: &str) {
-        assert!(self.agents.infect(agent, Infection::PromptDrift, Strength::Mild), "{agent} exists");
+        assert!(
+            self.agents.infect(agent, Infection::PromptDrift, Strength::Mild),
+            "{agent} exists"
+        );
     }
 
     /// Waits until the agent's newest case is in a state; its id.
     pub async fn case_in(&self, agent: &str, state: &str) -> String {
-        self.next_case_in(agent, "", state).await
-    }
-
-    /// The same, for a case other than `not`.
-    pub async fn next_case_in(&self, agent: &str, not: &str, state: &str) -> String {
         let started = Instant::now();
         loop {
-            let case = self.api.case_of(agent).await.filter(|case| case["case_id"] != not);
+            let case = self.api.case_of(agent).await;
             if let Some(case) = case.as_ref().filter(|case| state_of(case) == state) {
                 return case["case_id"].as_str().expect("an id is text").to_owned();
             }
-            assert!(started.elapsed() < STEP_MAX, "a case of {agent} should be {state}, it is {case:#?}");
+            assert!(
+                started.elapsed() < STEP_MAX,
+                "a case of {agent} should be {state}, it is {case:#?}"
+            );
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
@@ -97,15 +123,26 @@ impl World {
     pub async fn heal(&self, agent: &str, not: &str) -> String {
         let started = Instant::now();
         loop {
-            if let Some(case) = self.api.case_of(agent).await.filter(|case| case["case_id"] != not) {
+            if let Some(case) = self
+                .api
+                .case_of(agent)
+                .await
+                .filter(|case| case["case_id"] != not)
+            {
                 let id = case["case_id"].as_str().expect("an id is text");
                 match state_of(&case) {
                     "healed" => return id.to_owned(),
                     "awaiting_approval" => drop(self.api.decide(id, "approve").await),
-                    _ => assert!(started.elapsed() < STEP_MAX, "{agent} should be healed, it is {case:#?}"),
+                    _ => assert!(
+                        started.elapsed() < STEP_MAX,
+                        "{agent} should be healed, it is {case:#?}"
+                    ),
                 }
             }
-            assert!(started.elapsed() < 2 * STEP_MAX, "{agent} has no case, or none that can be healed");
+            assert!(
+                started.elapsed() < 2 * STEP_MAX,
+                "{agent} has no case, or none that can be healed"
+            );
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
@@ -119,7 +156,12 @@ impl World {
         .await;
         // What was under way when the platform confirmed may still end.
         wait_for(&format!("{agent} is idle"), STEP_MAX, || async {
-            self.agents.agent(agent).is_some_and(|agent| agent.is_contained() && agent.executions_started == agent.executions_finished + agent.executions_aborted)
+            self.agents
+                .agent(agent)
+                .is_some_and(|agent| {
+                    agent.is_contained()
+                        && agent.executions_started == agent.executions_finished + agent.executions_aborted
+                })
                 .then_some(())
         })
         .await;
@@ -128,7 +170,10 @@ impl World {
     /// Waits until the platform lets the agent run.
     pub async fn free(&self, agent: &str) {
         wait_for(&format!("{agent} is free"), STEP_MAX, || async {
-            self.agents.agent(agent).is_some_and(|agent| !agent.is_contained()).then_some(())
+            self.agents
+                .agent(agent)
+                .is_some_and(|agent| !agent.is_contained())
+                .then_some(())
         })
         .await;
     }
@@ -143,20 +188,37 @@ impl World {
 
     /// Executions that the platform itself has begun.
     pub async fn executions(&self, agent: &str) -> u64 {
-        self.agents.agent(agent).expect("the agent exists").executions_started
+        self.agents
+            .agent(agent)
+            .expect("the agent exists")
+            .executions_started
     }
 
     /// Waits until some other agent has executed `count` times more: the measure of time passed.
     pub async fn others_execute(&self, but: &str, count: u64) {
-        let others = || self.agents.snapshot().into_iter().filter(|a| a.id != but).map(|a| a.executions_finished).sum::<u64>();
+        let others = || {
+            self.agents
+                .snapshot()
+                .into_iter()
+                .filter(|a| a.id != but)
+                .map(|a| a.executions_finished)
+                .sum::<u64>()
+        };
         let before = others();
-        wait_for("other agents execute", STEP_MAX, || async { (others() >= before + count).then_some(()) }).await;
+        wait_for("other agents execute", STEP_MAX, || async {
+            (others() >= before + count).then_some(())
+        })
+        .await;
     }
 
     /// Healing actions that the platform itself has carried out for the agent, in order.
     pub async fn actions(&self, agent: &str) -> Vec<String> {
         let acted = self.acted.lock().expect("no test panics while it holds this");
-        acted.iter().filter(|(on, _)| on == agent).map(|(_, action)| action.clone()).collect()
+        acted
+            .iter()
+            .filter(|(on, _)| on == agent)
+            .map(|(_, action)| action.clone())
+            .collect()
     }
 
     /// Steps of a case with their outcomes.
@@ -164,16 +226,25 @@ impl World {
         let case = self.api.case(case).await.expect("the case");
         let attempts = case["attempts"].as_array().expect("a list").clone();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        attempts.iter().map(|attempt| (text(&attempt["action"]), text(&attempt["outcome"]))).collect()
+        attempts
+            .iter()
+            .map(|attempt| (text(&attempt["action"]), text(&attempt["outcome"])))
+            .collect()
     }
 
     /// The diagnosis of a case.
     pub async fn diagnosis(&self, case: &str) -> String {
         let case = self.api.case(case).await.expect("the case");
-        case["diagnosis_type"].as_str().expect("a diagnosis is text").to_owned()
+        case["diagnosis_type"]
+            .as_str()
+            .expect("a diagnosis is text")
+            .to_owned()
     }
 }
 
 fn state_of(case: &Value) -> &str {
-    case["state"].as_str().or_else(|| case["state"]["name"].as_str()).unwrap_or_default()
+    case["state"]
+        .as_str()
+        .or_else(|| case["state"]["name"].as_str())
+        .unwrap_or_default()
 }

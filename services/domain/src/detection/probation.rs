@@ -41,10 +41,15 @@ pub struct Finding {
     pub because: String,
 }
 
+/// Before the probation is complete, an average fails it only beyond this many thresholds: of two or three executions
+/// of a well agent one in twenty averages lies beyond the threshold itself, and a false failure would stay in memory.
+const EARLY_THRESHOLDS: f64 = 2.0;
+
 /// Judges the executions since a healing by the same rule as the window, on their average.
 ///
-/// - Beyond at once: the platform's own word; two or more executions whose average is anomalous; two or more with
-///   a retry and their share over the limit; two or more failed and they are the majority.
+/// - Beyond at once: the platform's own word; two or more executions whose average is beyond twice the threshold; two
+///   or more with a retry and their share over the limit; two or more failed and they are the majority.
+/// - Beyond in the end: as many as wanted, and their average is anomalous.
 /// - Within: as many as `wanted` (at least one) have ended and none of that holds. Where one is wanted, that one
 ///   decides alone, by the same limits.
 /// - Pending: otherwise. An execution that still runs proves nothing good, but alone it can prove harm.
@@ -67,7 +72,12 @@ pub fn verify(proofs: &[Proof], wanted: u32, profile: Option<&Profile>, rule: &R
     // A record of a running execution exists only because it is far beyond the normal range already, and the next
     // may never come: it need not wait for a second one.
     let is_stuck = proofs.iter().any(|proof| proof.is_running);
-    let moved = judgement.anomalous.contains(&true) && (is_stuck || enough(recent.executions));
+    let is_clear = judgement
+        .deviations
+        .largest()
+        .is_some_and(|d| d > EARLY_THRESHOLDS * rule.threshold_stddev);
+    let is_time = is_stuck || ended >= wanted || (is_clear && enough(recent.executions));
+    let moved = judgement.anomalous.contains(&true) && is_time;
     let retries = rule.high_retry_rate
         && enough(retried)
         && recent

@@ -80,6 +80,18 @@ fn sick_executions_fail_at_once() {
     );
 }
 
+/// Scenario: the average of the first two executions is a little beyond the threshold, that of five is not, or is.
+/// Guarantees: the probation waits for the rest instead of failing a well agent; in the end the threshold decides.
+#[test]
+fn a_little_beyond_waits_for_the_rest() {
+    let (slow, usual) = (135, 100);
+    assert_eq!(verdict(&[ran(slow), ran(slow)], 5), Verdict::Pending);
+    let mut mended = vec![ran(slow), ran(slow)];
+    mended.extend([ran(usual); 3]);
+    assert_eq!(verdict(&mended, 5), Verdict::Within);
+    assert_eq!(verdict(&[ran(slow); 5], 5), Verdict::Beyond);
+}
+
 /// Guarantees: a majority of failures or too many retries fail the probation, a lone one does not.
 #[test]
 fn failures_and_retries_count() {

@@ -15,7 +15,8 @@ pub struct Vitals {
     pub revision: u32,
     /// When the execution began. Equal to `timestamp` when the source gives no start.
     pub started_at: Timestamp,
-    /// When the execution ended, by the agent's own clock (for a running one: the latest span seen).
+    /// When the execution ended, by the agent's own clock (for a running one: the end of the latest span seen,
+    /// moved on by the time since it arrived).
     pub timestamp: Timestamp,
     /// When ingestion accepted it, by our clock. Detection's live window runs on `timestamp`; this one tells late
     /// telemetry apart.

@@ -55,13 +55,20 @@ impl Config {
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
         let mut within = |name: &str, value: u64, low: u64, high: u64| {
             if !(low..=high).contains(&value) {
-                mistakes.push(format!("{path}.{name} = {value}: must be between {low} and {high}"));
+                mistakes.push(format!(
+                    "{path}.{name} = {value}: must be between {low} and {high}"
+                ));
             }
         };
         within("ancestor_wait_seconds", self.ancestor_wait_seconds, 0, 3_600);
         within("quiet_timeout_seconds", self.quiet_timeout_seconds, 1, 3_600);
         within("linger_seconds", self.linger_seconds, 0, 3_600);
-        within("incomplete_linger_seconds", self.incomplete_linger_seconds, 1, 24 * 3_600);
+        within(
+            "incomplete_linger_seconds",
+            self.incomplete_linger_seconds,
+            1,
+            24 * 3_600,
+        );
         within("trace_spans_max", self.trace_spans_max as u64, 100, 1_000_000);
         within("traces_max", self.traces_max as u64, 1, 10_000_000);
         within("bytes_max", self.bytes_max as u64, 1024 * 1024, 1 << 40);
@@ -78,7 +85,11 @@ mod tests {
         let mut mistakes = Vec::new();
         Config::default().check("ingestion.spans", &mut mistakes);
         assert!(mistakes.is_empty(), "{mistakes:?}");
-        let wrong = Config { quiet_timeout_seconds: 0, bytes_max: 1, ..Config::default() };
+        let wrong = Config {
+            quiet_timeout_seconds: 0,
+            bytes_max: 1,
+            ..Config::default()
+        };
         wrong.check("ingestion.spans", &mut mistakes);
         assert_eq!(
             mistakes,

@@ -27,8 +27,11 @@ impl Accepted {
 
     /// The message of OTLP's partial success, empty when nothing was refused.
     pub fn message(&self) -> String {
-        let reasons: Vec<String> =
-            self.rejected.iter().map(|(reason, count)| format!("{count} x {}", reason.as_str())).collect();
+        let reasons: Vec<String> = self
+            .rejected
+            .iter()
+            .map(|(reason, count)| format!("{count} x {}", reason.as_str()))
+            .collect();
         reasons.join(", ")
     }
 

@@ -33,7 +33,9 @@ impl Forgotten {
     pub(super) fn holds(&self, trace: &TraceKey, span: &Span) -> bool {
         !self.known.is_empty()
             && (self.known.contains(&name(trace, span.id))
-                || span.parent.is_some_and(|parent| self.known.contains(&name(trace, parent))))
+                || span
+                    .parent
+                    .is_some_and(|parent| self.known.contains(&name(trace, parent))))
     }
 }
 

@@ -67,19 +67,32 @@ pub fn group(spans: &Spans, tree: &Tree, config: &Config, now: Timestamp, is_qui
         }
     }
     for (root, mut members) in under_application {
-        if !members.iter().any(|index| spans.all()[*index].class == Class::Model) {
+        if !members
+            .iter()
+            .any(|index| spans.all()[*index].class == Class::Model)
+        {
             continue;
         }
         // An application span that holds agents too does not measure the loose calls beside them.
-        let holds_agents = groups.ended.iter().any(|other| tree.root[other.members[0]] == root);
+        let holds_agents = groups
+            .ended
+            .iter()
+            .any(|other| tree.root[other.members[0]] == root);
         members.sort_unstable();
         let span = (!holds_agents).then_some(root);
-        groups.ended.push(Execution { id: spans.all()[root].id, span, members, has_ended: true });
+        groups.ended.push(Execution {
+            id: spans.all()[root].id,
+            span,
+            members,
+            has_ended: true,
+        });
     }
     let mut services: Vec<Vec<Group>> = Vec::new();
     for group in waiting {
         let resource = |group: &Group| &spans.all()[group.top].origin.resource;
-        let same = services.iter_mut().find(|list| resource(&list[0]).is_same_service(resource(&group)));
+        let same = services
+            .iter_mut()
+            .find(|list| resource(&list[0]).is_same_service(resource(&group)));
         match same {
             Some(list) => list.push(group),
             None => services.push(vec![group]),
@@ -108,7 +121,9 @@ fn sort_waiting(
     let first_fragment_end = fragments.iter().map(|group| spans.all()[group.top].end).min();
     for run in runs {
         let top = &spans.all()[run.top];
-        let wait_ends = spans.all()[tree.root[run.top]].arrived.plus(Duration::from_secs(config.ancestor_wait_seconds));
+        let wait_ends = spans.all()[tree.root[run.top]]
+            .arrived
+            .plus(Duration::from_secs(config.ancestor_wait_seconds));
         if first_fragment_end.is_some_and(|end| end <= top.start) {
             fragments.push(run);
         } else if is_quiet || now >= wait_ends {
@@ -133,14 +148,22 @@ fn sort_waiting(
         let is_lost = spans.all()[tree.root[group.top]].marks.is_parent_local;
         group.has_model || group.has_agent || (group.has_tool && is_lost)
     });
-    let first = fragments.iter().map(|group| tree.root[group.top]).min_by_key(|root| {
-        let root = &spans.all()[*root];
-        (root.start, root.id)
-    });
+    let first = fragments
+        .iter()
+        .map(|group| tree.root[group.top])
+        .min_by_key(|root| {
+            let root = &spans.all()[*root];
+            (root.start, root.id)
+        });
     if let Some(id) = first.and_then(|root| spans.all()[root].parent).filter(|_| tells) {
         let mut members: Vec<Index> = fragments.into_iter().flat_map(|group| group.members).collect();
         members.sort_unstable();
-        groups.open.push(Execution { id, span: None, members, has_ended: false });
+        groups.open.push(Execution {
+            id,
+            span: None,
+            members,
+            has_ended: false,
+        });
     }
 }
 
@@ -169,7 +192,12 @@ fn by_top(spans: &Spans, tree: &Tree) -> impl Iterator<Item = Group> {
 }
 
 fn own_span(spans: &Spans, group: Group) -> Execution {
-    Execution { id: spans.all()[group.top].id, span: Some(group.top), members: group.members, has_ended: true }
+    Execution {
+        id: spans.all()[group.top].id,
+        span: Some(group.top),
+        members: group.members,
+        has_ended: true,
+    }
 }
 
 /// Whether a root may hang below a local span that has not arrived. A server span and a parent that the sender
@@ -201,7 +229,8 @@ fn enclosing(spans: &Spans, ended: &[Execution], group: &Group) -> Option<usize>
     let around = ended.iter().enumerate().filter_map(|(at, execution)| {
         let own = &spans.all()[execution.span?];
         let is_around = own.start <= top.start && top.end <= own.end;
-        (is_around && own.origin.resource.is_same_service(&top.origin.resource)).then_some((at, own.end - own.start))
+        (is_around && own.origin.resource.is_same_service(&top.origin.resource))
+            .then_some((at, own.end - own.start))
     });
     around.min_by_key(|(_, duration)| *duration).map(|(at, _)| at)
 }

@@ -28,16 +28,37 @@ impl Assembler {
         let mut found = Vec::new();
         let mut reading = self.table.reading();
         for resource_logs in &request.resource_logs {
-            let resource = resource_logs.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+            let resource = resource_logs
+                .resource
+                .as_ref()
+                .map_or(&[][..], |resource| &resource.attributes);
             self.table.read(&mut reading, pairs(resource));
-            let named = reading.text(Fact::Run).filter(|run| is_well_formed(run)).map(RunId::new);
+            let named = reading
+                .text(Fact::Run)
+                .filter(|run| is_well_formed(run))
+                .map(RunId::new);
             let run = runs.of(named.as_ref());
-            for record in resource_logs.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+            for record in resource_logs
+                .scope_logs
+                .iter()
+                .flat_map(|scope| &scope.log_records)
+            {
                 self.table.read(&mut reading, pairs(&record.attributes));
-                let tokens = reading.count(Fact::InputTokens).zip(reading.count(Fact::OutputTokens));
+                let tokens = reading
+                    .count(Fact::InputTokens)
+                    .zip(reading.count(Fact::OutputTokens));
                 if let (Some((trace, span)), Some((input, output))) = (ids(record), tokens) {
                     let fingerprint = fingerprint(record, reading.text(Fact::ResponseId), input, output);
-                    found.push((TraceKey { run: run.clone(), id: trace }, span, fingerprint, input, output));
+                    found.push((
+                        TraceKey {
+                            run: run.clone(),
+                            id: trace,
+                        },
+                        span,
+                        fingerprint,
+                        input,
+                        output,
+                    ));
                 }
             }
         }
@@ -68,6 +89,13 @@ fn ids(record: &LogRecord) -> Option<(u128, u64)> {
 /// The same for a record that is sent again, another for another call.
 fn fingerprint(record: &LogRecord, response: Option<&str>, input: u64, output: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (record.time_unix_nano, record.observed_time_unix_nano, response, input, output).hash(&mut hasher);
+    (
+        record.time_unix_nano,
+        record.observed_time_unix_nano,
+        response,
+        input,
+        output,
+    )
+        .hash(&mut hasher);
     hasher.finish()
 }

@@ -145,7 +145,10 @@ impl Assembler {
             let resource = match reader.resource(resource_view) {
                 Ok(resource) => resource,
                 Err(reason) => {
-                    let spans = resource_view.scopes().map(|scope| scope.spans().count() as u64).sum();
+                    let spans = resource_view
+                        .scopes()
+                        .map(|scope| scope.spans().count() as u64)
+                        .sum();
                     accepted.refuse(reason, spans);
                     continue;
                 }
@@ -157,7 +160,13 @@ impl Assembler {
                     match reader.span(view, &scope, now) {
                         Ok(read) => {
                             accepted.ahead += u64::from(read.was_ahead);
-                            kept.push((TraceKey { run: run.clone(), id: read.trace }, read.span));
+                            kept.push((
+                                TraceKey {
+                                    run: run.clone(),
+                                    id: read.trace,
+                                },
+                                read.span,
+                            ));
                         }
                         Err(reason) => accepted.refuse(reason, 1),
                     }
@@ -208,10 +217,14 @@ impl Assembler {
     /// Reports what the traces that got something now give, and keeps within the limits.
     fn settle(&mut self, touched: BTreeSet<u64>, now: Timestamp, out: &mut Vec<Emitted>) {
         for serial in touched {
-            self.with(serial, |trace, words, totals| trace.after_spans(words, now, totals, out));
+            self.with(serial, |trace, words, totals| {
+                trace.after_spans(words, now, totals, out)
+            });
         }
         while self.traces.len() > self.config.traces_max || self.totals.bytes > self.config.bytes_max {
-            let Some((_, serial)) = self.silent.first().copied() else { break };
+            let Some((_, serial)) = self.silent.first().copied() else {
+                break;
+            };
             self.totals.finished_early += 1;
             self.finish(serial, now, out);
         }
@@ -220,7 +233,9 @@ impl Assembler {
     /// Lets time pass: reports what waited long enough, forgets what is over.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Emitted>) {
         while let Some((_, serial)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
-            let Some(trace) = self.traces.get(&serial) else { break };
+            let Some(trace) = self.traces.get(&serial) else {
+                break;
+            };
             let is_quiet = trace.is_quiet(&self.config, now);
             if is_quiet && now >= trace.forget_at(&self.config) && !trace.is_changed {
                 self.finish(serial, now, out);
@@ -243,8 +258,12 @@ impl Assembler {
 
     /// Reports the last of a trace and forgets it.
     fn finish(&mut self, serial: u64, now: Timestamp, out: &mut Vec<Emitted>) {
-        self.with(serial, |trace, words, totals| trace.look(words, now, true, totals, out));
-        let Some(trace) = self.traces.remove(&serial) else { return };
+        self.with(serial, |trace, words, totals| {
+            trace.look(words, now, true, totals, out)
+        });
+        let Some(trace) = self.traces.remove(&serial) else {
+            return;
+        };
         self.by_key.remove(&trace.key);
         self.due.remove(&(trace.wake_at, serial));
         self.silent.remove(&(trace.last, serial));
@@ -258,9 +277,14 @@ impl Assembler {
 
     /// Does something to a trace and keeps the books.
     fn with(&mut self, serial: u64, act: impl FnOnce(&mut OpenTrace, &Words<'_>, &mut Totals)) {
-        let Some(trace) = self.traces.get_mut(&serial) else { return };
+        let Some(trace) = self.traces.get_mut(&serial) else {
+            return;
+        };
         let (bytes, wake_at, last) = (trace.bytes(), trace.wake_at, trace.last);
-        let words = Words { config: &self.config, dialect: self.table.dialect() };
+        let words = Words {
+            config: &self.config,
+            dialect: self.table.dialect(),
+        };
         act(trace, &words, &mut self.totals);
         self.totals.bytes = self.totals.bytes + trace.bytes() - bytes;
         if trace.wake_at != wake_at {

@@ -29,8 +29,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics.
-    pub const ALL: [Refusal; 5] =
-        [Refusal::TraceId, Refusal::SpanId, Refusal::NoTime, Refusal::RunId, Refusal::TraceFull];
+    pub const ALL: [Refusal; 5] = [
+        Refusal::TraceId,
+        Refusal::SpanId,
+        Refusal::NoTime,
+        Refusal::RunId,
+        Refusal::TraceFull,
+    ];
 
     /// Name in metrics and in OTLP's partial success message.
     pub const fn as_str(self) -> &'static str {
@@ -66,7 +71,11 @@ pub(super) struct Read {
 
 impl<'t, 'r> Reader<'t, 'r> {
     pub(super) fn new(table: &'t Table) -> Self {
-        Reader { table, reading: table.reading(), interner: Interner::default() }
+        Reader {
+            table,
+            reading: table.reading(),
+            interner: Interner::default(),
+        }
     }
 
     pub(super) fn resource(&mut self, resource: impl ResourceView<'r>) -> Result<Arc<Resource>, Refusal> {
@@ -104,12 +113,30 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
     }
 
-    pub(super) fn span(&mut self, span: impl SpanView<'r>, scope: &Scope, now: Timestamp) -> Result<Read, Refusal> {
-        let trace = span.trace_id().try_into().map(u128::from_be_bytes).map_err(|_| Refusal::TraceId)?;
-        let id = span.span_id().try_into().map(u64::from_be_bytes).map_err(|_| Refusal::SpanId)?;
+    pub(super) fn span(
+        &mut self,
+        span: impl SpanView<'r>,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<Read, Refusal> {
+        let trace = span
+            .trace_id()
+            .try_into()
+            .map(u128::from_be_bytes)
+            .map_err(|_| Refusal::TraceId)?;
+        let id = span
+            .span_id()
+            .try_into()
+            .map(u64::from_be_bytes)
+            .map_err(|_| Refusal::SpanId)?;
         let parent = match span.parent_span_id() {
             [] => None,
-            bytes => Some(bytes.try_into().map(u64::from_be_bytes).map_err(|_| Refusal::SpanId)?),
+            bytes => Some(
+                bytes
+                    .try_into()
+                    .map(u64::from_be_bytes)
+                    .map_err(|_| Refusal::SpanId)?,
+            ),
         };
         if trace == 0 {
             return Err(Refusal::TraceId);
@@ -119,7 +146,9 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         let times = times::read(span.start(), span.end(), now).ok_or(Refusal::NoTime)?;
         self.table.read(&mut self.reading, span.attributes());
-        let class = self.table.classify(&self.reading, &scope.origin.scope, scope.is_agentic, span.name());
+        let class = self
+            .table
+            .classify(&self.reading, &scope.origin.scope, scope.is_agentic, span.name());
         let is_agentic = match class {
             Class::Create => false,
             Class::Model | Class::Tool | Class::Agent => true,
@@ -133,7 +162,9 @@ impl<'t, 'r> Reader<'t, 'r> {
             is_agentic,
             is_server: span.kind() == view::KIND_SERVER,
             is_error,
-            is_control_flow: error_type.as_deref().is_some_and(|class| dialect.is_control_flow(class)),
+            is_control_flow: error_type
+                .as_deref()
+                .is_some_and(|class| dialect.is_control_flow(class)),
             is_parent_remote: knows_parent && span.flags() & view::FLAG_IS_REMOTE != 0,
             is_parent_local: knows_parent && span.flags() & view::FLAG_IS_REMOTE == 0,
             has_no_duration: times.has_no_duration,
@@ -167,8 +198,14 @@ impl<'t, 'r> Reader<'t, 'r> {
             agent_type: self.name(Fact::AgentType),
             conversation: self.name(Fact::Conversation),
             infected: self.infected(),
-            http_status: self.reading.count(Fact::HttpStatus).and_then(|status| u16::try_from(status).ok()),
-            resends: self.reading.count(Fact::ResendCount).and_then(|count| u32::try_from(count).ok()),
+            http_status: self
+                .reading
+                .count(Fact::HttpStatus)
+                .and_then(|status| u16::try_from(status).ok()),
+            resends: self
+                .reading
+                .count(Fact::ResendCount)
+                .and_then(|count| u32::try_from(count).ok()),
             ..Facts::default()
         };
         if !is_agentic {
@@ -188,7 +225,9 @@ impl<'t, 'r> Reader<'t, 'r> {
         facts.response = reading.text(Fact::ResponseId).map(hash);
         facts.cost = reading.number(Fact::Cost);
         facts.is_model_served = reading.text(Fact::ResponseModel).is_some();
-        facts.model = self.name(Fact::ResponseModel).or_else(|| self.name(Fact::RequestModel));
+        facts.model = self
+            .name(Fact::ResponseModel)
+            .or_else(|| self.name(Fact::RequestModel));
         facts.agent_name = match class {
             Class::Agent => self.name(Fact::AgentName),
             Class::Model | Class::Tool | Class::Other | Class::Create => self.name(Fact::CallerName),
@@ -197,12 +236,18 @@ impl<'t, 'r> Reader<'t, 'r> {
         facts.mcp_servers = self.names(Fact::McpServers);
         facts.prompt_hash = self.name(Fact::PromptHash);
         if facts.prompt_hash.is_none() && matches!(class, Class::Model | Class::Agent) {
-            facts.prompt_hash = self.reading.text(Fact::Prompt).map(|prompt| self.interner.prompt_hash(prompt));
+            facts.prompt_hash = self
+                .reading
+                .text(Fact::Prompt)
+                .map(|prompt| self.interner.prompt_hash(prompt));
         }
         match class {
             Class::Tool => {
                 facts.tool = self.name(Fact::ToolName);
-                facts.arguments = self.reading.text(Fact::ToolArguments).map(|text| hash(cut(text, TEXT_BYTES_MAX)));
+                facts.arguments = self
+                    .reading
+                    .text(Fact::ToolArguments)
+                    .map(|text| hash(cut(text, TEXT_BYTES_MAX)));
                 facts.call = self.reading.text(Fact::ToolCallId).map(hash);
             }
             Class::Model => facts.requested_tools = self.requested_tools(),
@@ -218,12 +263,17 @@ impl<'t, 'r> Reader<'t, 'r> {
             let mut attributes = span.event_attributes();
             attributes.find_map(|(key, value)| value.text().filter(|_| key == "exception.type"))
         };
-        by_attribute.or_else(by_event).map(|class| self.interner.name(class))
+        by_attribute
+            .or_else(by_event)
+            .map(|class| self.interner.name(class))
     }
 
     fn is_unfinished(&self) -> bool {
         let marks = &self.table.dialect().unfinished_outputs;
-        let output = self.reading.text(Fact::Output).map(|text| cut(text, TEXT_BYTES_MAX));
+        let output = self
+            .reading
+            .text(Fact::Output)
+            .map(|text| cut(text, TEXT_BYTES_MAX));
         output.is_some_and(|output| marks.iter().any(|mark| output.contains(mark.as_str())))
     }
 
@@ -233,10 +283,16 @@ impl<'t, 'r> Reader<'t, 'r> {
         if self.reading.requested_tools() > 0 {
             return Some(self.reading.requested_tools());
         }
-        let answer = self.reading.text(Fact::RequestedTools).filter(|text| text.len() <= TEXT_BYTES_MAX)?;
+        let answer = self
+            .reading
+            .text(Fact::RequestedTools)
+            .filter(|text| text.len() <= TEXT_BYTES_MAX)?;
         let types = &self.table.dialect().requested_tool_types;
         let is_call = |(at, key): &(usize, &str)| {
-            let value = answer[at + key.len()..].trim_start().strip_prefix(':').map(str::trim_start);
+            let value = answer[at + key.len()..]
+                .trim_start()
+                .strip_prefix(':')
+                .map(str::trim_start);
             let word = value.and_then(|value| value.strip_prefix('"')?.split('"').next());
             word.is_some_and(|word| types.iter().any(|known| known == word))
         };
@@ -246,7 +302,9 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// `immune.infected = true`, with its reason where one is given.
     fn infected(&mut self) -> Option<Name> {
         let reason = self.reading.text(Fact::InfectedReason);
-        self.reading.is_true(Fact::Infected).then(|| self.interner.name(reason.unwrap_or("the platform says so")))
+        self.reading
+            .is_true(Fact::Infected)
+            .then(|| self.interner.name(reason.unwrap_or("the platform says so")))
     }
 
     fn name(&mut self, fact: Fact) -> Option<Name> {
@@ -254,6 +312,10 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     fn names(&mut self, fact: Fact) -> Vec<Name> {
-        self.reading.texts(fact).take(LISTED_MAX).map(|text| self.interner.name(text)).collect()
+        self.reading
+            .texts(fact)
+            .take(LISTED_MAX)
+            .map(|text| self.interner.name(text))
+            .collect()
     }
 }

@@ -12,7 +12,8 @@ use immune_domain::{AgentKey, Timestamp};
 
 /// Whether the vitals lie beyond one of the limits.
 fn exceed(vitals: &Vitals, limits: &Limits) -> bool {
-    let beyond = |value: Option<f64>, limit: Option<f64>| value.zip(limit).is_some_and(|(value, limit)| value > limit);
+    let beyond =
+        |value: Option<f64>, limit: Option<f64>| value.zip(limit).is_some_and(|(value, limit)| value > limit);
     beyond(Some(vitals.latency_ms), limits.latency_ms)
         || beyond(vitals.token_count.map(|tokens| tokens as f64), limits.tokens)
         || beyond(vitals.tool_calls.map(f64::from), limits.tool_calls)
@@ -25,8 +26,15 @@ impl Assembler {
     /// Vitals so far of every execution that still runs, one call each; a trace that fell silent counts no more. Agents whose name only the missing span
     /// tells appear under their service alone.
     pub fn running(&mut self, now: Timestamp, mut each: impl FnMut(&Vitals)) {
-        let words = Words { config: &self.config, dialect: self.table.dialect() };
-        for trace in self.traces.values_mut().filter(|trace| trace.has_open && !trace.is_quiet(&self.config, now)) {
+        let words = Words {
+            config: &self.config,
+            dialect: self.table.dialect(),
+        };
+        for trace in self
+            .traces
+            .values_mut()
+            .filter(|trace| trace.has_open && !trace.is_quiet(&self.config, now))
+        {
             for vitals in partial(trace, &words, now) {
                 each(&vitals);
             }
@@ -41,8 +49,15 @@ impl Assembler {
         mut limits: impl FnMut(&AgentKey) -> Option<Limits>,
         out: &mut Vec<Emitted>,
     ) {
-        let words = Words { config: &self.config, dialect: self.table.dialect() };
-        for trace in self.traces.values_mut().filter(|trace| trace.has_open && !trace.is_quiet(&self.config, now)) {
+        let words = Words {
+            config: &self.config,
+            dialect: self.table.dialect(),
+        };
+        for trace in self
+            .traces
+            .values_mut()
+            .filter(|trace| trace.has_open && !trace.is_quiet(&self.config, now))
+        {
             let bytes = trace.bytes();
             let is_new = trace.partial.is_none();
             let partial = partial(trace, &words, now);

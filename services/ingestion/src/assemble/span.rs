@@ -43,7 +43,10 @@ pub struct Span {
 impl Span {
     /// Bytes that this record takes, roughly: shared names count once per record that brought them.
     pub fn bytes(&self) -> usize {
-        let facts = self.facts.as_deref().map_or(0, |facts| size_of::<Facts>() + facts.text_bytes());
+        let facts = self
+            .facts
+            .as_deref()
+            .map_or(0, |facts| size_of::<Facts>() + facts.text_bytes());
         size_of::<Self>() + 2 * size_of::<u64>() + facts + self.name.as_ref().map_or(0, |name| name.len())
     }
 
@@ -190,8 +193,17 @@ pub struct Facts {
 impl Facts {
     fn text_bytes(&self) -> usize {
         let texts = [
-            &self.agent_id, &self.agent_type, &self.agent_name, &self.workflow_name, &self.conversation, &self.model,
-            &self.tool, &self.finish, &self.error_type, &self.infected, &self.prompt_hash,
+            &self.agent_id,
+            &self.agent_type,
+            &self.agent_name,
+            &self.workflow_name,
+            &self.conversation,
+            &self.model,
+            &self.tool,
+            &self.finish,
+            &self.error_type,
+            &self.infected,
+            &self.prompt_hash,
         ];
         let listed: usize = self.mcp_servers.iter().map(|server| server.len()).sum();
         texts.into_iter().flatten().map(|text| text.len()).sum::<usize>() + listed

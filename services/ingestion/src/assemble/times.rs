@@ -40,7 +40,12 @@ pub fn read(start: u64, end: u64, now: Timestamp) -> Option<Times> {
     let limit = now.saturating_add(AHEAD_MAX.as_nanos() as u64);
     let was_ahead = end > limit;
     let back = if was_ahead { end - now } else { 0 };
-    Some(Times { start: start.saturating_sub(back), end: end - back, has_no_duration, was_ahead })
+    Some(Times {
+        start: start.saturating_sub(back),
+        end: end - back,
+        has_no_duration,
+        was_ahead,
+    })
 }
 
 #[cfg(test)]
@@ -54,15 +59,26 @@ mod tests {
     }
 
     fn plain(start: u64, end: u64) -> Option<Times> {
-        Some(Times { start, end, has_no_duration: false, was_ahead: false })
+        Some(Times {
+            start,
+            end,
+            has_no_duration: false,
+            was_ahead: false,
+        })
     }
 
     /// Guarantees: ordinary times are taken as they are, however old.
     #[test]
     fn ordinary_and_old_times_stay() {
-        assert_eq!(read(5 * SECOND, 9 * SECOND, at(10)), plain(5 * SECOND, 9 * SECOND));
+        assert_eq!(
+            read(5 * SECOND, 9 * SECOND, at(10)),
+            plain(5 * SECOND, 9 * SECOND)
+        );
         assert_eq!(read(1, 2, at(2_000_000_000)), plain(1, 2));
-        assert_eq!(read(5 * SECOND, 309 * SECOND, at(10)), plain(5 * SECOND, 309 * SECOND));
+        assert_eq!(
+            read(5 * SECOND, 309 * SECOND, at(10)),
+            plain(5 * SECOND, 309 * SECOND)
+        );
     }
 
     /// Guarantees: one missing time is stood in for by the other, two are refused.
@@ -77,14 +93,20 @@ mod tests {
     #[test]
     fn an_end_before_the_start() {
         let times = read(9 * SECOND, 5 * SECOND, at(10)).expect("has times");
-        assert_eq!((times.start, times.end, times.has_no_duration), (9 * SECOND, 9 * SECOND, true));
+        assert_eq!(
+            (times.start, times.end, times.has_no_duration),
+            (9 * SECOND, 9 * SECOND, true)
+        );
     }
 
     /// Guarantees: what is over five minutes ahead is moved to now with its duration, the largest numbers included.
     #[test]
     fn far_future_times_are_moved_back() {
         let times = read(400 * SECOND, 402 * SECOND, at(10)).expect("has times");
-        assert_eq!((times.start, times.end, times.was_ahead), (8 * SECOND, 10 * SECOND, true));
+        assert_eq!(
+            (times.start, times.end, times.was_ahead),
+            (8 * SECOND, 10 * SECOND, true)
+        );
         let times = read(u64::MAX - SECOND, u64::MAX, at(10)).expect("has times");
         assert_eq!((times.start, times.end), (9 * SECOND, 10 * SECOND));
         let times = read(1, u64::MAX, at(10)).expect("has times");

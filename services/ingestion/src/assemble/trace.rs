@@ -129,14 +129,21 @@ impl OpenTrace {
     }
 
     fn fold(&mut self, span: &Span) -> Added {
-        let usage = span.facts.as_deref().map(|facts| facts.usage).filter(|_| span.class == Class::Model);
+        let usage = span
+            .facts
+            .as_deref()
+            .map(|facts| facts.usage)
+            .filter(|_| span.class == Class::Model);
         if usage.is_none() && span.class != Class::Tool {
             return Added::Full;
         }
         let usage = usage.unwrap_or_default();
         self.folded.input = self.folded.input.saturating_add(usage.input.unwrap_or(0));
         self.folded.output = self.folded.output.saturating_add(usage.output.unwrap_or(0));
-        self.folded.tools = self.folded.tools.saturating_add(u32::from(span.class == Class::Tool));
+        self.folded.tools = self
+            .folded
+            .tools
+            .saturating_add(u32::from(span.class == Class::Tool));
         self.folded.end = self.folded.end.max(span.end);
         self.needs_look |= !self.reported.is_empty();
         self.changed();
@@ -148,7 +155,13 @@ impl OpenTrace {
     }
 
     /// After spans came: reports what can be reported, and says when to look again.
-    pub(super) fn after_spans(&mut self, words: &Words<'_>, now: Timestamp, totals: &mut Totals, out: &mut Vec<Emitted>) {
+    pub(super) fn after_spans(
+        &mut self,
+        words: &Words<'_>,
+        now: Timestamp,
+        totals: &mut Totals,
+        out: &mut Vec<Emitted>,
+    ) {
         self.last = now;
         let quiet_at = now.plus(Duration::from_secs(words.config.quiet_timeout_seconds));
         if self.needs_look {
@@ -184,14 +197,23 @@ impl OpenTrace {
         let config = words.config;
         let is_waiting = self.has_open || !groups.pending.is_empty();
         let quiet_at = after(config.quiet_timeout_seconds);
-        let next = if is_waiting && !is_quiet { quiet_at } else { self.forget_at(config) };
+        let next = if is_waiting && !is_quiet {
+            quiet_at
+        } else {
+            self.forget_at(config)
+        };
         self.wake_at = groups.look_again_at.map_or(next, |at| at.min(next));
     }
 
     /// When the trace may be forgotten, if nothing more comes.
     pub(super) fn forget_at(&self, config: &Config) -> Timestamp {
-        let linger = if self.has_open { config.incomplete_linger_seconds } else { config.linger_seconds };
-        self.last.plus(Duration::from_secs(linger.max(config.quiet_timeout_seconds)))
+        let linger = if self.has_open {
+            config.incomplete_linger_seconds
+        } else {
+            config.linger_seconds
+        };
+        self.last
+            .plus(Duration::from_secs(linger.max(config.quiet_timeout_seconds)))
     }
 
     /// The records that the spans give now.
@@ -204,17 +226,34 @@ impl OpenTrace {
         now: Timestamp,
     ) -> Vec<(SpanId, Vitals)> {
         let trace = self.view(words, tree);
-        let incomplete = groups.open.iter().filter(|_| is_quiet).map(|one| (one, Completeness::Incomplete));
+        let incomplete = groups
+            .open
+            .iter()
+            .filter(|_| is_quiet)
+            .map(|one| (one, Completeness::Incomplete));
         let complete = groups.ended.iter().map(|one| (one, Completeness::Complete));
         // What a full trace could not keep belongs to its largest execution.
-        let largest = groups.ended.iter().chain(&groups.open).max_by_key(|one| one.members.len()).map(|one| one.id);
+        let largest = groups
+            .ended
+            .iter()
+            .chain(&groups.open)
+            .max_by_key(|one| one.members.len())
+            .map(|one| one.id);
         let mut wanted = Vec::new();
         for (execution, completeness) in complete.chain(incomplete) {
-            let folded = if largest == Some(execution.id) { self.folded } else { Folded::default() };
-            wanted.push((execution.id, extract::vitals(&trace, execution, completeness, folded, now)));
+            let folded = if largest == Some(execution.id) {
+                self.folded
+            } else {
+                Folded::default()
+            };
+            wanted.push((
+                execution.id,
+                extract::vitals(&trace, execution, completeness, folded, now),
+            ));
             if words.config.nested_agents_own_vitals {
                 for inner in extract::nested(&trace, execution) {
-                    let vitals = extract::vitals(&trace, &inner, Completeness::Complete, Folded::default(), now);
+                    let vitals =
+                        extract::vitals(&trace, &inner, Completeness::Complete, Folded::default(), now);
                     wanted.push((inner.id, vitals));
                 }
             }
@@ -229,11 +268,18 @@ impl OpenTrace {
         let trace = self.view(words, &tree);
         let folded = |first: bool| if first { self.folded } else { Folded::default() };
         let open = groups.open.iter().enumerate();
-        open.map(|(n, one)| extract::vitals(&trace, one, Completeness::Running, folded(n == 0), now)).collect()
+        open.map(|(n, one)| extract::vitals(&trace, one, Completeness::Running, folded(n == 0), now))
+            .collect()
     }
 
     fn view<'t>(&'t self, words: &Words<'t>, tree: &'t Tree) -> extract::Trace<'t> {
-        extract::Trace { id: self.key.id, run: &self.key.run, spans: &self.spans, tree, dialect: words.dialect }
+        extract::Trace {
+            id: self.key.id,
+            run: &self.key.run,
+            spans: &self.spans,
+            tree,
+            dialect: words.dialect,
+        }
     }
 
     /// Takes back what stands and is no execution any more: an inner agent whose outer one arrived, a provisional
@@ -249,7 +295,8 @@ impl OpenTrace {
         let spans = &self.spans;
         let stands = |reported: &Reported| {
             let is_wanted = wanted.iter().any(|(id, _)| *id == reported.id);
-            let is_held = |members: &[usize]| members.iter().any(|index| spans.all()[*index].id == reported.id);
+            let is_held =
+                |members: &[usize]| members.iter().any(|index| spans.all()[*index].id == reported.id);
             let waits = !is_quiet
                 && (groups.pending.contains(&reported.id)
                     || groups.open.iter().any(|open| {
@@ -267,7 +314,12 @@ impl OpenTrace {
 
     /// Takes back provisional records of ids that are not among those of what runs now: an ancestor arrived, and
     /// the missing span above it has another id.
-    pub(super) fn retract_provisional(&mut self, running: &[SpanId], totals: &mut Totals, out: &mut Vec<Emitted>) {
+    pub(super) fn retract_provisional(
+        &mut self,
+        running: &[SpanId],
+        totals: &mut Totals,
+        out: &mut Vec<Emitted>,
+    ) {
         let stands = |reported: &Reported| match reported.completeness {
             Completeness::Complete => true,
             Completeness::Incomplete | Completeness::Running => {
@@ -287,13 +339,26 @@ impl OpenTrace {
         self.retracted.retain(|(id, _)| *id != reported.id);
         self.retracted.push((reported.id, revision));
         let execution = extract::execution_id(self.key.id, reported.id);
-        Emitted::Retracted { key: reported.key, execution }
+        Emitted::Retracted {
+            key: reported.key,
+            execution,
+        }
     }
 
     /// Reports a record, unless it says what stands already.
-    pub(super) fn report(&mut self, id: SpanId, mut vitals: Vitals, totals: &mut Totals, out: &mut Vec<Emitted>) {
+    pub(super) fn report(
+        &mut self,
+        id: SpanId,
+        mut vitals: Vitals,
+        totals: &mut Totals,
+        out: &mut Vec<Emitted>,
+    ) {
         let fingerprint = fingerprint(&vitals);
-        let before = self.reported.iter().position(|reported| reported.id == id).map(|at| self.reported.swap_remove(at));
+        let before = self
+            .reported
+            .iter()
+            .position(|reported| reported.id == id)
+            .map(|at| self.reported.swap_remove(at));
         if let Some(before) = before {
             if before.fingerprint == fingerprint {
                 self.reported.push(before);
@@ -332,13 +397,36 @@ fn fingerprint(vitals: &Vitals) -> u64 {
     let mut hasher = DefaultHasher::new();
     vitals.key.hash(&mut hasher);
     vitals.completeness.hash(&mut hasher);
-    (vitals.started_at.as_micros(), vitals.timestamp.as_micros(), vitals.latency_ms.to_bits()).hash(&mut hasher);
+    (
+        vitals.started_at.as_micros(),
+        vitals.timestamp.as_micros(),
+        vitals.latency_ms.to_bits(),
+    )
+        .hash(&mut hasher);
     (vitals.input_tokens, vitals.output_tokens, vitals.token_count).hash(&mut hasher);
     (vitals.tool_calls, vitals.retries, vitals.success).hash(&mut hasher);
     let context = &*vitals.context;
-    (&context.agent_type, &context.agent_name, &context.framework, &context.model).hash(&mut hasher);
-    (&context.conversation, &context.tools, &context.parts, &context.mcp_servers).hash(&mut hasher);
-    (&context.error_type, &context.prompt_hash, &context.workload, &context.platform_infected).hash(&mut hasher);
+    (
+        &context.agent_type,
+        &context.agent_name,
+        &context.framework,
+        &context.model,
+    )
+        .hash(&mut hasher);
+    (
+        &context.conversation,
+        &context.tools,
+        &context.parts,
+        &context.mcp_servers,
+    )
+        .hash(&mut hasher);
+    (
+        &context.error_type,
+        &context.prompt_hash,
+        &context.workload,
+        &context.platform_infected,
+    )
+        .hash(&mut hasher);
     context.cost.map(f64::to_bits).hash(&mut hasher);
     hasher.finish()
 }

@@ -60,13 +60,20 @@ impl Spans {
         logged.records.push(record);
         logged.input = logged.input.saturating_add(input);
         logged.output = logged.output.saturating_add(output);
-        self.bytes += size_of::<u64>() + if logged.records.len() == 1 { size_of::<Logged>() } else { 0 };
+        self.bytes += size_of::<u64>()
+            + if logged.records.len() == 1 {
+                size_of::<Logged>()
+            } else {
+                0
+            };
         true
     }
 
     /// Whether several log records tell of model calls that the span itself made.
     pub fn has_logged_calls(&self, index: Index) -> bool {
-        self.logged.get(&self.list[index].id).is_some_and(|logged| logged.records.len() > 1)
+        self.logged
+            .get(&self.list[index].id)
+            .is_some_and(|logged| logged.records.len() > 1)
     }
 
     /// The tokens of a span. Where several log records tell of model calls of one span, the span shows the last of
@@ -74,11 +81,16 @@ impl Spans {
     /// the record repeats the span.
     pub fn usage(&self, index: Index) -> Usage {
         let span = &self.list[index];
-        let own = span.facts.as_deref().map_or(Usage::default(), |facts| facts.usage);
+        let own = span
+            .facts
+            .as_deref()
+            .map_or(Usage::default(), |facts| facts.usage);
         match self.logged.get(&span.id) {
-            Some(logged) if logged.records.len() > 1 || own.is_empty() => {
-                Usage { input: Some(logged.input), output: Some(logged.output), total: None }
-            }
+            Some(logged) if logged.records.len() > 1 || own.is_empty() => Usage {
+                input: Some(logged.input),
+                output: Some(logged.output),
+                total: None,
+            },
             Some(_) | None => own,
         }
     }
@@ -132,7 +144,11 @@ impl Tree {
                 top[index] = up.and_then(|up| top[up]).or(own);
             }
         }
-        let root = root.into_iter().enumerate().map(|(index, root)| root.unwrap_or(index)).collect();
+        let root = root
+            .into_iter()
+            .enumerate()
+            .map(|(index, root)| root.unwrap_or(index))
+            .collect();
         Tree { parent, root, top }
     }
 
@@ -149,6 +165,9 @@ fn link(spans: &Spans, index: Index) -> Option<Index> {
     let up = spans.find(span.parent?)?;
     let is_server_side = span.marks.is_server && !span.marks.is_agentic;
     let elsewhere = span.marks.is_parent_remote
-        && !span.origin.resource.is_same_service(&spans.all()[up].origin.resource);
+        && !span
+            .origin
+            .resource
+            .is_same_service(&spans.all()[up].origin.resource);
     (up != index && !is_server_side && !elsewhere).then_some(up)
 }

@@ -32,7 +32,11 @@ impl Config {
             dialect.attributes.insert(*fact, names.clone());
         }
         for (fact, names) in &self.attributes {
-            dialect.attributes.entry(*fact).or_default().splice(0..0, names.iter().cloned());
+            dialect
+                .attributes
+                .entry(*fact)
+                .or_default()
+                .splice(0..0, names.iter().cloned());
         }
         dialect.classes.splice(0..0, self.classes.iter().cloned());
         dialect.scopes.extend(self.scopes.iter().cloned());
@@ -49,13 +53,18 @@ impl Config {
                     mistakes.push(format!("{path}.{list}.{fact:?}: an attribute name is empty"));
                 }
                 if names.len() > 64 {
-                    mistakes.push(format!("{path}.{list}.{fact:?} has {} names: at most 64", names.len()));
+                    mistakes.push(format!(
+                        "{path}.{list}.{fact:?} has {} names: at most 64",
+                        names.len()
+                    ));
                 }
             }
         }
         for (index, rule) in self.classes.iter().enumerate() {
             if rule.attribute.is_none() && rule.scope.is_empty() && rule.name.is_empty() {
-                mistakes.push(format!("{path}.classes[{index}]: needs an attribute, a scope or a name"));
+                mistakes.push(format!(
+                    "{path}.classes[{index}]: needs an attribute, a scope or a name"
+                ));
             }
             if rule.attribute.is_none() && !rule.is.is_empty() {
                 mistakes.push(format!("{path}.classes[{index}]: `is` needs an attribute"));
@@ -77,7 +86,10 @@ mod tests {
         )
         .expect("valid");
         let dialect = config.apply();
-        assert_eq!(dialect.attributes[&Fact::AgentId], ["gen_ai.agent.id", "immune.agent.id"]);
+        assert_eq!(
+            dialect.attributes[&Fact::AgentId],
+            ["gen_ai.agent.id", "immune.agent.id"]
+        );
         assert!(dialect.attributes[&Fact::Cost].is_empty());
         assert_eq!(dialect.classes[0].attribute.as_deref(), Some("my.kind"));
         assert_eq!(dialect.classes.len(), Dialect::builtin().classes.len() + 1);
@@ -93,6 +105,11 @@ mod tests {
         let mut mistakes = Vec::new();
         config.check("ingestion.dialect", &mut mistakes);
         assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-        assert!(mistakes.iter().all(|mistake| mistake.starts_with("ingestion.dialect.")), "{mistakes:?}");
+        assert!(
+            mistakes
+                .iter()
+                .all(|mistake| mistake.starts_with("ingestion.dialect.")),
+            "{mistakes:?}"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! [`Table`] is the form that reads spans quickly. A new framework is a few lines of data, not a code path.
 
 mod config;
+mod member;
 mod pattern;
 mod table;
 
@@ -191,7 +192,8 @@ facts! {
 impl Dialect {
     /// The built-in one.
     pub fn builtin() -> Self {
-        serde_norway::from_str(include_str!("defaults.yaml")).expect("the built-in dialect is tested to parse")
+        serde_norway::from_str(include_str!("defaults.yaml"))
+            .expect("the built-in dialect is tested to parse")
     }
 
     /// Whether an error of this class steers rather than fails.
@@ -209,7 +211,9 @@ impl Dialect {
     /// Whether a finish reason says that the run wanted to go on. Lists that arrive as JSON text are looked into.
     pub fn is_unfinished(&self, reason: &str) -> bool {
         let reason = reason.trim_matches(|c: char| !c.is_alphanumeric());
-        self.unfinished_reasons.iter().any(|known| known.eq_ignore_ascii_case(reason))
+        self.unfinished_reasons
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(reason))
     }
 }
 
@@ -221,17 +225,28 @@ mod tests {
     #[test]
     fn the_builtin_dialect_is_whole() {
         let dialect = Dialect::builtin();
-        assert_eq!(dialect.attributes.len(), Fact::COUNT, "a fact without attribute names");
+        assert_eq!(
+            dialect.attributes.len(),
+            Fact::COUNT,
+            "a fact without attribute names"
+        );
         assert!(dialect.attributes.values().all(|names| !names.is_empty()));
         let text = serde_norway::to_string(&dialect).expect("plain data");
-        assert_eq!(serde_norway::from_str::<Dialect>(&text).expect("what was written"), dialect);
+        assert_eq!(
+            serde_norway::from_str::<Dialect>(&text).expect("what was written"),
+            dialect
+        );
     }
 
     /// Guarantees: class names of every spelling are recognised by their last part, and nothing else is.
     #[test]
     fn control_flow_is_known_by_its_class() {
         let dialect = Dialect::builtin();
-        for steering in ["ParentCommand", "langgraph.errors.ParentCommand", "<class 'a.b.GraphInterrupt'>"] {
+        for steering in [
+            "ParentCommand",
+            "langgraph.errors.ParentCommand",
+            "<class 'a.b.GraphInterrupt'>",
+        ] {
             assert!(dialect.is_control_flow(steering), "{steering}");
         }
         for failing in ["InternalServerError", "MyParentCommand", "", "ParentCommand.x"] {

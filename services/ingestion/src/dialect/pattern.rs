@@ -23,7 +23,10 @@ impl Pattern {
             (false, true) => text[..core.len()].eq_ignore_ascii_case(core),
             (true, false) => text[text.len() - core.len()..].eq_ignore_ascii_case(core),
             (true, true) => {
-                core.is_empty() || text.windows(core.len()).any(|part| part.eq_ignore_ascii_case(core))
+                core.is_empty()
+                    || text
+                        .windows(core.len())
+                        .any(|part| part.eq_ignore_ascii_case(core))
             }
         }
     }
@@ -35,7 +38,11 @@ impl From<String> for Pattern {
         let rest = text.strip_prefix('*').unwrap_or(&text);
         let open_end = rest.ends_with('*') || (open_start && rest.is_empty());
         let core = rest.strip_suffix('*').unwrap_or(rest).to_owned();
-        Pattern { core, open_start, open_end }
+        Pattern {
+            core,
+            open_start,
+            open_end,
+        }
     }
 }
 
@@ -45,7 +52,12 @@ impl From<Pattern> for String {
         if pattern.core.is_empty() && pattern.open_start {
             return "*".to_owned();
         }
-        format!("{}{}{}", star(pattern.open_start), pattern.core, star(pattern.open_end))
+        format!(
+            "{}{}{}",
+            star(pattern.open_start),
+            pattern.core,
+            star(pattern.open_end)
+        )
     }
 }
 
@@ -59,14 +71,21 @@ mod tests {
         let cases = [
             ("ai", vec!["ai", "AI"], vec!["aix", "xai", ""]),
             ("ai.*", vec!["ai.", "ai.x"], vec!["ai", "xai."]),
-            ("*.doStream", vec!["ai.streamText.doStream", ".DoStream"], vec!["doStream", "a.doStreamX"]),
+            (
+                "*.doStream",
+                vec!["ai.streamText.doStream", ".DoStream"],
+                vec!["doStream", "a.doStreamX"],
+            ),
             ("*mid*", vec!["mid", "amidst"], vec!["mi", "m-id"]),
             ("*", vec!["", "anything"], vec![]),
         ];
         for (text, fit, unfit) in cases {
             let pattern = Pattern::from(text.to_owned());
             assert!(fit.iter().all(|t| pattern.fits(t)), "{text} should fit {fit:?}");
-            assert!(!unfit.iter().any(|t| pattern.fits(t)), "{text} should not fit {unfit:?}");
+            assert!(
+                !unfit.iter().any(|t| pattern.fits(t)),
+                "{text} should not fit {unfit:?}"
+            );
             assert_eq!(String::from(pattern), text);
         }
     }

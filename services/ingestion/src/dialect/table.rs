@@ -1,13 +1,8 @@
 //! The dialect in the form that reads spans: one pass over the attributes, one look-up per attribute.
 
+use super::member::json_member;
 use super::{Class, Dialect, Fact, Rule};
 use crate::view::Value;
-use serde::de::{self, Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use std::borrow::Cow;
-use std::fmt;
-
-/// JSON texts are looked into up to this size; a longer one is not read.
-const JSON_BYTES_MAX: usize = 16 * 1024;
 
 /// A compiled [`Dialect`].
 #[derive(Debug)]
@@ -56,14 +51,23 @@ pub struct Reading<'r> {
 impl Table {
     /// Compiles the dialect.
     pub fn new(dialect: Dialect) -> Self {
-        let mut table = Table { dialect: dialect.clone(), by_length: Vec::new(), rule_slots: Vec::new(), slots: 0 };
+        let mut table = Table {
+            dialect: dialect.clone(),
+            by_length: Vec::new(),
+            rule_slots: Vec::new(),
+            slots: 0,
+        };
         for (fact, names) in &dialect.attributes {
             for (rank, name) in names.iter().enumerate() {
                 let (key, member) = match name.split_once(" -> ") {
                     Some((key, member)) => (key.trim(), Some(member.trim().into())),
                     None => (name.as_str(), None),
                 };
-                table.entry(key).facts.push(Source { fact: *fact, rank, member });
+                table.entry(key).facts.push(Source {
+                    fact: *fact,
+                    rank,
+                    member,
+                });
             }
         }
         for marker in &dialect.markers {
@@ -85,10 +89,18 @@ impl Table {
             self.by_length.resize_with(key.len() + 1, Vec::new);
         }
         let bucket = &mut self.by_length[key.len()];
-        let index = bucket.iter().position(|entry| &*entry.key == key).unwrap_or_else(|| {
-            bucket.push(Entry { key: key.into(), facts: Vec::new(), slot: None, is_marker: false });
-            bucket.len() - 1
-        });
+        let index = bucket
+            .iter()
+            .position(|entry| &*entry.key == key)
+            .unwrap_or_else(|| {
+                bucket.push(Entry {
+                    key: key.into(),
+                    facts: Vec::new(),
+                    slot: None,
+                    is_marker: false,
+                });
+                bucket.len() - 1
+            });
         &mut bucket[index]
     }
 
@@ -106,12 +118,21 @@ impl Table {
 
     /// An empty reading for [`Table::read`].
     pub fn reading<'r>(&self) -> Reading<'r> {
-        Reading { facts: [None; Fact::COUNT], slots: vec![None; self.slots], is_marked: false, requested_tools: 0 }
+        Reading {
+            facts: [None; Fact::COUNT],
+            slots: vec![None; self.slots],
+            is_marked: false,
+            requested_tools: 0,
+        }
     }
 
     /// Reads the attributes of one span or resource in place of what `reading` held. Attributes that no rule asks
     /// for are passed over, however many and however long.
-    pub fn read<'r>(&self, reading: &mut Reading<'r>, attributes: impl Iterator<Item = (&'r str, Value<'r>)>) {
+    pub fn read<'r>(
+        &self,
+        reading: &mut Reading<'r>,
+        attributes: impl Iterator<Item = (&'r str, Value<'r>)>,
+    ) {
         reading.facts.fill(None);
         reading.slots.fill(None);
         reading.is_marked = false;
@@ -140,7 +161,9 @@ impl Table {
 
     fn names_a_requested_tool(&self, key: &str) -> bool {
         self.dialect.requested_tool_keys.iter().any(|keys| {
-            key.starts_with(keys.starts.as_str()) && key.ends_with(keys.ends.as_str()) && key.contains(".tool_calls.")
+            key.starts_with(keys.starts.as_str())
+                && key.ends_with(keys.ends.as_str())
+                && key.contains(".tool_calls.")
         })
     }
 
@@ -166,7 +189,14 @@ impl Table {
     }
 }
 
-fn fits(rule: &Rule, slots: RuleSlots, reading: &Reading<'_>, scope: &str, is_agentic: bool, name: &str) -> bool {
+fn fits(
+    rule: &Rule,
+    slots: RuleSlots,
+    reading: &Reading<'_>,
+    scope: &str,
+    is_agentic: bool,
+    name: &str,
+) -> bool {
     let value = |slot: Option<usize>| slot.map(|slot| reading.slots[slot]);
     if let Some(value) = value(slots.attribute) {
         let Some(value) = value else { return false };
@@ -229,7 +259,8 @@ impl<'r> Reading<'r> {
             Some(value) => (value.text(), None),
             None => (None, None),
         };
-        one.into_iter().chain(many.into_iter().flat_map(|list| list.texts()))
+        one.into_iter()
+            .chain(many.into_iter().flat_map(|list| list.texts()))
     }
 
     /// Whether a marker attribute was there.
@@ -243,174 +274,6 @@ impl<'r> Reading<'r> {
     }
 }
 
-/// A text or number that is a member of a JSON object. `None` when the text is no object (the SDK may have cut
-/// it), too long, or the member is neither.
-fn json_member<'r>(json: &'r str, member: &str) -> Option<Value<'r>> {
-    if json.len() > JSON_BYTES_MAX || !json.contains(member) {
-        return None;
-    }
-    serde_json::Deserializer::from_str(json).deserialize_map(Member(member)).ok().flatten()
-}
-
-struct Member<'m>(&'m str);
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<Value<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        // The whole object is read, so that a text cut in the middle is refused rather than half believed.
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key == self.0 {
-                found = map.next_value::<Scalar<'de>>()?.0;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// A JSON text without escapes, or a number; anything else is nothing.
-struct Scalar<'de>(Option<Value<'de>>);
-
-impl<'de> de::Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor).map(Scalar)
-    }
-}
-
-struct ScalarVisitor;
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Option<Value<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Some(Value::Text(text)))
-    }
-
-    fn visit_str<E>(self, _escaped: &str) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_u64<E>(self, n: u64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Double(n as f64)))
-    }
-
-    fn visit_i64<E>(self, n: i64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Int(n)))
-    }
-
-    fn visit_f64<E>(self, x: f64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Double(x)))
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read<'r>(table: &Table, attributes: &[(&'r str, Value<'r>)]) -> Reading<'r> {
-        let mut reading = table.reading();
-        table.read(&mut reading, attributes.iter().copied());
-        reading
-    }
-
-    /// Guarantees: the best-ranked name wins whatever the order on the wire, and empty values do not count.
-    #[test]
-    fn preference_beats_order() {
-        let table = Table::new(Dialect::builtin());
-        let (old, new) = (("gen_ai.usage.prompt_tokens", Value::Int(5)), ("gen_ai.usage.input_tokens", Value::Int(7)));
-        for attributes in [[old, new], [new, old]] {
-            assert_eq!(read(&table, &attributes).count(Fact::InputTokens), Some(7));
-        }
-        let empty = [("gen_ai.agent.name", Value::Text("")), ("agent_name", Value::Text("bot"))];
-        assert_eq!(read(&table, &empty).text(Fact::AgentName), Some("bot"));
-    }
-
-    /// Guarantees: members of JSON texts are read, and texts that an SDK cut are not half believed.
-    #[test]
-    fn members_of_json_texts() {
-        let table = Table::new(Dialect::builtin());
-        let name = |json| read(&table, &[("metadata", Value::Text(json))]).text(Fact::AgentName);
-        assert_eq!(name(r#"{"a": {"lc_agent_name": "no"}, "lc_agent_name": "bot"}"#), Some("bot"));
-        assert_eq!(name(r#"{"lc_agent_name": "bot", "thread"#), None);
-        assert_eq!(name(r#"{"lc_agent_name": ["bot"]}"#), None);
-        let usage = [("langfuse.observation.usage_details", Value::Text(r#"{"input": 12, "output": 3}"#))];
-        assert_eq!(read(&table, &usage).count(Fact::InputTokens), Some(12));
-    }
-
-    /// Guarantees: each rule of the built-in classification, and their order.
-    #[test]
-    fn classes() {
-        let table = Table::new(Dialect::builtin());
-        let text = |key, value| vec![(key, Value::Text(value))];
-        let both = |a: (&'static str, &'static str), b: (&'static str, &'static str)| {
-            vec![(a.0, Value::Text(a.1)), (b.0, Value::Text(b.1))]
-        };
-        let (operation, kind) = ("gen_ai.operation.name", "openinference.span.kind");
-        let cases = [
-            (text(operation, "create_agent"), "", "", Class::Create),
-            (text(operation, "chat"), "", "", Class::Model),
-            (text(operation, "invoke_agent"), "", "", Class::Agent),
-            (text(operation, "agent_step"), "", "", Class::Other),
-            (both((operation, "invoke_agent"), (kind, "LLM")), "", "", Class::Model),
-            (text(kind, "AGENT"), "", "", Class::Agent),
-            (both((kind, "AGENT"), ("tool.name", "search")), "", "", Class::Tool),
-            (text(kind, "CHAIN"), "", "", Class::Other),
-            (both(("traceloop.span.kind", "tool"), (operation, "invoke_agent")), "", "", Class::Tool),
-            (text("ai.operationId", "ai.streamText.doStream"), "ai", "", Class::Model),
-            (text("ai.operationId", "ai.streamText"), "ai", "", Class::Agent),
-            (vec![], "pydantic-ai", "running tool", Class::Tool),
-            (vec![], "pydantic-ai", "running tools", Class::Other),
-            (vec![], "other", "agent run", Class::Other),
-            (text("gen_ai.response.id", "x"), "pydantic-ai", "chat gpt", Class::Model),
-            (text("gen_ai.response.id", "x"), "my.app", "chat gpt", Class::Other),
-            (vec![], "pydantic-ai", "invoke_agent bot", Class::Agent),
-        ];
-        for (attributes, scope, name, class) in cases {
-            let reading = read(&table, &attributes);
-            let is_agentic = table.is_agentic(scope);
-            assert_eq!(table.classify(&reading, scope, is_agentic, name), class, "{attributes:?} {scope} {name}");
-        }
-    }
-
-    /// Scenario: 100,000 attributes that nobody asked for, among them one that somebody did.
-    /// Guarantees: what is kept does not grow with them.
-    #[test]
-    fn a_bomb_of_attributes_is_passed_over() {
-        let table = Table::new(Dialect::builtin());
-        let keys: Vec<String> = (0..100_000).map(|n| format!("attribute.{n}")).collect();
-        let bomb = keys.iter().map(|key| (key.as_str(), Value::Text("x")));
-        let mut reading = table.reading();
-        table.read(&mut reading, bomb.chain([("gen_ai.response.id", Value::Text("r-1"))]));
-        assert_eq!(reading.text(Fact::ResponseId), Some("r-1"));
-        assert_eq!(reading.slots.len(), table.slots);
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

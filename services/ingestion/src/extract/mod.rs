@@ -22,8 +22,8 @@ use crate::assemble::span::{Facts, Name, Span, SpanId};
 use crate::assemble::tree::{Index, Spans, Tree};
 use crate::dialect::{Class, Dialect};
 use immune_domain::vitals::{Completeness, Context, Source, Vitals};
-use std::cmp::Reverse;
 use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
+use std::cmp::Reverse;
 
 /// Names listed per execution: tools, parts, MCP servers.
 const LISTED_MAX: usize = 32;
@@ -97,7 +97,11 @@ pub fn vitals(
     let first = |pick: fn(&Facts) -> Option<&Name>| members.first(trace, execution.span, pick);
     let key = AgentKey::new(trace.run.clone(), names.agent_id(trace, execution, &members));
     let resource = &trace.span(members.list[0]).origin.resource;
-    let error_type = if is_over && !success { success::error_type(trace, execution, &members) } else { None };
+    let error_type = if is_over && !success {
+        success::error_type(trace, execution, &members)
+    } else {
+        None
+    };
     let context = Context {
         agent_type: first(|facts| facts.agent_type.as_ref()).or_else(|| text(resource.agent_type.as_ref())),
         agent_name: text(names.agent.as_ref()),
@@ -111,8 +115,13 @@ pub fn vitals(
         error_type,
         cost: members.cost(trace),
         prompt_hash: first(|facts| facts.prompt_hash.as_ref()),
-        workload: resource.workload.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-        platform_infected: first(|facts| facts.infected.as_ref()).or_else(|| text(resource.infected.as_ref())),
+        workload: resource
+            .workload
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect(),
+        platform_infected: first(|facts| facts.infected.as_ref())
+            .or_else(|| text(resource.infected.as_ref())),
     };
     Vitals {
         key,
@@ -156,40 +165,77 @@ impl Members {
     }
 
     pub(crate) fn of_class(&self, trace: &Trace<'_>, class: Class) -> impl Iterator<Item = Index> {
-        self.list.iter().copied().filter(move |index| trace.span(*index).class == class)
+        self.list
+            .iter()
+            .copied()
+            .filter(move |index| trace.span(*index).class == class)
     }
 
     /// Latency is that of the execution's own span; where it has none, or no duration, from the first start to the
     /// last end.
     fn times(&self, trace: &Trace<'_>, execution: &Execution, folded: Folded) -> Times {
-        let own = execution.span.map(|index| trace.span(index)).filter(|span| !span.marks.has_no_duration);
+        let own = execution
+            .span
+            .map(|index| trace.span(index))
+            .filter(|span| !span.marks.has_no_duration);
         if let Some(own) = own {
-            return Times { start: own.start, end: own.end };
+            return Times {
+                start: own.start,
+                end: own.end,
+            };
         }
-        let start = self.list.iter().map(|index| trace.span(*index).start).min().unwrap_or(0);
-        let end = self.list.iter().map(|index| trace.span(*index).end).max().unwrap_or(start);
-        Times { start, end: end.max(folded.end).max(start) }
+        let start = self
+            .list
+            .iter()
+            .map(|index| trace.span(*index).start)
+            .min()
+            .unwrap_or(0);
+        let end = self
+            .list
+            .iter()
+            .map(|index| trace.span(*index).end)
+            .max()
+            .unwrap_or(start);
+        Times {
+            start,
+            end: end.max(folded.end).max(start),
+        }
     }
 
     /// What the execution's own span says, else the first member that says it.
-    fn first(&self, trace: &Trace<'_>, own: Option<Index>, pick: fn(&Facts) -> Option<&Name>) -> Option<String> {
+    fn first(
+        &self,
+        trace: &Trace<'_>,
+        own: Option<Index>,
+        pick: fn(&Facts) -> Option<&Name>,
+    ) -> Option<String> {
         let found = own.into_iter().chain(self.list.iter().copied());
-        found.filter_map(|index| trace.facts(index)).find_map(|facts| text(pick(facts)))
+        found
+            .filter_map(|index| trace.facts(index))
+            .find_map(|facts| text(pick(facts)))
     }
 
     /// The model of the first model call, one that answered if there is; else what any span names.
     fn model(&self, trace: &Trace<'_>) -> Option<String> {
         let model = |served: bool| {
-            let calls = self.of_class(trace, Class::Model).filter_map(|index| trace.facts(index));
-            calls.filter(|facts| facts.is_model_served || !served).find_map(|facts| text(facts.model.as_ref()))
+            let calls = self
+                .of_class(trace, Class::Model)
+                .filter_map(|index| trace.facts(index));
+            calls
+                .filter(|facts| facts.is_model_served || !served)
+                .find_map(|facts| text(facts.model.as_ref()))
         };
-        model(true).or_else(|| model(false)).or_else(|| self.first(trace, None, |facts| facts.model.as_ref()))
+        model(true)
+            .or_else(|| model(false))
+            .or_else(|| self.first(trace, None, |facts| facts.model.as_ref()))
     }
 
     /// The sum of what the calls cost; a total above them is not added to it.
     fn cost(&self, trace: &Trace<'_>) -> Option<f64> {
         let cost = |class| {
-            let costs = self.of_class(trace, class).filter_map(|index| trace.facts(index)?.cost);
+            let costs = self
+                .of_class(trace, class)
+                .filter_map(|index| trace.facts(index)?.cost);
             costs.reduce(|sum, cost| sum + cost)
         };
         cost(Class::Model).or_else(|| cost(Class::Agent))
@@ -197,7 +243,11 @@ impl Members {
 
     fn mcp_servers(&self, trace: &Trace<'_>) -> Vec<String> {
         let mut listed = Vec::new();
-        let own = self.list.iter().filter_map(|index| trace.facts(*index)).flat_map(|facts| &facts.mcp_servers);
+        let own = self
+            .list
+            .iter()
+            .filter_map(|index| trace.facts(*index))
+            .flat_map(|facts| &facts.mcp_servers);
         for server in own.chain(&trace.span(self.list[0]).origin.resource.mcp_servers) {
             list(&mut listed, server);
         }
@@ -208,8 +258,13 @@ impl Members {
 /// The scope of the execution's own span, if that is an agent's; else of the first member.
 fn framework(trace: &Trace<'_>, execution: &Execution, members: &Members) -> String {
     let own = execution.span.filter(|index| trace.span(*index).marks.is_agentic);
-    let first = members.list.iter().copied().find(|index| trace.span(*index).marks.is_agentic);
-    own.or(first).map_or(String::new(), |index| trace.span(index).origin.scope.to_string())
+    let first = members
+        .list
+        .iter()
+        .copied()
+        .find(|index| trace.span(*index).marks.is_agentic);
+    own.or(first)
+        .map_or(String::new(), |index| trace.span(index).origin.scope.to_string())
 }
 
 /// Appends a name once, up to [`LISTED_MAX`].

@@ -12,7 +12,9 @@ pub fn nested(trace: &Trace<'_>, execution: &Execution) -> Vec<Execution> {
     let members = Members::of(trace, execution);
     let names = Names::of(trace, execution, &members);
     let is_nested = |index: Index| {
-        let Some(name) = own_name(trace, index) else { return false };
+        let Some(name) = own_name(trace, index) else {
+            return false;
+        };
         let around = trace
             .tree
             .ancestors(index)
@@ -20,10 +22,18 @@ pub fn nested(trace: &Trace<'_>, execution: &Execution) -> Vec<Execution> {
             .find_map(|above| own_name(trace, above));
         execution.span != Some(index) && Some(name) != names.agent.as_ref() && Some(name) != around
     };
-    let roots: Vec<Index> = members.of_class(trace, Class::Agent).filter(|index| is_nested(*index)).collect();
+    let roots: Vec<Index> = members
+        .of_class(trace, Class::Agent)
+        .filter(|index| is_nested(*index))
+        .collect();
     let mut nested: Vec<Execution> = roots
         .iter()
-        .map(|root| Execution { id: trace.span(*root).id, span: Some(*root), members: Vec::new(), has_ended: true })
+        .map(|root| Execution {
+            id: trace.span(*root).id,
+            span: Some(*root),
+            members: Vec::new(),
+            has_ended: true,
+        })
         .collect();
     for index in &execution.members {
         for above in std::iter::once(*index).chain(trace.tree.ancestors(*index)) {

@@ -10,30 +10,46 @@ use crate::dialect::Class;
 pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Option<u32> {
     let resends: Vec<u32> = leaf_resends(trace, members);
     let http = attempts(trace, members, |index| {
-        let status = trace.facts(index)?.http_status.filter(|_| is_http_of_model(trace, index))?;
+        let status = trace
+            .facts(index)?
+            .http_status
+            .filter(|_| is_http_of_model(trace, index))?;
         Some(status == 429 || status >= 500)
     });
     let models = attempts(trace, members, |index| {
         let span = trace.span(index);
         (span.class == Class::Model).then(|| span.failed())
     });
-    let retries = resends.iter().sum::<u32>() + http.followed.max(models.followed) + repeated_tools(trace, members);
+    let retries =
+        resends.iter().sum::<u32>() + http.followed.max(models.followed) + repeated_tools(trace, members);
     let could_show = !resends.is_empty() || http.seen > 0;
     (retries > 0 || could_show).then_some(retries)
 }
 
 /// Whether a span is an HTTP client's below a model call. Models' own spans show the last status only.
 fn is_http_of_model(trace: &Trace<'_>, index: Index) -> bool {
-    let caller = trace.tree.ancestors(index).find(|above| trace.span(*above).marks.is_agentic);
+    let caller = trace
+        .tree
+        .ancestors(index)
+        .find(|above| trace.span(*above).marks.is_agentic);
     !trace.span(index).marks.is_agentic && caller.is_some_and(|above| trace.span(above).class == Class::Model)
 }
 
 /// What the HTTP client itself counted. Nested spans of one call repeat it: the lowest tells.
 fn leaf_resends(trace: &Trace<'_>, members: &Members) -> Vec<u32> {
-    let told: Vec<(Index, u32)> =
-        members.list.iter().filter_map(|index| Some((*index, trace.facts(*index)?.resends?))).collect();
-    let is_above = |index: Index| told.iter().any(|(low, _)| trace.tree.ancestors(*low).any(|up| up == index));
-    told.iter().filter(|(index, _)| !is_above(*index)).map(|(_, count)| *count).collect()
+    let told: Vec<(Index, u32)> = members
+        .list
+        .iter()
+        .filter_map(|index| Some((*index, trace.facts(*index)?.resends?)))
+        .collect();
+    let is_above = |index: Index| {
+        told.iter()
+            .any(|(low, _)| trace.tree.ancestors(*low).any(|up| up == index))
+    };
+    told.iter()
+        .filter(|(index, _)| !is_above(*index))
+        .map(|(_, count)| *count)
+        .collect()
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +85,9 @@ fn repeated_tools(trace: &Trace<'_>, members: &Members) -> u32 {
     let mut failures: Vec<(&str, u64)> = Vec::new();
     let mut repeated = 0;
     for index in members.of_class(trace, Class::Tool) {
-        let Some(arguments) = trace.facts(index).and_then(|facts| facts.arguments) else { continue };
+        let Some(arguments) = trace.facts(index).and_then(|facts| facts.arguments) else {
+            continue;
+        };
         let call = (tools::name(trace, index), arguments);
         let before = failures.len();
         failures.retain(|failure| *failure != call);

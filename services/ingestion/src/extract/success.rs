@@ -20,7 +20,10 @@ pub(super) fn reached_its_end(trace: &Trace<'_>, execution: &Execution, members:
 /// Error class of what failed: the execution's own, else of the agent or the call that was not made good.
 pub(super) fn error_type(trace: &Trace<'_>, execution: &Execution, members: &Members) -> Option<String> {
     let class = |index: Index| text(trace.facts(index)?.error_type.as_ref());
-    let own = execution.span.filter(|index| trace.span(*index).failed()).and_then(class);
+    let own = execution
+        .span
+        .filter(|index| trace.span(*index).failed())
+        .and_then(class);
     own.or_else(|| failed_agent(trace, members).and_then(class))
         .or_else(|| failed_call(trace, members).and_then(class))
         .or_else(|| was_cut_short(trace, execution).then(|| "step_limit".to_owned()))
@@ -29,14 +32,22 @@ pub(super) fn error_type(trace: &Trace<'_>, execution: &Execution, members: &Mem
 
 /// An agent inside that failed, with no model call of the run that succeeded after it.
 fn failed_agent(trace: &Trace<'_>, members: &Members) -> Option<Index> {
-    let failed = members.of_class(trace, Class::Agent).filter(|index| trace.span(*index).failed());
-    failed.max_by_key(|index| trace.span(*index).end).filter(|index| !has_answer_after(trace, members, *index))
+    let failed = members
+        .of_class(trace, Class::Agent)
+        .filter(|index| trace.span(*index).failed());
+    failed
+        .max_by_key(|index| trace.span(*index).end)
+        .filter(|index| !has_answer_after(trace, members, *index))
 }
 
 /// The last model call failed and nothing answered after it.
 fn failed_call(trace: &Trace<'_>, members: &Members) -> Option<Index> {
-    let failed = members.of_class(trace, Class::Model).filter(|index| trace.span(*index).failed());
-    failed.max_by_key(|index| trace.span(*index).end).filter(|index| !has_answer_after(trace, members, *index))
+    let failed = members
+        .of_class(trace, Class::Model)
+        .filter(|index| trace.span(*index).failed());
+    failed
+        .max_by_key(|index| trace.span(*index).end)
+        .filter(|index| !has_answer_after(trace, members, *index))
 }
 
 fn has_answer_after(trace: &Trace<'_>, members: &Members, failed: Index) -> bool {
@@ -67,13 +78,18 @@ fn was_cancelled(trace: &Trace<'_>, members: &Members) -> bool {
             }
         }
     }
-    let calls: Vec<Index> = members.of_class(trace, Class::Model).filter(|index| !has_model_below[*index]).collect();
+    let calls: Vec<Index> = members
+        .of_class(trace, Class::Model)
+        .filter(|index| !has_model_below[*index])
+        .collect();
     let answered = |index: &Index| {
         let has_id = trace.facts(*index).is_some_and(|facts| facts.response.is_some());
         has_id || !trace.spans.usage(*index).is_empty()
     };
     let stopped = |index: &Index| trace.facts(*index).is_some_and(|facts| facts.finish.is_some());
-    let Some((last, before)) = calls.split_last() else { return false };
+    let Some((last, before)) = calls.split_last() else {
+        return false;
+    };
     let marks = trace.span(*last).marks;
     let says_nothing = !answered(last) && !stopped(last) && !marks.is_error && !marks.lost_attributes;
     says_nothing && before.iter().any(answered)

@@ -9,7 +9,9 @@ const AI: &str = "ai";
 
 /// An agent from second 0 to 9, and what is below it.
 fn run(below: impl IntoIterator<Item = S>) -> Vec<S> {
-    std::iter::once(S::agent(1, "bot").at(0, 9)).chain(below).collect()
+    std::iter::once(S::agent(1, "bot").at(0, 9))
+        .chain(below)
+        .collect()
 }
 
 /// Guarantees: agents repeat the usage of their calls, instrumentations that of others; each token counts once.
@@ -24,16 +26,31 @@ fn tokens_count_once() {
 
     let beside = run([
         S::model(2).below(1).uses(10, 2).says("gen_ai.response.id", "r"),
-        S::model(3).below(1).uses(10, 1).says("gen_ai.response.id", "r").scope("com.anthropic.sdk.python"),
+        S::model(3)
+            .below(1)
+            .uses(10, 1)
+            .says("gen_ai.response.id", "r")
+            .scope("com.anthropic.sdk.python"),
         S::model(4).below(1).says("gen_ai.response.id", "q"),
     ]);
-    assert_eq!(vitals_of(beside).output_tokens, Some(2), "the provider's own count of `r`");
+    assert_eq!(
+        vitals_of(beside).output_tokens,
+        Some(2),
+        "the provider's own count of `r`"
+    );
 
     let aggregated = [S::agent(1, "bot").says("gen_ai.aggregated_usage.input_tokens", 7_i64)];
     assert_eq!(vitals_of(aggregated).input_tokens, Some(7));
     let both = run([S::model(2).below(1)]);
-    let both: Vec<S> = both.into_iter().map(|s| s.says("gen_ai.aggregated_usage.input_tokens", 7_i64)).collect();
-    assert_eq!(vitals_of(both).input_tokens, Some(10), "calls tell, so the sum is not added");
+    let both: Vec<S> = both
+        .into_iter()
+        .map(|s| s.says("gen_ai.aggregated_usage.input_tokens", 7_i64))
+        .collect();
+    assert_eq!(
+        vitals_of(both).input_tokens,
+        Some(10),
+        "calls tell, so the sum is not added"
+    );
 }
 
 /// Scenario: a model's span spans the tools it called, and one of them is an agent.
@@ -52,11 +69,21 @@ fn a_model_does_not_repeat_what_its_tools_used() {
 /// Guarantees: what no span tells is unknown, not 0.
 #[test]
 fn what_is_not_told_is_unknown() {
-    let silent = S::model(2).below(1).without("gen_ai.usage.input_tokens").without("gen_ai.usage.output_tokens");
+    let silent = S::model(2)
+        .below(1)
+        .without("gen_ai.usage.input_tokens")
+        .without("gen_ai.usage.output_tokens");
     let vitals = vitals_of(run([silent]));
-    assert_eq!((vitals.input_tokens, vitals.token_count, vitals.retries), (None, None, None));
+    assert_eq!(
+        (vitals.input_tokens, vitals.token_count, vitals.retries),
+        (None, None, None)
+    );
     let application = [S::new(1).at(0, 9), S::model(2).below(1)];
-    assert_eq!(vitals_of(application).tool_calls, None, "a client alone shows no tools");
+    assert_eq!(
+        vitals_of(application).tool_calls,
+        None,
+        "a client alone shows no tools"
+    );
 }
 
 /// Guarantees: batches, hand-offs, final answers and the second span of a call are no tool calls; agents used as
@@ -85,11 +112,21 @@ fn phantom_tools_do_not_count() {
 fn tools_are_counted_in_answers() {
     let answer = r#"[{"role":"assistant","parts":[{"type":"tool_call","name":"a"},{"type" : "tool_call"},{"type":"text","content":"tool_call"}]}]"#;
     let asked = S::model(2).below(1).says("gen_ai.output.messages", answer);
-    let twice = [asked.clone(), S::model(3).below(2).says("gen_ai.response.finish_reasons", "tool_calls")];
+    let twice = [
+        asked.clone(),
+        S::model(3)
+            .below(2)
+            .says("gen_ai.response.finish_reasons", "tool_calls"),
+    ];
     assert_eq!(vitals_of(run(twice)).tool_calls, Some(2));
-    let unrecorded = S::model(2).below(1).says("gen_ai.response.finish_reasons", "tool_calls");
+    let unrecorded = S::model(2)
+        .below(1)
+        .says("gen_ai.response.finish_reasons", "tool_calls");
     assert_eq!(vitals_of(run([unrecorded])).tool_calls, None);
-    let named = S::model(2).below(1).says("llm.output_messages.0.message.tool_calls.0.tool_call.function.name", "a");
+    let named = S::model(2).below(1).says(
+        "llm.output_messages.0.message.tool_calls.0.tool_call.function.name",
+        "a",
+    );
     assert_eq!(vitals_of(run([named])).tool_calls, Some(1));
 }
 
@@ -97,20 +134,43 @@ fn tools_are_counted_in_answers() {
 /// called again with the same arguments; without any source they are unknown.
 #[test]
 fn retries_where_they_can_be_seen() {
-    let http = |id: u64, status: i64| S::new(id).below(2).at(id, id + 1).says("http.status_code", status);
+    let http = |id: u64, status: i64| {
+        S::new(id)
+            .below(2)
+            .at(id, id + 1)
+            .says("http.status_code", status)
+    };
     let model = S::model(2).below(1).at(0, 9);
-    assert_eq!(vitals_of(run([model.clone(), http(3, 429), http(4, 503), http(5, 200)])).retries, Some(2));
+    assert_eq!(
+        vitals_of(run([model.clone(), http(3, 429), http(4, 503), http(5, 200)])).retries,
+        Some(2)
+    );
     assert_eq!(vitals_of(run([model.clone(), http(3, 200)])).retries, Some(0));
-    assert_eq!(vitals_of(run([model.clone(), http(3, 200), http(4, 500)])).retries, Some(0), "nothing followed");
+    assert_eq!(
+        vitals_of(run([model.clone(), http(3, 200), http(4, 500)])).retries,
+        Some(0),
+        "nothing followed"
+    );
     assert_eq!(vitals_of(run([model.clone()])).retries, None);
-    assert_eq!(vitals_of(run([model.says("http.request.resend_count", 2_i64)])).retries, Some(2));
+    assert_eq!(
+        vitals_of(run([model.says("http.request.resend_count", 2_i64)])).retries,
+        Some(2)
+    );
 
     let attempt = |id: u64| S::model(id).below(1).at(id, id + 1).scope(AI);
     let vitals = vitals_of(run([attempt(2).fails(), attempt(3).fails(), attempt(4)]));
     assert_eq!((vitals.retries, vitals.success), (Some(2), true));
 
-    let tool = |id: u64, arguments: &str| S::tool(id, "pay").below(1).at(id, id + 1).says("gen_ai.tool.call.arguments", arguments);
-    assert_eq!(vitals_of(run([tool(2, "1").fails(), tool(3, "1")])).retries, Some(1));
+    let tool = |id: u64, arguments: &str| {
+        S::tool(id, "pay")
+            .below(1)
+            .at(id, id + 1)
+            .says("gen_ai.tool.call.arguments", arguments)
+    };
+    assert_eq!(
+        vitals_of(run([tool(2, "1").fails(), tool(3, "1")])).retries,
+        Some(1)
+    );
     assert_eq!(vitals_of(run([tool(2, "1").fails(), tool(3, "2")])).retries, None);
 }
 
@@ -123,27 +183,57 @@ fn failures_are_those_of_the_run() {
     let cases = [
         ("an ordinary run", run([model(2)]), true),
         ("an error of its own", vec![S::agent(1, "bot").fails()], false),
-        ("Ok above a failed agent", run([model(2), inner(3).fails()]).into_iter().map(S::is_ok_root).collect(), false),
-        ("a failed agent, then an answer", run([inner(2).fails(), model(4)]), true),
-        ("a failed tool", run([S::tool(2, "t").below(1).fails(), model(3)]), true),
-        ("a failed tool at last", run([model(2), S::tool(3, "t").below(1).at(4, 5).fails()]), true),
+        (
+            "Ok above a failed agent",
+            run([model(2), inner(3).fails()])
+                .into_iter()
+                .map(S::says_ok_if_root)
+                .collect(),
+            false,
+        ),
+        (
+            "a failed agent, then an answer",
+            run([inner(2).fails(), model(4)]),
+            true,
+        ),
+        (
+            "a failed tool",
+            run([S::tool(2, "t").below(1).fails(), model(3)]),
+            true,
+        ),
+        (
+            "a failed tool at last",
+            run([model(2), S::tool(3, "t").below(1).at(4, 5).fails()]),
+            true,
+        ),
         ("a failed call at last", run([model(2), model(3).fails()]), false),
-        ("a failed call, then an answer", run([model(2).fails(), model(3)]), true),
-        ("a hand-off as error", vec![S::agent(1, "bot").fails().says("error.type", "x.ParentCommand")], true),
+        (
+            "a failed call, then an answer",
+            run([model(2).fails(), model(3)]),
+            true,
+        ),
+        (
+            "a hand-off as error",
+            vec![S::agent(1, "bot").fails().says("error.type", "x.ParentCommand")],
+            true,
+        ),
     ];
     for (what, spans, success) in cases {
         assert_eq!(vitals_of(spans).success, success, "{what}");
     }
-    let failed = vitals_of(run([model(2), inner(3).fails().says("error.type", "InternalServerError")]));
+    let failed = vitals_of(run([
+        model(2),
+        inner(3).fails().says("error.type", "InternalServerError"),
+    ]));
     assert_eq!(failed.context.error_type.as_deref(), Some("InternalServerError"));
 }
 
 impl S {
     /// The root says Ok, the others what they said.
-    fn is_ok_root(self) -> S {
+    fn says_ok_if_root(self) -> S {
         let mut is_root = false;
         let span = self.change(|span| is_root = span.parent_span_id.is_empty());
-        if is_root { span.is_ok() } else { span }
+        if is_root { span.says_ok() } else { span }
     }
 }
 
@@ -151,18 +241,40 @@ impl S {
 #[test]
 fn quiet_failures() {
     let model = |id: u64| S::model(id).below(1).at(id, id + 1);
-    let silent = |id: u64| model(id).without("gen_ai.usage.input_tokens").without("gen_ai.usage.output_tokens");
+    let silent = |id: u64| {
+        model(id)
+            .without("gen_ai.usage.input_tokens")
+            .without("gen_ai.usage.output_tokens")
+    };
     let stopped = |reason: &str| vec![S::agent(1, "bot").says("gen_ai.response.finish_reasons", reason)];
     let limit = "RunResult(output=None, state='max_steps_error')";
     let output = vec![S::agent(1, "bot").says("output.value", limit)];
-    assert_eq!(vitals_of(stopped("[\"tool_calls\"]")).context.error_type.as_deref(), Some("step_limit"));
+    assert_eq!(
+        vitals_of(stopped("[\"tool_calls\"]"))
+            .context
+            .error_type
+            .as_deref(),
+        Some("step_limit")
+    );
     assert!(vitals_of(stopped("stop")).success);
-    assert_eq!(vitals_of(output).context.error_type.as_deref(), Some("step_limit"));
+    assert_eq!(
+        vitals_of(output).context.error_type.as_deref(),
+        Some("step_limit")
+    );
     let cancelled = vitals_of(run([model(2), silent(3)]));
-    assert_eq!((cancelled.success, cancelled.context.error_type.as_deref()), (false, Some("cancelled")));
-    assert!(vitals_of(run([silent(2), silent(3)])).success, "calls that never tell tokens say nothing");
+    assert_eq!(
+        (cancelled.success, cancelled.context.error_type.as_deref()),
+        (false, Some("cancelled"))
+    );
+    assert!(
+        vitals_of(run([silent(2), silent(3)])).success,
+        "calls that never tell tokens say nothing"
+    );
     let cut = silent(3).change(|span| span.dropped_attributes_count = 4);
-    assert!(vitals_of(run([model(2), cut])).success, "what the sender's limits cut away says nothing");
+    assert!(
+        vitals_of(run([model(2), cut])).success,
+        "what the sender's limits cut away says nothing"
+    );
 }
 
 /// Guarantees: the id given on purpose, else what is mapped, else namespace, service and name; always one that
@@ -170,28 +282,53 @@ fn quiet_failures() {
 #[test]
 fn identity() {
     let run_id = RunId::default();
-    let runs = Runs { stated: None, otherwise: &run_id };
+    let runs = Runs {
+        stated: None,
+        otherwise: &run_id,
+    };
     let mapped = dialect::Config {
         attributes: [(dialect::Fact::AgentId, vec!["gen_ai.agent.id".to_owned()])].into(),
         ..dialect::Config::default()
     };
     let of = |dialect: &dialect::Config, resource: &[(&str, _)], span: S| {
         let mut world = World::speaking(Config::default(), dialect.apply());
-        world.assembler.accept(runs, &request(resource, [span]), world.now, &mut world.out);
+        world
+            .assembler
+            .accept(runs, &request(resource, [span]), world.now, &mut world.out);
         world.one().key.agent.to_string()
     };
     let plain = dialect::Config::default();
-    let service = [("service.namespace", "ns".into()), ("service.name", "shop".into())];
+    let service = [
+        ("service.namespace", "ns".into()),
+        ("service.name", "shop".into()),
+    ];
     let bot = || S::agent(1, "bot").says("gen_ai.agent.id", "7");
     assert_eq!(of(&plain, &service, bot()), "ns/shop/bot");
     assert_eq!(of(&plain, &service[1..], bot()), "shop/bot");
     assert_eq!(of(&plain, &[], bot()), "bot");
     assert_eq!(of(&mapped, &service, bot()), "7");
-    assert_eq!(of(&mapped, &service, bot().says("immune.agent.id", "mine").without("gen_ai.agent.id")), "mine");
-    assert_eq!(of(&plain, &[("immune.agent.id", "by-resource".into())], bot()), "by-resource");
+    assert_eq!(
+        of(
+            &mapped,
+            &service,
+            bot().says("immune.agent.id", "mine").without("gen_ai.agent.id")
+        ),
+        "mine"
+    );
+    assert_eq!(
+        of(&plain, &[("immune.agent.id", "by-resource".into())], bot()),
+        "by-resource"
+    );
     assert_eq!(of(&plain, &[], S::agent(1, "..")), "unknown");
     assert_eq!(of(&plain, &[], S::agent(1, "a\u{7}b")), "a b");
-    assert_eq!(of(&plain, &[], S::new(1).says("gen_ai.operation.name", "invoke_agent")), "unknown");
+    assert_eq!(
+        of(
+            &plain,
+            &[],
+            S::new(1).says("gen_ai.operation.name", "invoke_agent")
+        ),
+        "unknown"
+    );
 }
 
 /// Guarantees: names come from the agents' spans first, inner ones where the outer has none, then from the run's
@@ -199,23 +336,50 @@ fn identity() {
 #[test]
 fn names() {
     let name = |spans: Vec<S>| vitals_of(spans).context.agent_name;
-    let workflow = |name: &str| S::new(1).at(0, 9).says("gen_ai.operation.name", "invoke_workflow").says("gen_ai.workflow.name", name);
-    assert_eq!(name(vec![workflow("flow"), S::agent(2, "bot").below(1)]).as_deref(), Some("bot"));
+    let workflow = |name: &str| {
+        S::new(1)
+            .at(0, 9)
+            .says("gen_ai.operation.name", "invoke_workflow")
+            .says("gen_ai.workflow.name", name)
+    };
+    assert_eq!(
+        name(vec![workflow("flow"), S::agent(2, "bot").below(1)]).as_deref(),
+        Some("bot")
+    );
     assert_eq!(name(vec![workflow("flow")]).as_deref(), Some("flow"));
     assert_eq!(name(vec![workflow("Agent workflow")]), None);
-    let kind = |id: u64, kind: &str, name: &str| S::new(id).at(0, 9).says("openinference.span.kind", kind).named(name);
-    assert_eq!(name(vec![kind(1, "AGENT", "helper.run")]).as_deref(), Some("helper"));
-    assert_eq!(name(vec![kind(1, "CHAIN", "graph"), S::model(2).below(1)]).as_deref(), Some("graph"));
+    let kind = |id: u64, kind: &str, name: &str| {
+        S::new(id)
+            .at(0, 9)
+            .says("openinference.span.kind", kind)
+            .named(name)
+    };
+    assert_eq!(
+        name(vec![kind(1, "AGENT", "helper.run")]).as_deref(),
+        Some("helper")
+    );
+    assert_eq!(
+        name(vec![kind(1, "CHAIN", "graph"), S::model(2).below(1)]).as_deref(),
+        Some("graph")
+    );
     let later = S::agent(4, "second").below(1).at(5, 6);
     let first = kind(3, "AGENT", "agent").below(1).at(1, 2);
-    assert_eq!(name(vec![kind(1, "CHAIN", "graph"), first, later]).as_deref(), Some("graph"));
+    assert_eq!(
+        name(vec![kind(1, "CHAIN", "graph"), first, later]).as_deref(),
+        Some("graph")
+    );
 }
 
 /// Guarantees: the platform's own word reaches the record from a span or the resource, with its reason.
 #[test]
 fn the_platforms_word() {
-    let told = S::agent(1, "bot").says("immune.infected", true).says("immune.infected.reason", "canary leaked");
-    assert_eq!(vitals_of([told]).context.platform_infected.as_deref(), Some("canary leaked"));
+    let told = S::agent(1, "bot")
+        .says("immune.infected", true)
+        .says("immune.infected.reason", "canary leaked");
+    assert_eq!(
+        vitals_of([told]).context.platform_infected.as_deref(),
+        Some("canary leaked")
+    );
     let denied = S::agent(1, "bot").says("immune.infected", false);
     assert_eq!(vitals_of([denied]).context.platform_infected, None);
 }

@@ -22,9 +22,16 @@ pub(super) struct Tokens {
 
 impl Tokens {
     fn add(&mut self, usage: Usage) {
-        let both = usage.input.zip(usage.output).map(|(input, output)| input.saturating_add(output));
+        let both = usage
+            .input
+            .zip(usage.output)
+            .map(|(input, output)| input.saturating_add(output));
         let total = both.or(usage.total).or(usage.input).or(usage.output);
-        for (sum, part) in [(&mut self.input, usage.input), (&mut self.output, usage.output), (&mut self.total, total)] {
+        for (sum, part) in [
+            (&mut self.input, usage.input),
+            (&mut self.output, usage.output),
+            (&mut self.total, total),
+        ] {
             if let Some(part) = part {
                 *sum = Some(sum.unwrap_or(0).saturating_add(part));
             }
@@ -34,7 +41,11 @@ impl Tokens {
     /// With the tokens of spans that were not kept.
     pub(super) fn with(mut self, folded: Folded) -> Self {
         if folded.input + folded.output > 0 {
-            self.add(Usage { input: Some(folded.input), output: Some(folded.output), total: None });
+            self.add(Usage {
+                input: Some(folded.input),
+                output: Some(folded.output),
+                total: None,
+            });
         }
         self
     }
@@ -48,7 +59,11 @@ pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Tokens {
     }
     if tokens == Tokens::default() {
         // No call tells: the sum that a framework wrote on its outermost span is all there is.
-        let aggregated = members.list.iter().filter_map(|index| trace.facts(*index)).map(|facts| facts.aggregated);
+        let aggregated = members
+            .list
+            .iter()
+            .filter_map(|index| trace.facts(*index))
+            .map(|facts| facts.aggregated);
         if let Some(aggregated) = aggregated.into_iter().find(|usage| !usage.is_empty()) {
             tokens.add(aggregated);
         }

@@ -39,7 +39,11 @@ pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Tools {
         calls = calls.saturating_add(1);
         list(&mut tools.names, name);
     }
-    tools.calls = if has_tool_spans { Some(calls) } else { asked_for(trace, members) };
+    tools.calls = if has_tool_spans {
+        Some(calls)
+    } else {
+        asked_for(trace, members)
+    };
     tools
 }
 
@@ -47,7 +51,10 @@ pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Tools {
 pub(super) fn name<'t>(trace: &Trace<'t>, index: Index) -> &'t str {
     let span = trace.span(index);
     let told = trace.facts(index).and_then(|facts| facts.tool.as_deref());
-    let by_span = span.name.as_deref().map(|name| name.strip_prefix("execute_tool ").unwrap_or(name));
+    let by_span = span
+        .name
+        .as_deref()
+        .map(|name| name.strip_prefix("execute_tool ").unwrap_or(name));
     told.or(by_span).unwrap_or_default()
 }
 
@@ -105,7 +112,10 @@ fn model_calls(trace: &Trace<'_>, members: &Members) -> Vec<ModelCall> {
     for index in members.of_class(trace, Class::Model) {
         let facts = trace.facts(index);
         let response = facts.and_then(|facts| facts.response);
-        let around = trace.tree.ancestors(index).find(|above| !matches!(trace.span(*above).class, Class::Other));
+        let around = trace
+            .tree
+            .ancestors(index)
+            .find(|above| !matches!(trace.span(*above).class, Class::Other));
         let known = around.and_then(|above| by_span.get(&above));
         let known = known.or_else(|| by_response.get(&response?)).copied();
         let at = known.unwrap_or_else(|| {
@@ -116,10 +126,15 @@ fn model_calls(trace: &Trace<'_>, members: &Members) -> Vec<ModelCall> {
         if let Some(response) = response {
             by_response.insert(response, at);
         }
-        let (call, Some(facts)) = (&mut calls[at], facts) else { continue };
+        let (call, Some(facts)) = (&mut calls[at], facts) else {
+            continue;
+        };
         call.asked = call.asked.max(facts.requested_tools);
         call.says_why |= facts.finish.is_some();
-        call.wants_tools |= facts.finish.as_deref().is_some_and(|finish| trace.dialect.is_unfinished(finish));
+        call.wants_tools |= facts
+            .finish
+            .as_deref()
+            .is_some_and(|finish| trace.dialect.is_unfinished(finish));
     }
     calls
 }

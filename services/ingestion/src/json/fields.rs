@@ -4,7 +4,9 @@ use serde::de::{Deserialize, Deserializer, Error};
 use std::borrow::Cow;
 
 /// `null` and absence are the default.
-pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    d: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
@@ -62,7 +64,17 @@ pub(super) fn hex<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> 
 
 /// Number of a span kind, as number or name.
 pub(super) fn kind<'de, D: Deserializer<'de>>(d: D) -> Result<i32, D::Error> {
-    word(d, &["SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER"])
+    word(
+        d,
+        &[
+            "SPAN_KIND_UNSPECIFIED",
+            "SPAN_KIND_INTERNAL",
+            "SPAN_KIND_SERVER",
+            "SPAN_KIND_CLIENT",
+            "SPAN_KIND_PRODUCER",
+            "SPAN_KIND_CONSUMER",
+        ],
+    )
 }
 
 /// Number of a status code, as number or name.
@@ -78,7 +90,9 @@ fn word<'de, D: Deserializer<'de>>(d: D, names: &[&str]) -> Result<i32, D::Error
         Some(Number::Signed(_) | Number::Float(_)) => 0,
         Some(Number::Text(text)) => {
             let at = names.iter().position(|name| *name == text.as_ref());
-            at.and_then(|at| i32::try_from(at).ok()).or_else(|| text.parse().ok()).unwrap_or(0)
+            at.and_then(|at| i32::try_from(at).ok())
+                .or_else(|| text.parse().ok())
+                .unwrap_or(0)
         }
     };
     Ok(number)

@@ -100,7 +100,9 @@ fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
 
 impl From<Traces> for ExportTraceServiceRequest {
     fn from(from: Traces) -> Self {
-        ExportTraceServiceRequest { resource_spans: all(from.resource_spans) }
+        ExportTraceServiceRequest {
+            resource_spans: all(from.resource_spans),
+        }
     }
 }
 
@@ -116,7 +118,11 @@ impl From<ResourceSpans> for trace::ResourceSpans {
 
 impl From<ScopeSpans> for trace::ScopeSpans {
     fn from(from: ScopeSpans) -> Self {
-        trace::ScopeSpans { scope: from.scope.map(Into::into), spans: all(from.spans), schema_url: from.schema_url }
+        trace::ScopeSpans {
+            scope: from.scope.map(Into::into),
+            spans: all(from.spans),
+            schema_url: from.schema_url,
+        }
     }
 }
 
@@ -135,7 +141,10 @@ impl From<Span> for trace::Span {
             attributes: all(from.attributes),
             dropped_attributes_count: u32::try_from(from.dropped_attributes_count).unwrap_or(u32::MAX),
             events: all(from.events),
-            status: from.status.map(|status| trace::Status { message: status.message, code: status.code }),
+            status: from.status.map(|status| trace::Status {
+                message: status.message,
+                code: status.code,
+            }),
             ..trace::Span::default()
         }
     }
@@ -154,7 +163,9 @@ impl From<Event> for trace::span::Event {
 
 impl From<Logs> for ExportLogsServiceRequest {
     fn from(from: Logs) -> Self {
-        ExportLogsServiceRequest { resource_logs: all(from.resource_logs) }
+        ExportLogsServiceRequest {
+            resource_logs: all(from.resource_logs),
+        }
     }
 }
 
@@ -194,7 +205,10 @@ impl From<LogRecord> for logs::LogRecord {
 
 impl From<Resource> for resource::Resource {
     fn from(from: Resource) -> Self {
-        resource::Resource { attributes: all(from.attributes), ..resource::Resource::default() }
+        resource::Resource {
+            attributes: all(from.attributes),
+            ..resource::Resource::default()
+        }
     }
 }
 
@@ -211,7 +225,11 @@ impl From<Scope> for common::InstrumentationScope {
 
 impl From<KeyValue> for common::KeyValue {
     fn from(from: KeyValue) -> Self {
-        common::KeyValue { key: from.key, value: from.value.map(Into::into), ..common::KeyValue::default() }
+        common::KeyValue {
+            key: from.key,
+            value: from.value.map(Into::into),
+            ..common::KeyValue::default()
+        }
     }
 }
 
@@ -223,7 +241,9 @@ impl From<AnyValue> for common::AnyValue {
             .or(from.int_value.map(any_value::Value::IntValue))
             .or(from.double_value.map(any_value::Value::DoubleValue))
             .or(from.array_value.map(|array| {
-                any_value::Value::ArrayValue(common::ArrayValue { values: all(array.values) })
+                any_value::Value::ArrayValue(common::ArrayValue {
+                    values: all(array.values),
+                })
             }));
         common::AnyValue { value }
     }

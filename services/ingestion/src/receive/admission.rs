@@ -38,7 +38,11 @@ impl Admission {
     /// Lets a request in, without any bytes yet.
     pub(crate) fn enter(&self) -> Result<Ticket, Full> {
         let request = self.requests.clone().try_acquire_owned().map_err(|_| Full)?;
-        Ok(Ticket { bytes: self.bytes.clone(), held: None, _request: request })
+        Ok(Ticket {
+            bytes: self.bytes.clone(),
+            held: None,
+            _request: request,
+        })
     }
 }
 
@@ -46,7 +50,11 @@ impl Ticket {
     /// Takes room for more bytes; it is held as long as the ticket.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Full> {
         let bytes = u32::try_from(bytes).map_err(|_| Full)?;
-        let more = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| Full)?;
+        let more = self
+            .bytes
+            .clone()
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| Full)?;
         match &mut self.held {
             Some(held) => held.merge(more),
             None => self.held = Some(more),

@@ -6,10 +6,14 @@ use bytes::{Bytes, BytesMut};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use std::io::Read;
+use std::time::Duration;
 
 /// The largest window of a zstd frame, as a power of two: 16 MiB. A frame may ask for much more, at no cost to its
 /// sender; what compressors up to level 19 make asks for 8 MiB at most.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+
+/// How long the rest of a refused body is read.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How a body travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl From<Full> for BodyError {
 
 /// Reads and inflates a whole body.
 pub(crate) async fn read(
-    body: Body,
+    body: &mut Body,
     encoding: Encoding,
     admission: &Admission,
     ticket: &mut Ticket,
@@ -64,23 +68,29 @@ pub(crate) async fn read(
     let max = admission.body_bytes_max;
     let whole = tokio::time::timeout(admission.body_time_max, collect(body, max, ticket))
         .await
-        .map_err(|_| BodyError::Slow { seconds: admission.body_time_max.as_secs() })??;
+        .map_err(|_| BodyError::Slow {
+            seconds: admission.body_time_max.as_secs(),
+        })??;
     match encoding {
         Encoding::Identity => Ok(whole),
         Encoding::Gzip => inflate(MultiGzDecoder::new(&whole[..]), max, ticket),
         Encoding::Deflate => inflate(ZlibDecoder::new(&whole[..]), max, ticket),
         Encoding::Zstd => {
             let mut reader = zstd::Decoder::new(&whole[..]).map_err(|_| BodyError::Compression)?;
-            reader.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BodyError::Compression)?;
+            reader
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(|_| BodyError::Compression)?;
             inflate(reader, max, ticket)
         }
     }
 }
 
-async fn collect(mut body: Body, max: usize, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
+async fn collect(body: &mut Body, max: usize, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(chunk) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        let Ok(chunk) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
         if whole.len() + chunk.len() > max {
             return Err(BodyError::TooLarge { max });
         }
@@ -90,13 +100,34 @@ async fn collect(mut body: Body, max: usize, ticket: &mut Ticket) -> Result<Byte
     Ok(whole.freeze())
 }
 
+/// Reads what is left of a refused body and forgets it, within limits. Closing the connection on a sender that
+/// still writes would destroy the answer on its way, and the sender would repeat what it should not.
+pub(crate) async fn discard(mut body: Body, admission: &Admission) {
+    let reading = async {
+        let mut left = admission.body_bytes_max.saturating_mul(2);
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whether it came to its end makes no difference to the answer.
+    let _ = tokio::time::timeout(admission.body_time_max.min(DISCARD_TIME_MAX), reading).await;
+}
+
 /// Inflates block by block; at 16 MiB this takes some tens of milliseconds at most.
 fn inflate(mut reader: impl Read, max: usize, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
     const BLOCK: usize = 64 * 1024;
     let mut whole = Vec::new();
     loop {
         let before = whole.len();
-        let read = reader.by_ref().take(BLOCK as u64).read_to_end(&mut whole).map_err(|_| BodyError::Compression)?;
+        let read = reader
+            .by_ref()
+            .take(BLOCK as u64)
+            .read_to_end(&mut whole)
+            .map_err(|_| BodyError::Compression)?;
         if whole.len() > max {
             return Err(BodyError::TooLarge { max });
         }

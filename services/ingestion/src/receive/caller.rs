@@ -29,7 +29,10 @@ pub(crate) struct Run {
 impl Run {
     /// As the assembler wants it.
     pub(crate) fn runs(&self) -> Runs<'_> {
-        Runs { stated: self.stated.as_ref(), otherwise: &self.otherwise }
+        Runs {
+            stated: self.stated.as_ref(),
+            otherwise: &self.otherwise,
+        }
     }
 }
 
@@ -45,7 +48,10 @@ pub(crate) fn run_of<'a>(keys: &KeyRing, header: impl Fn(&str) -> Option<&'a str
         None => None,
     };
     if keys.is_empty() {
-        return Ok(Run { stated: named, otherwise: RunId::default() });
+        return Ok(Run {
+            stated: named,
+            otherwise: RunId::default(),
+        });
     }
     let bearer = || {
         let (scheme, token) = header("authorization")?.split_once(' ')?;
@@ -58,7 +64,13 @@ pub(crate) fn run_of<'a>(keys: &KeyRing, header: impl Fn(&str) -> Option<&'a str
     }
     match named {
         Some(run) if !caller.may_use(&run) => Err(Stranger::WrongRun),
-        Some(run) => Ok(Run { stated: Some(run), otherwise: RunId::default() }),
-        None => Ok(Run { stated: caller.runs.first().cloned(), otherwise: RunId::default() }),
+        Some(run) => Ok(Run {
+            stated: Some(run),
+            otherwise: RunId::default(),
+        }),
+        None => Ok(Run {
+            stated: caller.runs.first().cloned(),
+            otherwise: RunId::default(),
+        }),
     }
 }

@@ -25,8 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tonic_types::pb::Status as RpcStatus;
 
 /// Serves until the token is cancelled and requests under way are answered.
-pub(super) async fn serve(door: Door, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(door)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+pub(super) async fn serve(
+    door: Door,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(door))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }
 
 fn router(door: Door) -> Router {
@@ -66,28 +72,46 @@ enum Refused {
 }
 
 async fn traces(State(door): State<Door>, request: Request) -> Response {
-    handle(&door, request, async |run: Run, request: ExportTraceServiceRequest| {
-        let accepted = door.service.traces(run.runs(), &request).await?;
-        let rejected_spans = i64::try_from(accepted.rejected_count()).unwrap_or(i64::MAX);
-        let partial = ExportTracePartialSuccess { rejected_spans, error_message: accepted.message() };
-        Ok(ExportTraceServiceResponse { partial_success: (rejected_spans > 0).then_some(partial) })
-    })
+    handle(
+        &door,
+        request,
+        async |run: Run, request: ExportTraceServiceRequest| {
+            let accepted = door.service.traces(run.runs(), &request).await?;
+            let rejected_spans = i64::try_from(accepted.rejected_count()).unwrap_or(i64::MAX);
+            let partial = ExportTracePartialSuccess {
+                rejected_spans,
+                error_message: accepted.message(),
+            };
+            Ok(ExportTraceServiceResponse {
+                partial_success: (rejected_spans > 0).then_some(partial),
+            })
+        },
+    )
     .await
 }
 
 async fn metrics(State(door): State<Door>, request: Request) -> Response {
     handle(&door, request, async |_, request: ExportMetricsServiceRequest| {
-        door.service.received(Signal::Metrics, super::grpc::metrics_in(&request));
-        Ok(ExportMetricsServiceResponse { partial_success: None })
+        door.service
+            .received(Signal::Metrics, super::grpc::metrics_in(&request));
+        Ok(ExportMetricsServiceResponse {
+            partial_success: None,
+        })
     })
     .await
 }
 
 async fn logs(State(door): State<Door>, request: Request) -> Response {
-    handle(&door, request, async |run: Run, request: ExportLogsServiceRequest| {
-        door.service.logs(run.runs(), &request).await?;
-        Ok(ExportLogsServiceResponse { partial_success: None })
-    })
+    handle(
+        &door,
+        request,
+        async |run: Run, request: ExportLogsServiceRequest| {
+            door.service.logs(run.runs(), &request).await?;
+            Ok(ExportLogsServiceResponse {
+                partial_success: None,
+            })
+        },
+    )
     .await
 }
 
@@ -100,19 +124,23 @@ where
     Q: Message + Default + json::Decode,
     A: Message + Serialize,
 {
-    let form = form(request.headers());
+    let (head, mut body) = request.into_parts();
+    let form = form(&head.headers);
     let answer = async {
         let form = form.ok_or(Refused::ContentType)?;
-        let headers = request.headers();
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let encoding =
             Encoding::of(text(header::CONTENT_ENCODING.as_str())).ok_or(Refused::ContentEncoding)?;
         let run = caller::run_of(door.service.keys(), text)?;
         let mut ticket = door.admission.enter().map_err(|_| Refused::Full)?;
-        let body = body::read(request.into_body(), encoding, &door.admission, &mut ticket).await?;
+        let body = body::read(&mut body, encoding, &door.admission, &mut ticket).await?;
         let request = match form {
-            Form::Protobuf => <Q as Message>::decode(body).map_err(|e| Refused::Undecodable(e.to_string()))?,
-            Form::Json => <Q as json::Decode>::decode(&body).map_err(|e| Refused::Undecodable(e.to_string()))?,
+            Form::Protobuf => {
+                <Q as Message>::decode(body).map_err(|e| Refused::Undecodable(e.to_string()))?
+            }
+            Form::Json => {
+                <Q as json::Decode>::decode(&body).map_err(|e| Refused::Undecodable(e.to_string()))?
+            }
         };
         let answer = take(run, request).await?;
         drop(ticket);
@@ -122,6 +150,11 @@ where
         Ok(answer) => ok(form.unwrap_or(Form::Protobuf), &answer),
         Err(refused) => {
             door.service.metrics().refuse(refused.reason());
+            // Who waits for `100 Continue` has not begun, and who is slow would be so again.
+            let has_more = !matches!(refused, Refused::Body(BodyError::Slow { .. } | BodyError::Broken));
+            if has_more && !head.headers.contains_key(header::EXPECT) {
+                body::discard(body, &door.admission).await;
+            }
             refused.answer(form.unwrap_or(Form::Json))
         }
     }
@@ -152,10 +185,14 @@ impl Refused {
             Refused::ContentType => "content_type",
             Refused::ContentEncoding => "content_encoding",
             Refused::Stranger(_) => "not_allowed",
-            Refused::Full | Refused::Body(BodyError::Full) | Refused::NotTaken(NotTaken::Overloaded) => "overloaded",
+            Refused::Full | Refused::Body(BodyError::Full) | Refused::NotTaken(NotTaken::Overloaded) => {
+                "overloaded"
+            }
             Refused::Body(BodyError::TooLarge { .. }) => "too_large",
             Refused::Body(BodyError::Slow { .. }) => "slow",
-            Refused::Body(BodyError::Broken | BodyError::Compression) | Refused::Undecodable(_) => "undecodable",
+            Refused::Body(BodyError::Broken | BodyError::Compression) | Refused::Undecodable(_) => {
+                "undecodable"
+            }
             Refused::NotTaken(NotTaken::Unavailable | NotTaken::Stopping) => "unavailable",
         }
     }
@@ -179,7 +216,9 @@ impl Refused {
             Refused::Body(BodyError::Broken | BodyError::Compression) => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
-            Refused::Body(BodyError::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument),
+            Refused::Body(BodyError::TooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument)
+            }
             Refused::Body(BodyError::Slow { .. }) => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Refused::Full | Refused::Body(BodyError::Full) | Refused::NotTaken(NotTaken::Overloaded) => {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
@@ -196,15 +235,27 @@ impl Refused {
         let message = self.to_string();
         let mut response = match form {
             Form::Protobuf => {
-                let body = RpcStatus { code: code as i32, message, details: Vec::new() }.encode_to_vec();
+                let body = RpcStatus {
+                    code: code as i32,
+                    message,
+                    details: Vec::new(),
+                }
+                .encode_to_vec();
                 (status, [(header::CONTENT_TYPE, PROTOBUF)], body).into_response()
             }
-            Form::Json => {
-                (status, axum::Json(serde_json::json!({ "code": code as i32, "message": message }))).into_response()
-            }
+            Form::Json => (
+                status,
+                axum::Json(serde_json::json!({ "code": code as i32, "message": message })),
+            )
+                .into_response(),
         };
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

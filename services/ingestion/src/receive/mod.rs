@@ -43,7 +43,11 @@ impl Receivers {
         let grpc = bind(config.grpc_listen, "OTLP over gRPC (ingestion.grpc_listen)").await?;
         let http = bind(config.http_listen, "OTLP over HTTP (ingestion.http_listen)").await?;
         let addresses = (grpc.local_addr()?, http.local_addr()?);
-        Ok(Receivers { grpc, http, addresses })
+        Ok(Receivers {
+            grpc,
+            http,
+            addresses,
+        })
     }
 
     /// Where OTLP over gRPC comes in.
@@ -62,7 +66,10 @@ impl Receivers {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, service: Service, shutdown: CancellationToken) -> std::io::Result<()> {
-        let door = Door { admission: Arc::new(Admission::new(service.config())), service: service.clone() };
+        let door = Door {
+            admission: Arc::new(Admission::new(service.config())),
+            service: service.clone(),
+        };
         let behind = CancellationToken::new();
         let running = tokio::spawn(service.run(behind.clone()));
         let served = tokio::try_join!(

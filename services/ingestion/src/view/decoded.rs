@@ -17,7 +17,10 @@ impl<'r> ResourceView<'r> for &'r ResourceSpans {
     type Scope = &'r ScopeSpans;
 
     fn attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)> {
-        let attributes = self.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let attributes = self
+            .resource
+            .as_ref()
+            .map_or(&[][..], |resource| &resource.attributes);
         pairs(attributes)
     }
 
@@ -90,7 +93,9 @@ impl<'r> SpanView<'r> for &'r Span {
 
 /// Attributes as the rules read them.
 pub fn pairs(attributes: &[KeyValue]) -> impl Iterator<Item = (&str, Value<'_>)> {
-    attributes.iter().map(|pair| (pair.key.as_str(), value(pair.value.as_ref())))
+    attributes
+        .iter()
+        .map(|pair| (pair.key.as_str(), value(pair.value.as_ref())))
 }
 
 fn value(value: Option<&AnyValue>) -> Value<'_> {
@@ -100,7 +105,11 @@ fn value(value: Option<&AnyValue>) -> Value<'_> {
         Some(any_value::Value::IntValue(n)) => Value::Int(*n),
         Some(any_value::Value::DoubleValue(x)) => Value::Double(*x),
         Some(any_value::Value::ArrayValue(array)) => Value::List(List(Items(&array.values))),
-        Some(any_value::Value::KvlistValue(_) | any_value::Value::BytesValue(_) | any_value::Value::StringValueStrindex(_))
+        Some(
+            any_value::Value::KvlistValue(_)
+            | any_value::Value::BytesValue(_)
+            | any_value::Value::StringValueStrindex(_),
+        )
         | None => Value::Other,
     }
 }

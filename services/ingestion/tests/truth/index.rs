@@ -104,7 +104,10 @@ pub fn captures() -> Option<PathBuf> {
         return Some(path);
     }
     let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false");
-    assert!(!is_ci, "captures not found (IMMUNE_CAPTURES), and in CI a skip is a failure");
+    assert!(
+        !is_ci,
+        "captures not found (IMMUNE_CAPTURES), and in CI a skip is a failure"
+    );
     eprintln!("\n*** skipped: captures not found; set IMMUNE_CAPTURES ***\n");
     None
 }
@@ -147,7 +150,9 @@ impl File {
             return raw;
         }
         let mut body = Vec::new();
-        GzDecoder::new(raw.as_slice()).read_to_end(&mut body).unwrap_or_else(|e| panic!("{}: {e}", self.file));
+        GzDecoder::new(raw.as_slice())
+            .read_to_end(&mut body)
+            .unwrap_or_else(|e| panic!("{}: {e}", self.file));
         body
     }
 }

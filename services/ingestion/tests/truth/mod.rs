@@ -29,7 +29,9 @@ pub struct Exception {
 
 impl Exception {
     fn covers(&self, scenario: &Scenario, field: Field) -> bool {
-        self.field == field && fits(self.capture, &scenario.capture) && fits(self.scenario, &scenario.scenario)
+        self.field == field
+            && fits(self.capture, &scenario.capture)
+            && fits(self.scenario, &scenario.scenario)
     }
 }
 
@@ -52,14 +54,17 @@ impl Verdicts {
         self.scenarios += 1;
         self.executions += scenario.executions.len();
         for (field, mismatches) in compare(scenario, vitals) {
-            let excused = exceptions.iter().position(|exception| exception.covers(scenario, field));
+            let excused = exceptions
+                .iter()
+                .position(|exception| exception.covers(scenario, field));
             if let Some(index) = excused {
                 let (covered, needed) = self.covered.entry(index).or_default();
                 *covered += 1;
                 *needed += usize::from(!mismatches.is_empty());
                 if mismatches.is_empty() {
                     let name = format!("{}/{} {field:?}", scenario.capture, scenario.scenario);
-                    self.unneeded.push(format!("{name}: {}", exceptions[index].reason));
+                    self.unneeded
+                        .push(format!("{name}: {}", exceptions[index].reason));
                 }
             }
             match (mismatches.is_empty(), excused) {
@@ -76,22 +81,50 @@ impl Verdicts {
     /// Prints the summary and fails on what is not declared and on what is declared in vain.
     pub fn finish(self, exceptions: &[Exception]) {
         println!("{} scenarios, {} executions", self.scenarios, self.executions);
-        println!("{:<14} {:>8} {:>8} {:>10}", "field", "right", "declared", "undeclared");
+        println!(
+            "{:<14} {:>8} {:>8} {:>10}",
+            "field", "right", "declared", "undeclared"
+        );
         for field in Field::ALL {
-            let wrong = self.undeclared.iter().filter(|line| line.contains(&format!(" {field:?}: "))).count();
+            let wrong = self
+                .undeclared
+                .iter()
+                .filter(|line| line.contains(&format!(" {field:?}: ")))
+                .count();
             let count = |of: &BTreeMap<Field, usize>| of.get(&field).copied().unwrap_or(0);
-            println!("{:<14} {:>8} {:>8} {:>10}", format!("{field:?}"), count(&self.right), count(&self.declared), wrong);
+            println!(
+                "{:<14} {:>8} {:>8} {:>10}",
+                format!("{field:?}"),
+                count(&self.right),
+                count(&self.declared),
+                wrong
+            );
         }
         println!("\nexceptions (needed by of covered scenarios)");
         for (index, exception) in exceptions.iter().enumerate() {
             let (covered, needed) = self.covered.get(&index).copied().unwrap_or_default();
-            let Exception { capture, scenario, field, reason } = exception;
+            let Exception {
+                capture,
+                scenario,
+                field,
+                reason,
+            } = exception;
             println!("{needed:>3}/{covered:<3} {capture}/{scenario} {field:?}: {reason}");
         }
         let idle = (0..exceptions.len()).filter(|index| !self.covered.contains_key(index));
-        let idle: Vec<_> = idle.map(|index| format!("{}/{}", exceptions[index].capture, exceptions[index].scenario)).collect();
-        assert!(self.undeclared.is_empty(), "not declared:\n{}", self.undeclared.join("\n"));
-        assert!(self.unneeded.is_empty(), "declared, but right:\n{}", self.unneeded.join("\n"));
+        let idle: Vec<_> = idle
+            .map(|index| format!("{}/{}", exceptions[index].capture, exceptions[index].scenario))
+            .collect();
+        assert!(
+            self.undeclared.is_empty(),
+            "not declared:\n{}",
+            self.undeclared.join("\n")
+        );
+        assert!(
+            self.unneeded.is_empty(),
+            "declared, but right:\n{}",
+            self.unneeded.join("\n")
+        );
         assert!(idle.is_empty(), "exceptions that cover no scenario: {idle:?}");
     }
 }

@@ -38,7 +38,12 @@ impl Gate {
 
     pub fn with_poison(mode: Mode, poison: Option<&'static str>) -> Arc<Gate> {
         let inner = immune_store::memory::stores().vitals;
-        Arc::new(Gate { inner, mode: watch::Sender::new(mode), begun: AtomicUsize::new(0), poison })
+        Arc::new(Gate {
+            inner,
+            mode: watch::Sender::new(mode),
+            begun: AtomicUsize::new(0),
+            poison,
+        })
     }
 
     pub fn set(&self, mode: Mode) {
@@ -55,9 +60,15 @@ impl VitalsStore for Gate {
     async fn append(&self, batch: &[Vitals]) -> Result<()> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let mut mode = self.mode.subscribe();
-        let mode = *mode.wait_for(|mode| *mode != Mode::Closed).await.expect("the gate outlives its calls");
+        let mode = *mode
+            .wait_for(|mode| *mode != Mode::Closed)
+            .await
+            .expect("the gate outlives its calls");
         if mode == Mode::Away {
-            return Err(StorageError::Unavailable { doing: "appending", source: "away".into() });
+            return Err(StorageError::Unavailable {
+                doing: "appending",
+                source: "away".into(),
+            });
         }
         if let Some(poison) = self.poison
             && batch.iter().any(|vitals| vitals.key.agent.as_str() == poison)

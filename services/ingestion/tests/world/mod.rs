@@ -39,6 +39,7 @@ pub struct World {
     pub consumer: LocalConsumer,
     pub service: Service,
     pub shutdown: CancellationToken,
+    client: reqwest::Client,
     running: JoinHandle<std::io::Result<()>>,
     /// The other end of the channel to the baseline role, which nobody serves.
     _baseline: Box<dyn Any + Send>,
@@ -58,7 +59,12 @@ impl Default for Plan {
         let mut config = Config::default();
         config.grpc_listen.set_port(0);
         config.http_listen.set_port(0);
-        Plan { config, store: immune_store::memory::stores().vitals, keys: KeyRing::default(), bus_capacity: 4_096 }
+        Plan {
+            config,
+            store: immune_store::memory::stores().vitals,
+            keys: KeyRing::default(),
+            bus_capacity: 4_096,
+        }
     }
 }
 
@@ -85,13 +91,25 @@ impl World {
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(receivers.run(service.clone(), shutdown.clone()));
         let consumer = consumers.pop().expect("one consumer");
-        World { http, grpc, store: plan.store, consumer, service, shutdown, running, _baseline: Box::new(incoming) }
+        World {
+            http,
+            grpc,
+            store: plan.store,
+            consumer,
+            service,
+            shutdown,
+            client: reqwest::Client::new(),
+            running,
+            _baseline: Box::new(incoming),
+        }
     }
 
     /// Stops the role and waits until everything is stored.
     pub async fn stop(self) -> (Arc<dyn VitalsStore>, LocalConsumer) {
         self.shutdown.cancel();
-        let ended = tokio::time::timeout(DEADLINE, self.running).await.expect("draining ends in time");
+        let ended = tokio::time::timeout(DEADLINE, self.running)
+            .await
+            .expect("draining ends in time");
         ended.expect("no panic").expect("the listeners were served");
         (self.store, self.consumer)
     }
@@ -99,18 +117,28 @@ impl World {
     /// A POST by HTTP.
     pub fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
         let url = format!("http://{}{path}", self.http);
-        reqwest::Client::new().post(url).header("content-type", content_type).body(body).timeout(DEADLINE)
+        reqwest::Client::new()
+            .post(url)
+            .header("content-type", content_type)
+            .body(body)
+            .timeout(DEADLINE)
     }
 
     /// Spans in protobuf by HTTP.
     pub async fn post_traces(&self, request: &ExportTraceServiceRequest) -> Response {
-        self.post("/v1/traces", PROTOBUF, request.encode_to_vec()).send().await.expect("an answer")
+        self.post("/v1/traces", PROTOBUF, request.encode_to_vec())
+            .send()
+            .await
+            .expect("an answer")
     }
 
     /// A client by gRPC.
     pub async fn traces(&self) -> TraceServiceClient<Channel> {
         let url = format!("http://{}", self.grpc);
-        TraceServiceClient::connect(url).await.expect("a connection").max_encoding_message_size(usize::MAX)
+        TraceServiceClient::connect(url)
+            .await
+            .expect("a connection")
+            .max_encoding_message_size(usize::MAX)
     }
 
     /// All records of an agent in a run.
@@ -131,8 +159,14 @@ impl World {
 
 /// All records of an agent in a run.
 pub async fn records(store: &dyn VitalsStore, run: &str, agent: &str) -> Vec<Vitals> {
-    let key = AgentKey { run: RunId::new(run), agent: AgentId::new(agent) };
-    store.recent(&key, Timestamp::from_micros(0), 10_000).await.expect("the store answers")
+    let key = AgentKey {
+        run: RunId::new(run),
+        agent: AgentId::new(agent),
+    };
+    store
+        .recent(&key, Timestamp::from_micros(0), 10_000)
+        .await
+        .expect("the store answers")
 }
 
 /// Asks until there is an answer, at most [`DEADLINE`].
@@ -145,5 +179,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("{what}: not in time"))
+    tokio::time::timeout(DEADLINE, asking)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not in time"))
 }

@@ -14,19 +14,33 @@ pub fn text(value: &str) -> Value {
 
 /// An attribute.
 pub fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
 }
 
 /// The machine's time, nanoseconds.
 #[allow(clippy::disallowed_methods, reason = "a sender has a clock of its own")]
 pub fn now_ns() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos()).expect("before 2554")
+    u64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_nanos(),
+    )
+    .expect("before 2554")
 }
 
 /// An agent's execution of one second: one model call (100 tokens in, 20 out) and one tool call. The ids come from
 /// `seed`; another seed is another trace.
 pub fn execution(agent: &str, seed: u64) -> ExportTraceServiceRequest {
-    request(vec![model_call(agent, seed), tool_call(seed), invocation(agent, seed)])
+    request(vec![
+        model_call(agent, seed),
+        tool_call(seed),
+        invocation(agent, seed),
+    ])
 }
 
 /// The agent's own span.
@@ -79,10 +93,24 @@ fn span(seed: u64, id: u8, parent: Option<u8>, name: &str, attributes: Vec<KeyVa
 
 /// Spans of one service and scope.
 pub fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
-    let resource = Resource { attributes: vec![attribute("service.name", text("shop"))], ..Resource::default() };
-    let scope = InstrumentationScope { name: "test".to_owned(), ..InstrumentationScope::default() };
-    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }];
+    let resource = Resource {
+        attributes: vec![attribute("service.name", text("shop"))],
+        ..Resource::default()
+    };
+    let scope = InstrumentationScope {
+        name: "test".to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let scope_spans = vec![ScopeSpans {
+        scope: Some(scope),
+        spans,
+        ..ScopeSpans::default()
+    }];
     ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }],
+        resource_spans: vec![ResourceSpans {
+            resource: Some(resource),
+            scope_spans,
+            ..ResourceSpans::default()
+        }],
     }
 }

@@ -40,8 +40,15 @@ pub struct Caller {
 impl Caller {
     /// Whoever is on this machine, where configuration leaves a loopback listener open.
     pub fn loopback() -> Self {
-        let person = Person { subject: "loopback".to_owned(), via: "loopback".to_owned() };
-        Caller { person, role: Role::Admin, runs: Vec::new() }
+        let person = Person {
+            subject: "loopback".to_owned(),
+            via: "loopback".to_owned(),
+        };
+        Caller {
+            person,
+            role: Role::Admin,
+            runs: Vec::new(),
+        }
     }
 
     /// Whether the caller may touch a run.
@@ -65,7 +72,8 @@ impl KeyRing {
         let mut keys = Vec::with_capacity(configured.len());
         for (i, key) in configured.iter().enumerate() {
             let at = format!("{path}[{i}] ({})", key.name);
-            let Some(secret) = Secret::resolve(&at, "key", key.key.as_ref(), key.key_file.as_deref(), mistakes)
+            let Some(secret) =
+                Secret::resolve(&at, "key", key.key.as_ref(), key.key_file.as_deref(), mistakes)
             else {
                 continue;
             };
@@ -73,9 +81,19 @@ impl KeyRing {
                 mistakes.push(format!("{at}: the key has fewer than {KEY_CHARS_MIN} characters"));
                 continue;
             }
-            let person = Person { subject: key.name.clone(), via: "api_key".to_owned() };
+            let person = Person {
+                subject: key.name.clone(),
+                via: "api_key".to_owned(),
+            };
             let runs = key.runs.iter().map(|run| RunId::new(run.as_str())).collect();
-            keys.push((Sha256::digest(secret.expose()).into(), Caller { person, role: key.role, runs }));
+            keys.push((
+                Sha256::digest(secret.expose()).into(),
+                Caller {
+                    person,
+                    role: key.role,
+                    runs,
+                },
+            ));
         }
         KeyRing { keys }
     }

@@ -45,20 +45,27 @@ pub fn with_person<T>(message: T, person: &Person) -> Request<T> {
 ///
 /// # Errors
 /// `Unauthenticated` when nobody was verified.
-#[allow(clippy::result_large_err, reason = "tonic's own type at the edge of a handler")]
+#[allow(
+    clippy::result_large_err,
+    reason = "tonic's own type at the edge of a handler"
+)]
 pub fn person_of<T>(request: &Request<T>) -> Result<Person, Status> {
     let read = |name: &str| {
         let text = request.metadata().get(name)?.to_str().ok()?;
-        percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
+        percent_decode_str(text)
+            .decode_utf8()
+            .ok()
+            .map(|text| text.into_owned())
     };
     match request.extensions().get::<Origin>() {
         Some(Origin::InProcess) => match (read(SUBJECT), read(VIA)) {
             (Some(subject), Some(via)) => Ok(Person { subject, via }),
             _ => Err(Status::unauthenticated("this call needs a verified person")),
         },
-        Some(Origin::Loopback) => {
-            Ok(Person { subject: "loopback".to_owned(), via: "loopback".to_owned() })
-        }
+        Some(Origin::Loopback) => Ok(Person {
+            subject: "loopback".to_owned(),
+            via: "loopback".to_owned(),
+        }),
         None => Err(Status::unauthenticated("this call needs a verified person")),
     }
 }

@@ -14,7 +14,11 @@ use std::path::Path;
 pub struct Mistakes(pub Vec<String>);
 
 fn count(n: usize) -> String {
-    if n == 1 { "1 mistake".to_owned() } else { format!("{n} mistakes") }
+    if n == 1 {
+        "1 mistake".to_owned()
+    } else {
+        format!("{n} mistakes")
+    }
 }
 
 /// Reads the layers into one value: the file, then `IMMUNE_A__B=value` from the environment (two underscores
@@ -98,12 +102,19 @@ mod tests {
 
     impl Default for Sample {
         fn default() -> Self {
-            Sample { name: "default".to_owned(), inner: Inner { limit_bytes: 1 } }
+            Sample {
+                name: "default".to_owned(),
+                inner: Inner { limit_bytes: 1 },
+            }
         }
     }
 
     fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>().into_iter()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// Scenario: file, environment and flags name the same key.
@@ -113,11 +124,20 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "inner:\n  limit_bytes: 2\n").unwrap();
         let read = |env: &[(&str, &str)], extra: &[(&[&str], String)]| {
-            load::<Sample>(Some(file.path()), environment(env), extra).unwrap().inner.limit_bytes
+            load::<Sample>(Some(file.path()), environment(env), extra)
+                .unwrap()
+                .inner
+                .limit_bytes
         };
         assert_eq!(read(&[], &[]), 2);
         assert_eq!(read(&[("IMMUNE_INNER__LIMIT_BYTES", "3")], &[]), 3);
-        assert_eq!(read(&[("IMMUNE_INNER__LIMIT_BYTES", "3")], &[(&["inner", "limit_bytes"], "4".into())]), 4);
+        assert_eq!(
+            read(
+                &[("IMMUNE_INNER__LIMIT_BYTES", "3")],
+                &[(&["inner", "limit_bytes"], "4".into())]
+            ),
+            4
+        );
     }
 
     /// Guarantees: a misspelt key is refused by name instead of being ignored.
@@ -125,6 +145,9 @@ mod tests {
     fn unknown_keys_are_refused() {
         let error = load::<Sample>(None, environment(&[("IMMUNE_NAMES", "x")]), &[]).unwrap_err();
         assert!(error.to_string().contains("names"), "{error}");
-        assert!(error.to_string().starts_with("configuration has 1 mistake:"), "{error}");
+        assert!(
+            error.to_string().starts_with("configuration has 1 mistake:"),
+            "{error}"
+        );
     }
 }

@@ -34,7 +34,10 @@ impl Secret {
             (None, Some(file)) => match std::fs::read_to_string(file) {
                 Ok(text) => Some(Secret(text.lines().next().unwrap_or_default().trim().to_owned())),
                 Err(e) => {
-                    mistakes.push(format!("{path}.{name}_file = {}: cannot be read: {e}", file.display()));
+                    mistakes.push(format!(
+                        "{path}.{name}_file = {}: cannot be read: {e}",
+                        file.display()
+                    ));
                     None
                 }
             },

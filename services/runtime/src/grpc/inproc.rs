@@ -17,7 +17,10 @@ const BACKLOG: usize = 16;
 
 /// A channel to a role in this process, and the connections that its server accepts. The channel may be used
 /// before the server runs; calls wait for it.
-pub fn pair() -> (Channel, impl Stream<Item = io::Result<DuplexStream>> + Send + 'static) {
+pub fn pair() -> (
+    Channel,
+    impl Stream<Item = io::Result<DuplexStream>> + Send + 'static,
+) {
     let (sender, receiver) = mpsc::channel::<DuplexStream>(BACKLOG);
     let connector = tower::service_fn(move |_: Uri| {
         let sender = sender.clone();

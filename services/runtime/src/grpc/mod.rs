@@ -29,7 +29,9 @@ pub fn kind(status: &Status) -> ErrorKind {
         Code::ResourceExhausted => ErrorKind::Overloaded,
         Code::Unavailable | Code::Cancelled => ErrorKind::Unavailable,
         Code::DeadlineExceeded => ErrorKind::Timeout,
-        Code::Ok | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => ErrorKind::Internal,
+        Code::Ok | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
+            ErrorKind::Internal
+        }
     }
 }
 

@@ -37,7 +37,12 @@ pub async fn serve_in_process<S, IO>(
 ) -> Result<(), tonic::transport::Error>
 where
     S: futures::Stream<Item = io::Result<IO>> + Send + 'static,
-    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static + tonic::transport::server::Connected,
+    IO: tokio::io::AsyncRead
+        + tokio::io::AsyncWrite
+        + Send
+        + Unpin
+        + 'static
+        + tonic::transport::server::Connected,
 {
     Server::builder()
         .layer(MapRequestLayer::new(|mut request: http::Request<_>| {

@@ -62,7 +62,10 @@ impl Problem {
             [only] => format!("{} {}", only.field, only.problem),
             many => format!("{} fields are wrong", many.len()),
         };
-        Problem { errors, ..Problem::new(ErrorKind::Invalid, "request.invalid", detail) }
+        Problem {
+            errors,
+            ..Problem::new(ErrorKind::Invalid, "request.invalid", detail)
+        }
     }
 
     /// The problem that another role's status stands for. Internal messages stay inside.
@@ -70,7 +73,11 @@ impl Problem {
         let kind = crate::grpc::kind(status);
         let word = crate::grpc::code_word(status).unwrap_or("request.refused");
         match kind {
-            ErrorKind::Internal => Problem::new(kind, word, "something went wrong; the server's log has the details"),
+            ErrorKind::Internal => Problem::new(
+                kind,
+                word,
+                "something went wrong; the server's log has the details",
+            ),
             ErrorKind::Invalid
             | ErrorKind::Unauthenticated
             | ErrorKind::Forbidden
@@ -103,7 +110,10 @@ impl IntoResponse for Problem {
         let retry = self.retry_after_seconds;
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -48,11 +48,18 @@ pub struct Args {
 /// When an address is taken, or a part of the process fails.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let seconds = |value: f64, name: &str| {
-        Duration::try_from_secs_f64(value).with_context(|| format!("{name} = {value}: must be a time in seconds"))
+        Duration::try_from_secs_f64(value)
+            .with_context(|| format!("{name} = {value}: must be a time in seconds"))
     };
     let infect_every = seconds(args.infect_every, "--infect-every")?;
-    let approve_after = args.approve_after.map(|s| seconds(s, "--approve-after")).transpose()?;
-    let run_for = args.run_seconds.map(|s| seconds(s, "--run-seconds")).transpose()?;
+    let approve_after = args
+        .approve_after
+        .map(|s| seconds(s, "--approve-after"))
+        .transpose()?;
+    let run_for = args
+        .run_seconds
+        .map(|s| seconds(s, "--run-seconds"))
+        .transpose()?;
 
     // The platform is started with the address of the platform's own listener, and the agents with the address of
     // ours; so the OTLP port is chosen first.
@@ -60,10 +67,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.any_ports {
         any_ports(&mut checked.config);
     }
-    let lifecycle = TcpListener::bind("127.0.0.1:0").await.context("a port for the simulated platform")?;
+    let lifecycle = TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("a port for the simulated platform")?;
     let platform = lifecycle.local_addr()?;
     drop(lifecycle);
-    checked.config.levers.lifecycle = immune_levers_lifecycle::Config::for_everyone(format!("http://{platform}"));
+    checked.config.levers.lifecycle =
+        immune_levers_lifecycle::Config::for_everyone(format!("http://{platform}"));
     checked.config.log.filter = "warn".to_owned();
     telemetry::start(&checked.config.log);
 
@@ -84,7 +94,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let events = agents.events();
     let end = shutdown.child_token();
     let telling = tokio::spawn(narrator.clone().platform(events, end.clone()));
-    let listening = tokio::spawn(narrator.clone().cases(running.channels.clone(), approve_after, end.clone()));
+    let listening = tokio::spawn(narrator.clone().cases(
+        running.channels.clone(),
+        approve_after,
+        end.clone(),
+    ));
     if let Some(run_for) = run_for {
         let end = shutdown.clone();
         tokio::spawn(async move {
@@ -120,7 +134,10 @@ fn any_ports(config: &mut Config) {
 
 /// Who approves in an unattended demo.
 fn demo_person() -> immune_domain::case::Person {
-    immune_domain::case::Person { subject: "demo".to_owned(), via: "loopback".to_owned() }
+    immune_domain::case::Person {
+        subject: "demo".to_owned(),
+        via: "loopback".to_owned(),
+    }
 }
 
 /// A decision as the demo's own person.

@@ -74,7 +74,11 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            if error.is::<Mistakes>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<Mistakes>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

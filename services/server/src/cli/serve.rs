@@ -35,7 +35,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Settings that the flags stand for.
 pub fn flags(ephemeral: bool) -> Vec<(&'static [&'static str], String)> {
-    if ephemeral { vec![(&["store", "url"], "memory:".to_owned())] } else { Vec::new() }
+    if ephemeral {
+        vec![(&["store", "url"], "memory:".to_owned())]
+    } else {
+        Vec::new()
+    }
 }
 
 fn warn(checked: &Checked) {
@@ -46,7 +50,9 @@ fn warn(checked: &Checked) {
         tracing::warn!("no API keys: everybody on this machine may do everything (access.api_keys)");
     }
     if checked.config.levers.lifecycle.bases.is_empty() {
-        tracing::warn!("no platform to act on: agents are watched, and can be neither contained nor healed (levers.lifecycle.bases)");
+        tracing::warn!(
+            "no platform to act on: agents are watched, and can be neither contained nor healed (levers.lifecycle.bases)"
+        );
     }
 }
 

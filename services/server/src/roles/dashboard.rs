@@ -6,7 +6,12 @@ use immune_store::Stores;
 use prometheus_client::registry::Registry;
 
 /// Builds the role.
-pub fn build(config: &Config, around: &Surroundings<'_>, stores: &Stores, registry: &mut Registry) -> Service {
+pub fn build(
+    config: &Config,
+    around: &Surroundings<'_>,
+    stores: &Stores,
+    registry: &mut Registry,
+) -> Service {
     let to = |role| around.channels.to(role);
     let dependencies = Dependencies {
         vitals: stores.vitals.clone(),

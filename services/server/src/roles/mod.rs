@@ -34,8 +34,14 @@ pub enum Role {
 
 impl Role {
     /// All roles, in the order of their ports.
-    pub const ALL: [Role; 6] =
-        [Role::Ingestion, Role::Baseline, Role::Sentinel, Role::Quarantine, Role::Healer, Role::Dashboard];
+    pub const ALL: [Role; 6] = [
+        Role::Ingestion,
+        Role::Baseline,
+        Role::Sentinel,
+        Role::Quarantine,
+        Role::Healer,
+        Role::Dashboard,
+    ];
 
     /// Name in logs and messages.
     pub const fn as_str(self) -> &'static str {

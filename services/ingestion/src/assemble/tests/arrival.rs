@@ -19,7 +19,10 @@ const TWO: &str = "00000000000000000000000000007ace-0000000000000002";
 #[test]
 fn what_is_outermost_is_reported_at_once() {
     let remote = S::agent(1, "bot").below_remote(99);
-    let served = [S::agent(1, "bot").below(7), S::new(7).server().below(99).named("POST /chat")];
+    let served = [
+        S::agent(1, "bot").below(7),
+        S::new(7).server().below(99).named("POST /chat"),
+    ];
     for spans in [vec![S::agent(1, "bot")], vec![remote], served.to_vec()] {
         let mut world = World::new();
         world.send(spans);
@@ -34,7 +37,10 @@ fn what_is_outermost_is_reported_at_once() {
 /// Guarantees: the record waits for `ancestor_wait_seconds` and then comes; if the parent arrives before, at once.
 #[test]
 fn a_missing_local_parent_is_waited_for() {
-    for agent in [S::agent(1, "bot").below(7), S::agent(1, "bot").below(7).without_flags()] {
+    for agent in [
+        S::agent(1, "bot").below(7),
+        S::agent(1, "bot").below(7).without_flags(),
+    ] {
         let mut world = World::new();
         world.send([agent.clone()]);
         world.wait(9);
@@ -60,10 +66,19 @@ fn an_outer_agent_takes_the_inner_one_in() {
     world.send([S::agent(1, "inner").below(5), S::model(3).below(1)]);
     world.wait(10);
     assert_eq!(world.one().execution.as_str(), ONE);
-    world.send([S::agent(2, "outer").at(0, 20), S::tool(5, "ask").below(2), S::model(4).below(2)]);
+    world.send([
+        S::agent(2, "outer").at(0, 20),
+        S::tool(5, "ask").below(2),
+        S::model(4).below(2),
+    ]);
     let given = world.given();
-    assert_eq!(given.iter().map(id).collect::<Vec<_>>(), [("retracted", ONE), ("vitals", TWO)]);
-    let Emitted::Vitals(outer) = &given[1] else { panic!("a record") };
+    assert_eq!(
+        given.iter().map(id).collect::<Vec<_>>(),
+        [("retracted", ONE), ("vitals", TWO)]
+    );
+    let Emitted::Vitals(outer) = &given[1] else {
+        panic!("a record")
+    };
     assert_eq!((outer.input_tokens, outer.tool_calls), (Some(20), Some(1)));
     assert_eq!(outer.context.parts, ["inner"]);
 }
@@ -91,7 +106,14 @@ fn late_children_correct_the_record() {
     world.wait(20);
     world.send([S::model(2).below(1)]);
     let corrected = world.one();
-    assert_eq!((corrected.execution.as_str(), corrected.revision, corrected.token_count), (ONE, 1, Some(11)));
+    assert_eq!(
+        (
+            corrected.execution.as_str(),
+            corrected.revision,
+            corrected.token_count
+        ),
+        (ONE, 1, Some(11))
+    );
     world.wait(31);
     assert_eq!(world.assembler.totals().traces, 0);
     let accepted = world.send([S::model(3).below(1)]);
@@ -127,15 +149,29 @@ fn a_silent_trace_is_incomplete() {
     assert!(world.given().is_empty());
     world.wait(1);
     let incomplete = world.one();
-    assert_eq!((incomplete.execution.as_str(), incomplete.completeness), (ONE, Completeness::Incomplete));
-    assert_eq!((incomplete.success, incomplete.latency_ms, incomplete.tool_calls), (false, 2_000.0, Some(1)));
+    assert_eq!(
+        (incomplete.execution.as_str(), incomplete.completeness),
+        (ONE, Completeness::Incomplete)
+    );
+    assert_eq!(
+        (incomplete.success, incomplete.latency_ms, incomplete.tool_calls),
+        (false, 2_000.0, Some(1))
+    );
     world.wait(200);
     world.send([S::agent(1, "bot").at(0, 300)]);
     let given = world.given();
     // The agent's name is known only now, so that the record moves to another agent.
-    assert_eq!(given.iter().map(id).collect::<Vec<_>>(), [("retracted", ONE), ("vitals", ONE)]);
-    let Emitted::Vitals(whole) = &given[1] else { panic!("a record") };
-    assert_eq!((whole.completeness, whole.success), (Completeness::Complete, true));
+    assert_eq!(
+        given.iter().map(id).collect::<Vec<_>>(),
+        [("retracted", ONE), ("vitals", ONE)]
+    );
+    let Emitted::Vitals(whole) = &given[1] else {
+        panic!("a record")
+    };
+    assert_eq!(
+        (whole.completeness, whole.success),
+        (Completeness::Complete, true)
+    );
     assert!(whole.revision > incomplete.revision);
     assert_eq!(whole.token_count, Some(11));
 }
@@ -182,16 +218,32 @@ fn a_service_boundary_parts_executions() {
 #[test]
 fn calls_without_an_agent() {
     let mut world = World::new();
-    world.send([S::new(1).at(0, 9).named("run"), S::model(2).below(1), S::model(3).below(1)]);
+    world.send([
+        S::new(1).at(0, 9).named("run"),
+        S::model(2).below(1),
+        S::model(3).below(1),
+    ]);
     let vitals = world.one();
-    assert_eq!((vitals.key.agent.as_str(), vitals.token_count), ("shop", Some(22)));
+    assert_eq!(
+        (vitals.key.agent.as_str(), vitals.token_count),
+        ("shop", Some(22))
+    );
     assert_eq!((vitals.execution.as_str(), vitals.latency_ms), (ONE, 9_000.0));
 
-    let lone = || [S::model(2).in_trace(1), S::model(3).in_trace(2), S::tool(4, "search").in_trace(3)];
+    let lone = || {
+        [
+            S::model(2).in_trace(1),
+            S::model(3).in_trace(2),
+            S::tool(4, "search").in_trace(3),
+        ]
+    };
     let mut world = World::new();
     world.send(lone());
     assert_eq!(world.given().len(), 2);
-    let mut world = World::with(Config { lone_model_calls: false, ..Config::default() });
+    let mut world = World::with(Config {
+        lone_model_calls: false,
+        ..Config::default()
+    });
     world.send(lone());
     world.drain();
     assert!(world.given().is_empty());
@@ -202,8 +254,13 @@ fn calls_without_an_agent() {
 fn creating_an_agent_is_no_execution() {
     let mut world = World::new();
     world.send([
-        S::new(1).says("gen_ai.operation.name", "create_agent").says("gen_ai.agent.name", "bot"),
-        S::new(2).scope("agent_framework").named("workflow.build").in_trace(2),
+        S::new(1)
+            .says("gen_ai.operation.name", "create_agent")
+            .says("gen_ai.agent.name", "bot"),
+        S::new(2)
+            .scope("agent_framework")
+            .named("workflow.build")
+            .in_trace(2),
     ]);
     world.drain();
     assert!(world.given().is_empty());
@@ -213,19 +270,36 @@ fn creating_an_agent_is_no_execution() {
 /// Guarantees: the outer record is the same, each inner agent has one beside it, and correcting works for both.
 #[test]
 fn nested_agents_have_vitals_of_their_own_on_request() {
-    let mut world = World::with(Config { nested_agents_own_vitals: true, ..Config::default() });
-    let outer = [S::agent(1, "outer").at(0, 9), S::model(2).below(1), S::tool(3, "ask").below(1).at(2, 8)];
-    let inner = [S::agent(4, "inner").below(3).at(3, 7), S::model(5).below(4).at(4, 5)];
+    let mut world = World::with(Config {
+        nested_agents_own_vitals: true,
+        ..Config::default()
+    });
+    let outer = [
+        S::agent(1, "outer").at(0, 9),
+        S::model(2).below(1),
+        S::tool(3, "ask").below(1).at(2, 8),
+    ];
+    let inner = [
+        S::agent(4, "inner").below(3).at(3, 7),
+        S::model(5).below(4).at(4, 5),
+    ];
     world.send(outer.into_iter().chain(inner));
     let given = world.given();
     let tokens: Vec<_> = given
         .iter()
         .map(|emitted| match emitted {
-            Emitted::Vitals(vitals) => (vitals.key.agent.as_str().to_owned(), vitals.token_count, vitals.latency_ms),
+            Emitted::Vitals(vitals) => (
+                vitals.key.agent.as_str().to_owned(),
+                vitals.token_count,
+                vitals.latency_ms,
+            ),
             Emitted::Retracted { .. } => panic!("nothing to take back"),
         })
         .collect();
-    let expected = [("shop/outer".into(), Some(22), 9_000.0), ("shop/inner".into(), Some(11), 4_000.0)];
+    let expected = [
+        ("shop/outer".into(), Some(22), 9_000.0),
+        ("shop/inner".into(), Some(11), 4_000.0),
+    ];
     assert_eq!(tokens, expected);
     world.send([S::model(6).below(4).at(5, 6)]);
     assert_eq!(world.given().len(), 2);

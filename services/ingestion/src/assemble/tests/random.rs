@@ -20,7 +20,10 @@ fn any_span(chance: &mut Chance) -> S {
     let id = 1 + chance.below(40);
     let span = match chance.below(6) {
         0 | 1 => S::agent(id, if chance.below(2) == 0 { "a" } else { "b" }),
-        2 => S::model(id).says("gen_ai.response.id", if chance.below(2) == 0 { "r1" } else { "r2" }),
+        2 => S::model(id).says(
+            "gen_ai.response.id",
+            if chance.below(2) == 0 { "r1" } else { "r2" },
+        ),
         3 => S::tool(id, "search"),
         4 => S::new(id).scope("ai").named("step"),
         _ => S::new(id).named("app"),
@@ -61,8 +64,13 @@ fn random_spans_keep_the_books() {
             if chance.below(3) == 0 {
                 world.wait(chance.below(20));
             }
-            let limits = Limits { latency_ms: Some(1_000.0), ..Limits::default() };
-            world.assembler.report_running(world.now, |_| Some(limits), &mut world.out);
+            let limits = Limits {
+                latency_ms: Some(1_000.0),
+                ..Limits::default()
+            };
+            world
+                .assembler
+                .report_running(world.now, |_| Some(limits), &mut world.out);
         }
         world.drain();
         let mut standing = HashMap::new();
@@ -71,9 +79,14 @@ fn random_spans_keep_the_books() {
             match emitted {
                 Emitted::Vitals(vitals) => {
                     let id = vitals.execution.as_str().to_owned();
-                    assert!(vitals.latency_ms >= 0.0 && vitals.started_at <= vitals.timestamp, "{vitals:?}");
+                    assert!(
+                        vitals.latency_ms >= 0.0 && vitals.started_at <= vitals.timestamp,
+                        "{vitals:?}"
+                    );
                     // A trace that was finished early and forgotten may begin again, with revision 0.
-                    let before = highest.insert(id.clone(), vitals.revision).filter(|_| vitals.revision > 0);
+                    let before = highest
+                        .insert(id.clone(), vitals.revision)
+                        .filter(|_| vitals.revision > 0);
                     let holder = standing.get(&id).filter(|_| vitals.revision > 0);
                     assert!(before.is_none_or(|before| vitals.revision > before), "{id}");
                     assert!(holder.is_none_or(|key| *key == vitals.key), "{id} changed hands");

@@ -5,15 +5,24 @@ use crate::assemble::{Emitted, Limits};
 use immune_domain::vitals::{Completeness, Vitals};
 
 fn limits() -> Limits {
-    Limits { latency_ms: Some(60_000.0), tokens: Some(100.0), tool_calls: None }
+    Limits {
+        latency_ms: Some(60_000.0),
+        tokens: Some(100.0),
+        tool_calls: None,
+    }
 }
 
 fn watch(world: &mut World) {
-    world.assembler.report_running(world.now, |_| Some(limits()), &mut world.out);
+    world
+        .assembler
+        .report_running(world.now, |_| Some(limits()), &mut world.out);
 }
 
 fn call(id: u64) -> S {
-    S::model(id).below(1).at(id, id + 1).says("gen_ai.agent.name", "bot")
+    S::model(id)
+        .below(1)
+        .at(id, id + 1)
+        .says("gen_ai.agent.name", "bot")
 }
 
 fn records(given: Vec<Emitted>) -> Vec<Vitals> {
@@ -39,7 +48,10 @@ fn an_endless_loop_is_reported_while_it_runs() {
     watch(&mut world);
     watch(&mut world);
     let first = world.one();
-    assert_eq!((first.completeness, first.revision, first.token_count), (Completeness::Running, 0, Some(110)));
+    assert_eq!(
+        (first.completeness, first.revision, first.token_count),
+        (Completeness::Running, 0, Some(110))
+    );
     assert_eq!((first.key.agent.as_str(), first.success), ("shop/bot", true));
     world.send([call(12)]);
     watch(&mut world);
@@ -70,7 +82,11 @@ fn silence_is_time() {
     world.assembler.running(world.now, |_| seen += 1);
     assert_eq!(seen, 1);
     world.wait(20);
-    assert_eq!(world.one().completeness, Completeness::Incomplete, "silent for the timeout");
+    assert_eq!(
+        world.one().completeness,
+        Completeness::Incomplete,
+        "silent for the timeout"
+    );
     watch(&mut world);
     assert!(world.given().is_empty());
 }
@@ -85,18 +101,39 @@ fn a_provisional_id_is_taken_back() {
     world.send([call(2, 50)]);
     watch(&mut world);
     let first = world.one();
-    assert!(first.execution.as_str().ends_with("32"), "the step's id: {}", first.execution);
+    assert!(
+        first.execution.as_str().ends_with("32"),
+        "the step's id: {}",
+        first.execution
+    );
     world.send([step(50).below(1).at(2, 4), call(5, 51)]);
     watch(&mut world);
     let given = world.given();
-    assert!(matches!(&given[0], Emitted::Retracted { execution, .. } if *execution == first.execution), "{given:?}");
-    let [second] = &records(given[1..].to_vec())[..] else { panic!("one record: {given:?}") };
-    assert!(second.execution.as_str().ends_with("01"), "the agent's id: {}", second.execution);
+    assert!(
+        matches!(&given[0], Emitted::Retracted { execution, .. } if *execution == first.execution),
+        "{given:?}"
+    );
+    let [second] = &records(given[1..].to_vec())[..] else {
+        panic!("one record: {given:?}")
+    };
+    assert!(
+        second.execution.as_str().ends_with("01"),
+        "the agent's id: {}",
+        second.execution
+    );
     world.send([step(51).below(1).at(5, 7), S::agent(1, "bot").at(0, 9)]);
     let given = world.given();
     // The name moves it from the service to the agent.
-    assert!(matches!(&given[0], Emitted::Retracted { execution, .. } if *execution == second.execution), "{given:?}");
-    let [last] = &records(given[1..].to_vec())[..] else { panic!("one record: {given:?}") };
-    assert_eq!((&last.execution, last.token_count), (&second.execution, Some(402)));
+    assert!(
+        matches!(&given[0], Emitted::Retracted { execution, .. } if *execution == second.execution),
+        "{given:?}"
+    );
+    let [last] = &records(given[1..].to_vec())[..] else {
+        panic!("one record: {given:?}")
+    };
+    assert_eq!(
+        (&last.execution, last.token_count),
+        (&second.execution, Some(402))
+    );
     assert!(last.revision > second.revision);
 }

@@ -29,7 +29,12 @@ impl World {
 
     pub(crate) fn speaking(config: Config, dialect: Dialect) -> Self {
         let now = Timestamp::from_epoch_seconds(1_000_000.0).expect("a time");
-        World { assembler: Assembler::new(config, dialect), now, out: Vec::new(), run: RunId::default() }
+        World {
+            assembler: Assembler::new(config, dialect),
+            now,
+            out: Vec::new(),
+            run: RunId::default(),
+        }
     }
 
     /// Sends one request with these spans.
@@ -39,7 +44,10 @@ impl World {
 
     pub(crate) fn send_from(&mut self, service: &str, spans: impl IntoIterator<Item = S>) -> Accepted {
         let request = request(&[("service.name", service.into())], spans);
-        let runs = Runs { stated: None, otherwise: &self.run };
+        let runs = Runs {
+            stated: None,
+            otherwise: &self.run,
+        };
         self.assembler.accept(runs, &request, self.now, &mut self.out)
     }
 
@@ -81,18 +89,31 @@ pub(crate) fn request(
     resource: &[(&str, Said)],
     spans: impl IntoIterator<Item = S>,
 ) -> ExportTraceServiceRequest {
-    let attributes = resource.iter().map(|(key, value)| pair(key, value.clone())).collect();
+    let attributes = resource
+        .iter()
+        .map(|(key, value)| pair(key, value.clone()))
+        .collect();
     let scope_spans = spans
         .into_iter()
         .map(|span| ScopeSpans {
-            scope: Some(InstrumentationScope { name: span.scope.into(), ..Default::default() }),
+            scope: Some(InstrumentationScope {
+                name: span.scope.into(),
+                ..Default::default()
+            }),
             spans: vec![span.span],
             ..Default::default()
         })
         .collect();
-    let resource = Some(Resource { attributes, ..Default::default() });
+    let resource = Some(Resource {
+        attributes,
+        ..Default::default()
+    });
     ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { resource, scope_spans, ..Default::default() }],
+        resource_spans: vec![ResourceSpans {
+            resource,
+            scope_spans,
+            ..Default::default()
+        }],
     }
 }
 
@@ -119,7 +140,11 @@ impl From<bool> for Said {
 }
 
 fn pair(key: &str, value: Said) -> KeyValue {
-    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value.0) }), ..Default::default() }
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(value.0) }),
+        ..Default::default()
+    }
 }
 
 /// A span in the making. Times are seconds.
@@ -149,7 +174,9 @@ impl S {
 
     /// A run of an agent.
     pub(crate) fn agent(id: u64, name: &str) -> Self {
-        let span = S::new(id).named(&format!("invoke_agent {name}")).says("gen_ai.operation.name", "invoke_agent");
+        let span = S::new(id)
+            .named(&format!("invoke_agent {name}"))
+            .says("gen_ai.operation.name", "invoke_agent");
         span.says("gen_ai.agent.name", name)
     }
 
@@ -160,11 +187,14 @@ impl S {
 
     /// A tool call.
     pub(crate) fn tool(id: u64, name: &str) -> Self {
-        S::new(id).says("gen_ai.operation.name", "execute_tool").says("gen_ai.tool.name", name)
+        S::new(id)
+            .says("gen_ai.operation.name", "execute_tool")
+            .says("gen_ai.tool.name", name)
     }
 
     pub(crate) fn uses(self, input: i64, output: i64) -> Self {
-        self.says("gen_ai.usage.input_tokens", input).says("gen_ai.usage.output_tokens", output)
+        self.says("gen_ai.usage.input_tokens", input)
+            .says("gen_ai.usage.output_tokens", output)
     }
 
     pub(crate) fn in_trace(mut self, trace: u128) -> Self {
@@ -220,12 +250,18 @@ impl S {
     }
 
     pub(crate) fn fails(mut self) -> Self {
-        self.span.status = Some(Status { code: 2, ..Default::default() });
+        self.span.status = Some(Status {
+            code: 2,
+            ..Default::default()
+        });
         self
     }
 
-    pub(crate) fn is_ok(mut self) -> Self {
-        self.span.status = Some(Status { code: 1, ..Default::default() });
+    pub(crate) fn says_ok(mut self) -> Self {
+        self.span.status = Some(Status {
+            code: 1,
+            ..Default::default()
+        });
         self
     }
 

@@ -42,7 +42,13 @@ impl Narrator {
     pub fn start(running: &Running, clock: SharedClock) -> Self {
         let started_at = clock.now();
         let (rest, otlp) = (running.addresses.rest, running.addresses.otlp_grpc);
-        Narrator { clock, started_at, rest, otlp, book: Arc::default() }
+        Narrator {
+            clock,
+            started_at,
+            rest,
+            otlp,
+            book: Arc::default(),
+        }
     }
 
     /// What it is, where to look, what will happen.
@@ -54,7 +60,9 @@ impl Narrator {
         println!("                        http://{rest}/api/agents   http://{rest}/api/cases");
         match approve_after {
             Some(after) => println!("  severe cases are approved after {after:?}, by the demo itself"),
-            None => println!("  severe cases wait for you: immune approve CASE --reason TEXT --server http://{rest}"),
+            None => println!(
+                "  severe cases wait for you: immune approve CASE --reason TEXT --server http://{rest}"
+            ),
         }
         println!("learning what is normal: 15 executions of each agent");
     }
@@ -111,7 +119,10 @@ impl Narrator {
         let mut client = QuarantineServiceClient::new(channels.to(Role::Quarantine));
         let mut after = 0;
         while !end.is_cancelled() {
-            let request = WatchCasesRequest { after_sequence: after, from_now: after == 0 };
+            let request = WatchCasesRequest {
+                after_sequence: after,
+                from_now: after == 0,
+            };
             let Ok(watch) = client.watch_cases(request).await else {
                 // The role may still be loading; it says so until it has.
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -150,7 +161,13 @@ impl Narrator {
             }
         }
         let word = event.kind.strip_prefix("case_").unwrap_or(&event.kind);
-        self.say(word, &format!("{agent}: {}  http://{}/api/cases/{}", event.text, self.rest, case.case_id));
+        self.say(
+            word,
+            &format!(
+                "{agent}: {}  http://{}/api/cases/{}",
+                event.text, self.rest, case.case_id
+            ),
+        );
     }
 
     async fn approve(

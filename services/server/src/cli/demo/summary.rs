@@ -17,15 +17,26 @@ pub struct Summary {
 
 /// Asks the roles, while they still answer.
 pub async fn read(channels: Channels, narrator: &Narrator) -> Summary {
-    let request = GetStatsRequest { run_id: String::new() };
-    let stats = DashboardServiceClient::new(channels.to(Role::Dashboard)).get_stats(request).await;
-    let request = ListMemoriesRequest { limit: 100, ..ListMemoriesRequest::default() };
-    let memories = HealerServiceClient::new(channels.to(Role::Healer)).list_memories(request).await;
+    let request = GetStatsRequest {
+        run_id: String::new(),
+    };
+    let stats = DashboardServiceClient::new(channels.to(Role::Dashboard))
+        .get_stats(request)
+        .await;
+    let request = ListMemoriesRequest {
+        limit: 100,
+        ..ListMemoriesRequest::default()
+    };
+    let memories = HealerServiceClient::new(channels.to(Role::Healer))
+        .list_memories(request)
+        .await;
     let (infections, mut delays) = narrator.read(|book| (book.infections, book.delays.clone()));
     delays.sort();
     Summary {
         stats: stats.ok().map(tonic::Response::into_inner),
-        memories: memories.map(|memories| memories.into_inner().memories).unwrap_or_default(),
+        memories: memories
+            .map(|memories| memories.into_inner().memories)
+            .unwrap_or_default(),
         infections,
         delays,
     }
@@ -46,7 +57,11 @@ impl Summary {
         }
         println!("  infections spread    {:>8}", self.infections);
         if let (Some(median), Some(longest)) = (self.delays.get(self.delays.len() / 2), self.delays.last()) {
-            println!("  detected after       {:>7.1}s median, {:.1}s at most", median.as_secs_f64(), longest.as_secs_f64());
+            println!(
+                "  detected after       {:>7.1}s median, {:.1}s at most",
+                median.as_secs_f64(),
+                longest.as_secs_f64()
+            );
         }
         if !self.memories.is_empty() {
             println!("  immune memory");
