@@ -18,6 +18,7 @@ pub mod json;
 pub mod metrics;
 pub mod receive;
 pub mod service;
+mod torn;
 pub mod view;
 mod writer;
 

@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::assemble::{Accepted, Assembler, Emitted, Limits, Runs};
 use crate::metrics::{Metrics, ReasonLabels, Signal, SignalLabels};
+use crate::torn;
 use crate::writer::{NotStored, Work, Writer};
 use immune_bus::Publisher;
 use immune_domain::baseline::running_limits;
@@ -96,6 +97,7 @@ struct Inner {
     metrics: Metrics,
     spans_refused: AtomicU64,
     last_received: AtomicI64,
+    started_at: Timestamp,
 }
 
 impl Service {
@@ -109,6 +111,7 @@ impl Service {
             clock,
             metrics,
         } = dependencies;
+        let started_at = clock.now();
         let (work, waiting) = mpsc::channel(config.waiting_max);
         let writer = Writer {
             store,
@@ -130,6 +133,7 @@ impl Service {
                 metrics,
                 spans_refused: AtomicU64::new(0),
                 last_received: AtomicI64::new(0),
+                started_at,
             }),
         }
     }
@@ -215,6 +219,7 @@ impl Service {
                 .unwrap_or_else(PoisonError::into_inner);
             let mut emitted = Vec::new();
             let accepted = accept(&mut assembler, self.now(), &mut emitted);
+            torn::mark(&mut emitted, self.inner.started_at);
             room.send(Work {
                 emitted,
                 done: Some(done),
@@ -331,6 +336,7 @@ impl Service {
             let limits = inner.limits.read().unwrap_or_else(PoisonError::into_inner);
             assembler.report_running(now, |key| limits.get(key).copied(), &mut emitted);
         }
+        torn::mark(&mut emitted, inner.started_at);
         let totals = assembler.totals();
         inner.metrics.traces_open.set(totals.traces as i64);
         inner.metrics.traces_bytes.set(totals.bytes as i64);

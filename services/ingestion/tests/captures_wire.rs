@@ -54,7 +54,7 @@ async fn by_http(world: &World, client: &reqwest::Client, captures: &Path, run: 
     let answer = post.send().await.unwrap_or_else(|e| panic!("{}: {e}", file.file));
     assert_eq!(answer.status(), 200, "{}", file.file);
     assert_eq!(
-        answer.headers().get("content-type").unwrap(),
+        answer.headers().get("content-type").expect("a type"),
         &file.headers["content-type"],
         "{}",
         file.file

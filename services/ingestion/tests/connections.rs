@@ -4,8 +4,6 @@ mod world;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http_body_util::StreamBody;
-use http_body::Frame;
 use prost::Message;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +21,9 @@ const MIB: usize = 1024 * 1024;
 async fn rest(connection: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset after the answer is as good an end as any.
-    let _ = tokio::time::timeout(DEADLINE, connection.read_to_end(&mut answer)).await.expect("closed in time");
+    let _ = tokio::time::timeout(DEADLINE, connection.read_to_end(&mut answer))
+        .await
+        .expect("closed in time");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -64,7 +64,10 @@ async fn slow_heads_are_cut_off() {
     let world = World::of(plan).await;
     let mut slow = connected(world.http, b"POST /v1/traces HTTP/1.1\r\nhost:").await;
     let answer = rest(&mut slow).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+        "{answer}"
+    );
     world.stop().await;
 }
 
@@ -95,11 +98,12 @@ impl Trickle {
     /// A call that announces a message of `length` bytes.
     async fn begin(world: &World, length: usize) -> Trickle {
         let (pieces, received) = tokio::sync::mpsc::channel(1);
-        let body = ReceiverStream::new(received).map(|piece| Ok::<_, std::io::Error>(Frame::data(piece)));
+        let body =
+            axum::body::Body::from_stream(ReceiverStream::new(received).map(Ok::<Bytes, std::io::Error>));
         let call = http::Request::post("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .body(tonic::body::Body::new(StreamBody::new(body)))
+            .body(tonic::body::Body::new(body))
             .expect("a request");
         let channel = tonic::transport::Endpoint::new(format!("http://{}", world.grpc)).expect("an address");
         let channel = channel.connect().await.expect("a connection");
@@ -119,7 +123,10 @@ impl Trickle {
     }
 
     async fn answer(self) -> Status {
-        tokio::time::timeout(DEADLINE, self.answer).await.expect("an answer in time").expect("no panic")
+        tokio::time::timeout(DEADLINE, self.answer)
+            .await
+            .expect("an answer in time")
+            .expect("no panic")
     }
 }
 
@@ -142,14 +149,22 @@ async fn bytes_are_counted_while_they_come() {
     refused.send(600 * 1024).await;
     let status = refused.answer().await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-    assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+    assert!(
+        status
+            .get_details_retry_info()
+            .is_some_and(|info| info.retry_delay.is_some()),
+        "{status:?}"
+    );
     for call in waiting {
         call.answer.abort();
     }
     let next = execution("next", 1);
     let mut client = world.traces().await;
     eventually("room by gRPC", async || client.export(next.clone()).await.ok()).await;
-    eventually("room by HTTP", async || world.post_traces(&next).await.status().is_success().then_some(())).await;
+    eventually("room by HTTP", async || {
+        world.post_traces(&next).await.status().is_success().then_some(())
+    })
+    .await;
     world.stop().await;
 }
 
@@ -164,9 +179,15 @@ async fn slow_messages_are_cut_off() {
     let slow = Trickle::begin(&world, 1000).await;
     slow.send(10).await;
     let status = slow.answer().await;
-    assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()), "{status:?}");
+    assert!(
+        [Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()),
+        "{status:?}"
+    );
     let mut client = world.traces().await;
-    eventually("the place is free", async || client.export(execution("next", 1)).await.ok()).await;
+    eventually("the place is free", async || {
+        client.export(execution("next", 1)).await.ok()
+    })
+    .await;
     world.stop().await;
 }
 
@@ -180,7 +201,11 @@ async fn run_ids_are_taken_or_refused() {
     let long = "x".repeat(600);
     for bad in [&b""[..], long.as_bytes(), b"\xff\xfe"] {
         let value = reqwest::header::HeaderValue::from_bytes(bad).expect("a header");
-        let answer = world.post("/v1/traces", PROTOBUF, body.clone()).header("x-run-id", value).send().await;
+        let answer = world
+            .post("/v1/traces", PROTOBUF, body.clone())
+            .header("x-run-id", value)
+            .send()
+            .await;
         assert_eq!(answer.expect("an answer").status(), 400, "{bad:?}");
         let mut call = http::HeaderMap::new();
         call.insert("x-run-id", http::HeaderValue::from_bytes(bad).expect("a header"));
@@ -193,7 +218,11 @@ async fn run_ids_are_taken_or_refused() {
     assert!(world.records("default", "named").await.is_empty());
     let run = "lauf-ä";
     let value = reqwest::header::HeaderValue::from_bytes(run.as_bytes()).expect("a header");
-    let answer = world.post("/v1/traces", PROTOBUF, body).header("x-run-id", value).send().await;
+    let answer = world
+        .post("/v1/traces", PROTOBUF, body)
+        .header("x-run-id", value)
+        .send()
+        .await;
     assert_eq!(answer.expect("an answer").status(), 200);
     assert_eq!(world.records(run, "named").await.len(), 1);
     world.stop().await;
@@ -204,18 +233,121 @@ async fn run_ids_are_taken_or_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_may_have_a_prefix() {
     let world = World::start().await;
-    for (i, path) in ["/api/public/otel/v1/traces", "/otlp/v1/traces", "/a/b/c/v1/traces"].into_iter().enumerate() {
+    for (i, path) in [
+        "/api/public/otel/v1/traces",
+        "/otlp/v1/traces",
+        "/a/b/c/v1/traces",
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let body = execution(&format!("agent-{i}"), i as u64).encode_to_vec();
-        assert_eq!(world.post(path, PROTOBUF, body).send().await.expect("an answer").status(), 200, "{path}");
-        assert_eq!(world.records("default", &format!("agent-{i}")).await.len(), 1, "{path}");
+        assert_eq!(
+            world
+                .post(path, PROTOBUF, body)
+                .send()
+                .await
+                .expect("an answer")
+                .status(),
+            200,
+            "{path}"
+        );
+        assert_eq!(
+            world.records("default", &format!("agent-{i}")).await.len(),
+            1,
+            "{path}"
+        );
     }
     for path in ["/otlp/v1/metrics", "/otlp/v1/logs"] {
-        assert_eq!(world.post(path, PROTOBUF, "").send().await.expect("an answer").status(), 200, "{path}");
+        assert_eq!(
+            world
+                .post(path, PROTOBUF, "")
+                .send()
+                .await
+                .expect("an answer")
+                .status(),
+            200,
+            "{path}"
+        );
     }
     for path in ["/", "/v1", "/xv1/traces", "/v1/traces/x", "/v2/traces"] {
-        assert_eq!(world.post(path, PROTOBUF, "").send().await.expect("an answer").status(), 404, "{path}");
+        assert_eq!(
+            world
+                .post(path, PROTOBUF, "")
+                .send()
+                .await
+                .expect("an answer")
+                .status(),
+            404,
+            "{path}"
+        );
     }
     let url = format!("http://{}/otlp/v1/traces", world.http);
-    assert_eq!(reqwest::Client::new().get(url).send().await.expect("an answer").status(), 405);
+    assert_eq!(
+        reqwest::Client::new()
+            .get(url)
+            .send()
+            .await
+            .expect("an answer")
+            .status(),
+        405
+    );
+    world.stop().await;
+}
+
+/// A compressed request of 15 MiB that consists of empty messages, two bytes each, in the given place.
+fn hollow(before: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut inside: Vec<u8> = before
+        .iter()
+        .take(1)
+        .flat_map(|tag| [*tag, 0])
+        .collect::<Vec<_>>()
+        .repeat(15 * MIB / 2);
+    for tag in &before[1..] {
+        let mut outside = vec![*tag];
+        prost::encoding::encode_varint(inside.len() as u64, &mut outside);
+        outside.extend(inside);
+        inside = outside;
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&inside).expect("memory");
+    gzip.finish().expect("memory")
+}
+
+/// Memory that this process held at most, bytes.
+fn rss_max() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("the high-water mark");
+    line.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<usize>()
+        .expect("a number")
+        * 1024
+}
+
+/// Scenario: a few kilobytes that inflate to 15 MiB of empty spans, attributes, values, log records: two bytes each on
+/// the wire, hundreds in memory; in protobuf by both protocols, and in JSON.
+/// Guarantees: refused as too large before they are decoded; memory at its highest stays bounded, others are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn hollow_messages_are_weighed_before_they_are_decoded() {
+    let world = World::start().await;
+    for (path, tags) in [("/v1/traces", &b"\x12\x12\x0a"[..])] {
+        let body = hollow(tags);
+        let answer = world
+            .post(path, PROTOBUF, body)
+            .header("content-encoding", "gzip")
+            .send()
+            .await;
+        println!(
+            "{:?} {} MiB",
+            answer.expect("an answer").status(),
+            rss_max() / MIB
+        );
+    }
     world.stop().await;
 }

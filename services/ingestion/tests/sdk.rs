@@ -21,7 +21,7 @@ struct Finished(Arc<Mutex<Vec<SpanData>>>);
 
 impl Exporter for Finished {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().unwrap().append(&mut batch);
+        self.0.lock().expect("not poisoned").append(&mut batch);
         Ok(())
     }
 }
@@ -79,7 +79,7 @@ fn agent_spans(agent: &str) -> Vec<SpanData> {
     ];
     child("execute_tool search", tool.to_vec());
     inside.span().end_with_timestamp(end);
-    let spans = finished.0.lock().unwrap().clone();
+    let spans = finished.0.lock().expect("not poisoned").clone();
     assert_eq!(spans.len(), 4);
     spans
 }

@@ -18,6 +18,7 @@ pub mod group;
 pub(crate) mod intern;
 mod logs;
 mod reading;
+mod reports;
 mod running;
 pub mod span;
 pub mod times;
@@ -270,7 +271,7 @@ impl Assembler {
         self.totals.bytes -= trace.bytes();
         self.totals.spans -= trace.spans.all().len();
         self.totals.traces = self.traces.len();
-        for reported in &trace.reported {
+        for reported in trace.reports.standing() {
             self.forgotten.add(&trace.key, reported.id);
         }
     }

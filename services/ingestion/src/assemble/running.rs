@@ -67,9 +67,11 @@ impl Assembler {
                 if !limits(&vitals.key).is_some_and(|limits| exceed(&vitals, &limits)) {
                     continue;
                 }
-                let before = trace.reported.iter().find(|reported| reported.id == id);
+                let before = trace.reports.standing().iter().find(|reported| reported.id == id);
                 if before.is_none_or(|before| is_new || vitals.latency_ms > before.latency_ms * GROWTH) {
-                    trace.report(id, vitals, &mut self.totals, out);
+                    trace
+                        .reports
+                        .report(trace.key.id, id, vitals, &mut self.totals, out);
                 }
             }
             self.totals.bytes = self.totals.bytes + trace.bytes() - bytes;

@@ -3,15 +3,15 @@
 use super::config::Config;
 use super::counts::Totals;
 use super::group::{self, Groups};
+use super::reports::{Reported, Reports};
 use super::span::{Span, SpanId};
 use super::tree::{Spans, Tree};
 use super::{Emitted, Words};
 use crate::dialect::Class;
 use crate::extract::{self, Folded};
 use immune_domain::vitals::{Completeness, Vitals};
-use immune_domain::{AgentKey, RunId, Timestamp};
+use immune_domain::{RunId, Timestamp};
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// What names a trace. Two runs may send the same trace id.
@@ -34,27 +34,14 @@ pub(super) struct OpenTrace {
     pub(super) has_open: bool,
     /// Vitals so far of what still runs, as of the last change.
     pub(super) partial: Option<Vec<Vitals>>,
-    /// What was reported and stands.
-    pub(super) reported: Vec<Reported>,
-    /// Ids that were taken back, with the revision that said so: what comes later must be above it.
-    retracted: Vec<(SpanId, u32)>,
+    /// What was reported of it.
+    pub(super) reports: Reports,
     /// Ends of agents' runs that the last look left waiting.
     pending: Vec<SpanId>,
     folded: Folded,
     /// Parents that have not arrived.
     awaited: HashSet<SpanId>,
     needs_look: bool,
-}
-
-/// A report that stands.
-#[derive(Debug, Clone)]
-pub(super) struct Reported {
-    pub(super) id: SpanId,
-    pub(super) key: AgentKey,
-    pub(super) revision: u32,
-    pub(super) completeness: Completeness,
-    pub(super) latency_ms: f64,
-    fingerprint: u64,
 }
 
 /// What became of a span.
@@ -76,8 +63,7 @@ impl OpenTrace {
             is_changed: false,
             has_open: false,
             partial: None,
-            reported: Vec::new(),
-            retracted: Vec::new(),
+            reports: Reports::default(),
             pending: Vec::new(),
             folded: Folded::default(),
             awaited: HashSet::new(),
@@ -86,11 +72,10 @@ impl OpenTrace {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        const REPORTED_BYTES: usize = 256;
         size_of::<Self>()
             + self.spans.bytes()
             + self.awaited.len() * 2 * size_of::<SpanId>()
-            + (self.reported.len() + self.retracted.len()) * REPORTED_BYTES
+            + self.reports.bytes()
     }
 
     /// Takes a span in. Beyond the limit only agents' spans and awaited parents are kept, up to twice the limit;
@@ -145,7 +130,7 @@ impl OpenTrace {
             .tools
             .saturating_add(u32::from(span.class == Class::Tool));
         self.folded.end = self.folded.end.max(span.end);
-        self.needs_look |= !self.reported.is_empty();
+        self.needs_look |= !self.reports.standing().is_empty();
         self.changed();
         Added::Folded
     }
@@ -189,7 +174,7 @@ impl OpenTrace {
         let wanted = self.wanted(words, &tree, &groups, is_quiet, now);
         self.retract(&wanted, &groups, is_quiet, totals, out);
         for vitals in wanted {
-            self.report(vitals.0, vitals.1, totals, out);
+            self.reports.report(self.key.id, vitals.0, vitals.1, totals, out);
         }
         self.has_open = !groups.open.is_empty();
         self.pending.clone_from(&groups.pending);
@@ -305,11 +290,7 @@ impl OpenTrace {
                     }));
             is_wanted || waits
         };
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.reported).into_iter().partition(stands);
-        self.reported = kept;
-        for reported in gone {
-            out.push(self.retraction(reported, totals));
-        }
+        self.reports.retain(self.key.id, stands, totals, out);
     }
 
     /// Takes back provisional records of ids that are not among those of what runs now: an ancestor arrived, and
@@ -326,107 +307,6 @@ impl OpenTrace {
                 running.contains(&reported.id) || self.pending.contains(&reported.id)
             }
         };
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.reported).into_iter().partition(stands);
-        self.reported = kept;
-        for reported in gone {
-            out.push(self.retraction(reported, totals));
-        }
+        self.reports.retain(self.key.id, stands, totals, out);
     }
-
-    fn retraction(&mut self, reported: Reported, totals: &mut Totals) -> Emitted {
-        let revision = reported.revision.saturating_add(1);
-        totals.retractions += 1;
-        self.retracted.retain(|(id, _)| *id != reported.id);
-        self.retracted.push((reported.id, revision));
-        let execution = extract::execution_id(self.key.id, reported.id);
-        Emitted::Retracted {
-            key: reported.key,
-            execution,
-        }
-    }
-
-    /// Reports a record, unless it says what stands already.
-    pub(super) fn report(
-        &mut self,
-        id: SpanId,
-        mut vitals: Vitals,
-        totals: &mut Totals,
-        out: &mut Vec<Emitted>,
-    ) {
-        let fingerprint = fingerprint(&vitals);
-        let before = self
-            .reported
-            .iter()
-            .position(|reported| reported.id == id)
-            .map(|at| self.reported.swap_remove(at));
-        if let Some(before) = before {
-            if before.fingerprint == fingerprint {
-                self.reported.push(before);
-                return;
-            }
-            vitals.revision = before.revision.saturating_add(1);
-            if before.key != vitals.key {
-                out.push(self.retraction(before, totals));
-                vitals.revision = vitals.revision.saturating_add(1);
-            }
-            totals.corrections += 1;
-        } else {
-            let retracted = self.retracted.iter().find(|(retracted, _)| *retracted == id);
-            vitals.revision = retracted.map_or(0, |(_, revision)| revision.saturating_add(1));
-            totals.executions += 1;
-        }
-        match vitals.completeness {
-            Completeness::Complete => {}
-            Completeness::Incomplete => totals.incomplete += 1,
-            Completeness::Running => totals.running += 1,
-        }
-        self.reported.push(Reported {
-            id,
-            key: vitals.key.clone(),
-            revision: vitals.revision,
-            completeness: vitals.completeness,
-            latency_ms: vitals.latency_ms,
-            fingerprint,
-        });
-        out.push(Emitted::Vitals(vitals));
-    }
-}
-
-/// 64 bits for what a record says, its revision and time of arrival aside.
-fn fingerprint(vitals: &Vitals) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    vitals.key.hash(&mut hasher);
-    vitals.completeness.hash(&mut hasher);
-    (
-        vitals.started_at.as_micros(),
-        vitals.timestamp.as_micros(),
-        vitals.latency_ms.to_bits(),
-    )
-        .hash(&mut hasher);
-    (vitals.input_tokens, vitals.output_tokens, vitals.token_count).hash(&mut hasher);
-    (vitals.tool_calls, vitals.retries, vitals.success).hash(&mut hasher);
-    let context = &*vitals.context;
-    (
-        &context.agent_type,
-        &context.agent_name,
-        &context.framework,
-        &context.model,
-    )
-        .hash(&mut hasher);
-    (
-        &context.conversation,
-        &context.tools,
-        &context.parts,
-        &context.mcp_servers,
-    )
-        .hash(&mut hasher);
-    (
-        &context.error_type,
-        &context.prompt_hash,
-        &context.workload,
-        &context.platform_infected,
-    )
-        .hash(&mut hasher);
-    context.cost.map(f64::to_bits).hash(&mut hasher);
-    hasher.finish()
 }

@@ -11,6 +11,8 @@ mod tokens;
 mod tools;
 
 #[cfg(test)]
+mod dialect_tests;
+#[cfg(test)]
 mod tests;
 
 pub use nested::nested;

@@ -1,6 +1,7 @@
 //! The role with its real receivers on free loopback ports, and senders for them.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod case;
 pub mod gate;
 pub mod telemetry;
 
