@@ -30,6 +30,10 @@ struct Witness {
 
 type Shared = Arc<Mutex<Witness>>;
 
+fn lock(witness: &Shared) -> std::sync::MutexGuard<'_, Witness> {
+    witness.lock().expect("no test panics while it holds this")
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -39,11 +43,11 @@ async fn look_and_approve(api: &Api, witness: &Shared) {
     let Some(cases) = api.cases().await else { return };
     for case in cases {
         let id = text(&case["case_id"]);
-        witness.lock().unwrap().cases.insert(id.clone());
+        lock(witness).cases.insert(id.clone());
         if case["state"] == "awaiting_approval"
             && let Some((StatusCode::OK, _)) = api.decide(&id, "approve").await
         {
-            witness.lock().unwrap().approved.insert(id);
+            lock(witness).approved.insert(id);
         }
     }
 }
@@ -85,7 +89,7 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
     tokio::spawn(async move {
         while let Ok(event) = events.recv().await {
             if let SimEvent::Acted { agent, action, .. } = event {
-                *seen.lock().unwrap().acted.entry((agent, action)).or_default() += 1;
+                *lock(&seen).acted.entry((agent, action)).or_default() += 1;
             }
         }
     });
@@ -122,10 +126,7 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
         server.kill();
         server.restart().await;
         if kill % 10 == 0 {
-            println!(
-                "killed {kill} times; {} cases so far",
-                witness.lock().unwrap().cases.len()
-            );
+            println!("killed {kill} times; {} cases so far", lock(&witness).cases.len());
         }
     }
 
@@ -143,7 +144,7 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
     })
     .await;
     check(&api, &settled, &witness).await;
-    let witness = witness.lock().unwrap();
+    let witness = lock(&witness);
     println!(
         "{KILLS} kills, {} cases, {} approvals, {} healing actions",
         witness.cases.len(),
@@ -160,7 +161,7 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
 async fn check(api: &Api, cases: &[Value], witness: &Shared) {
     let kept: BTreeSet<String> = cases.iter().map(|case| text(&case["case_id"])).collect();
     let (seen, approved, acted) = {
-        let witness = witness.lock().unwrap();
+        let witness = lock(witness);
         (
             witness.cases.clone(),
             witness.approved.clone(),

@@ -35,13 +35,18 @@ async fn the_list_of_metrics_is_complete() {
     let missing: Vec<_> = served.difference(&listed).collect();
     assert!(missing.is_empty(), "not in the list: {missing:?}");
     // A metric without samples is not served, so what is listed is looked for where its role declares it.
-    let gone: Vec<_> = listed.difference(&served).filter(|name| !is_declared(name)).collect();
+    let gone: Vec<_> = listed
+        .difference(&served)
+        .filter(|name| !is_declared(name))
+        .collect();
     assert!(gone.is_empty(), "in the list and declared nowhere: {gone:?}");
 }
 
 fn is_declared(name: &str) -> bool {
     let mut parts = name.splitn(3, '_').skip(1);
-    let (Some(role), Some(thing)) = (parts.next(), parts.next()) else { return false };
+    let (Some(role), Some(thing)) = (parts.next(), parts.next()) else {
+        return false;
+    };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../services/{role}/src/metrics.rs"));
     std::fs::read_to_string(path).is_ok_and(|source| {
         source.contains(&format!("\"{thing}\"")) || source.contains(&format!("\"{name}\""))

@@ -86,9 +86,9 @@ fn count(rows: &[Row], figures: &mut Figures) {
         })
         .collect();
     let onset = rows.iter().position(|row| row.label == 1).unwrap_or(rows.len());
-    for i in WARM_UP..onset {
+    for is_accused in alarms.iter().take(onset).skip(WARM_UP) {
         figures.healthy += 1;
-        figures.accused += usize::from(alarms[i]);
+        figures.accused += usize::from(*is_accused);
     }
     let mut last_sick = onset;
     for (i, row) in rows.iter().enumerate().skip(onset) {

@@ -27,6 +27,9 @@ fn keys() -> KeyRing {
     ring
 }
 
+/// Key, stated run, refusal over HTTP and gRPC, and the run that the execution lands in.
+type Case<'a> = (Option<&'a str>, Option<&'a str>, Option<(u16, Code)>, &'a str);
+
 /// Scenario: no key, an unknown one, one that may only read, one of another run, and the right ones.
 /// Guarantees: 401 and 403, UNAUTHENTICATED and PERMISSION_DENIED, in both protocols alike; the right key writes to
 /// its own run.
@@ -40,7 +43,7 @@ async fn strangers_are_refused() {
     let mut client = world.traces().await;
     let any = "any-0123456789abcdef";
     let bound = "bound-0123456789abcdef";
-    let cases: [(Option<&str>, Option<&str>, Option<(u16, Code)>, &str); 8] = [
+    let cases: [Case<'_>; 8] = [
         (None, None, Some((401, Code::Unauthenticated)), ""),
         (
             Some("wrong-0123456789abcdef"),

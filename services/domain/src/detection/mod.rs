@@ -90,7 +90,7 @@ pub struct WindowSummary {
     pub means: [Option<f64>; 3],
     /// Baseline standard deviation per metric.
     pub stddevs: [Option<f64>; 3],
-    /// Share of executions with a retry, of those that say.
+    /// Share of executions with a retry.
     pub retry_share: f64,
     /// Share of executions that failed.
     pub failure_share: f64,

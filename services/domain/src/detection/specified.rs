@@ -44,7 +44,7 @@ pub struct Recent {
     pub executions: u32,
     /// Average per metric over those that have it, indexed by [`Metric::index`].
     pub averages: [Option<f64>; 3],
-    /// Share of executions with a retry, of those that say; `None` when none says.
+    /// Share of executions with a retry; `None` when none says anything about retries.
     pub retry_share: Option<f64>,
     /// Share of executions that failed.
     pub failure_share: f64,

@@ -21,7 +21,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lines = BufReader::new(GzDecoder::new(file)).lines();
     lines
-        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .map(|line| serde_json::from_str(&line.expect("a readable file")).expect("JSON of the expected form"))
         .collect()
 }
 

@@ -158,7 +158,8 @@ impl Sums {
                 average(self.tokens as f64, self.with_tokens),
                 average(self.tools as f64, self.with_tools),
             ],
-            retry_share: average(f64::from(self.retried), self.with_retries),
+            // Of all executions, not only of those that say: telemetry often shows a retry only where there was one.
+            retry_share: average(f64::from(self.retried), executions).filter(|_| self.with_retries > 0),
             failure_share: average(f64::from(self.failed), executions).unwrap_or(0.0),
         }
     }

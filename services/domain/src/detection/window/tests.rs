@@ -44,6 +44,32 @@ fn executions_leave_after_ten_seconds() {
     assert_eq!(window.recent(), Recent::default());
 }
 
+/// Scenario: one visible retry among ten executions, the others of which say nothing about retries.
+/// Guarantees: the share is one in ten, not all of those that say; with nobody saying anything there is none.
+#[test]
+fn silence_about_retries_is_not_a_retry() {
+    let mut window = Window::default();
+    for i in 0..10 {
+        insert(
+            &mut window,
+            Sample {
+                retried: None,
+                ..sample(i, i as f64 / 10.0, 100)
+            },
+        );
+    }
+    assert_eq!(window.recent().retry_share, None);
+    insert(
+        &mut window,
+        Sample {
+            retried: Some(true),
+            revision: 1,
+            ..sample(0, 0.0, 100)
+        },
+    );
+    assert_eq!(window.recent().retry_share, Some(0.1));
+}
+
 /// Guarantees: a later revision replaces, the same or an earlier one changes nothing: redelivery counts once.
 #[test]
 fn one_execution_counts_once() {
