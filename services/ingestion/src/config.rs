@@ -15,12 +15,16 @@ pub struct Config {
     /// The largest request after decompression, bytes, default 16,777,216 (16 MiB). Larger ones are refused (413,
     /// `RESOURCE_EXHAUSTED` without retry information).
     pub body_bytes_max: usize,
-    /// Requests of this many bytes, compressed and inflated, may be under way at once; default 134,217,728
-    /// (128 MiB). Beyond it senders are told to come back.
+    /// What requests under way may hold at once, compressed, inflated and decoded, bytes; default 134,217,728
+    /// (128 MiB). Beyond it senders are told to come back. One request may decode to half of it; a larger one is
+    /// refused as one over `body_bytes_max` is.
     pub bytes_under_way_max: usize,
     /// Requests under way at once, default 256. Beyond it senders are told to come back.
     pub requests_max: usize,
-    /// How long a sender may take to send a body, seconds, default 30.
+    /// Connections of both protocols at once, default 10,000. Further ones wait in the system's queue.
+    pub connections_max: usize,
+    /// How long a sender may take to send a body, a request's head, or the first request of a connection, seconds,
+    /// default 30.
     pub body_seconds_max: u64,
     /// Requests whose records may wait to be stored, default 256. Beyond it senders are told to come back.
     pub waiting_max: usize,
@@ -38,6 +42,7 @@ impl Default for Config {
             body_bytes_max: 16 * 1024 * 1024,
             bytes_under_way_max: 128 * 1024 * 1024,
             requests_max: 256,
+            connections_max: 10_000,
             body_seconds_max: 30,
             waiting_max: 256,
             spans: assemble::Config::default(),
@@ -65,6 +70,7 @@ impl Config {
             2 * GIB,
         );
         within("requests_max", self.requests_max, 1, 65_536);
+        within("connections_max", self.connections_max, 1, 1_000_000);
         within("body_seconds_max", self.body_seconds_max as usize, 1, 3_600);
         within("waiting_max", self.waiting_max, 1, 65_536);
         self.spans.check(&format!("{path}.spans"), mistakes);

@@ -52,6 +52,10 @@ pub struct Metrics {
     pub traces_bytes: Gauge,
     /// Traces finished early for want of memory.
     pub traces_finished_early: Gauge,
+    /// Requests that were let in and are not answered yet.
+    pub requests_under_way: Gauge,
+    /// What they hold, as received and decoded, bytes.
+    pub bytes_under_way: Gauge,
     /// Requests whose records wait to be stored.
     pub waiting: Gauge,
     /// Attempts to store or publish that failed and are repeated.
@@ -108,6 +112,10 @@ impl Metrics {
             early,
             m.traces_finished_early.clone(),
         );
+        let under_way = "Requests let in and not answered yet";
+        registry.register(name("requests_under_way"), under_way, m.requests_under_way.clone());
+        let bytes = "Memory of requests under way, bytes";
+        registry.register(name("bytes_under_way"), bytes, m.bytes_under_way.clone());
         registry.register(
             name("requests_waiting"),
             "Requests whose records wait to be stored",

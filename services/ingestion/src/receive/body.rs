@@ -1,7 +1,9 @@
 //! Reading a body within the limits: as it comes, and while it is inflated, so that no bomb goes off.
 
 use super::admission::{Admission, Full, Ticket};
-use axum::body::Body;
+use super::weight;
+use crate::metrics::Signal;
+use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
@@ -42,6 +44,8 @@ impl Encoding {
 pub(crate) enum BodyError {
     #[error("the request is larger than {max} bytes; send smaller batches")]
     TooLarge { max: usize },
+    #[error("the request would take more than {max} bytes in memory; send smaller batches")]
+    TooHeavy { max: usize },
     #[error("too many bytes are under way; repeat the request later")]
     Full,
     #[error("the body took longer than {seconds} seconds")]
@@ -58,34 +62,68 @@ impl From<Full> for BodyError {
     }
 }
 
-/// Reads and inflates a whole body.
+/// Reads a whole body as it travels.
 pub(crate) async fn read(
     body: &mut Body,
+    admission: &Admission,
+    ticket: &mut Ticket,
+) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(admission.body_time_max, collect(body, admission.body_bytes_max, ticket))
+        .await
+        .map_err(|_| BodyError::Slow { seconds: admission.body_time_max.as_secs() })?
+}
+
+/// Inflates what was read.
+pub(crate) fn inflated(
+    whole: Bytes,
     encoding: Encoding,
     admission: &Admission,
     ticket: &mut Ticket,
 ) -> Result<Bytes, BodyError> {
     let max = admission.body_bytes_max;
-    let whole = tokio::time::timeout(admission.body_time_max, collect(body, max, ticket))
-        .await
-        .map_err(|_| BodyError::Slow {
-            seconds: admission.body_time_max.as_secs(),
-        })??;
     match encoding {
         Encoding::Identity => Ok(whole),
         Encoding::Gzip => inflate(MultiGzDecoder::new(&whole[..]), max, ticket),
         Encoding::Deflate => inflate(ZlibDecoder::new(&whole[..]), max, ticket),
         Encoding::Zstd => {
             let mut reader = zstd::Decoder::new(&whole[..]).map_err(|_| BodyError::Compression)?;
-            reader
-                .window_log_max(ZSTD_WINDOW_LOG_MAX)
-                .map_err(|_| BodyError::Compression)?;
+            reader.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BodyError::Compression)?;
             inflate(reader, max, ticket)
         }
     }
 }
 
+/// The two forms of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Protobuf,
+    Json,
+}
+
+/// Takes room for what decoding will allocate.
+pub(crate) fn weigh(
+    body: &[u8],
+    form: Form,
+    signal: Signal,
+    admission: &Admission,
+    ticket: &mut Ticket,
+) -> Result<(), BodyError> {
+    let max = admission.decoded_bytes_max;
+    let weight = match form {
+        Form::Protobuf => weight::protobuf(signal, body, max),
+        Form::Json => weight::json(signal, body, max),
+    };
+    if weight > max {
+        return Err(BodyError::TooHeavy { max });
+    }
+    Ok(ticket.take(weight)?)
+}
+
 async fn collect(body: &mut Body, max: usize, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
+    // What a sender announces is refused before it has sent it.
+    if body.size_hint().lower() > max as u64 {
+        return Err(BodyError::TooLarge { max });
+    }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(chunk) = frame.map_err(|_| BodyError::Broken)?.into_data() else {

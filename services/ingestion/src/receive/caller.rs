@@ -1,6 +1,7 @@
 //! Who sends, and for which run.
 
 use crate::assemble::Runs;
+use axum::http::HeaderMap;
 use immune_domain::{RunId, is_well_formed};
 use immune_runtime::access::{KeyRing, Role};
 
@@ -15,7 +16,7 @@ pub(crate) enum Stranger {
     WrongRole,
     #[error("the API key is bound to other runs")]
     WrongRun,
-    #[error("x-run-id must be 1 to 512 bytes without control characters")]
+    #[error("x-run-id must be 1 to 512 bytes of UTF-8 without control characters, and neither . nor ..")]
     BadRun,
 }
 
@@ -41,9 +42,11 @@ impl Run {
 ///
 /// Without configured keys everybody may send: then the listeners are loopback ones, or the process would not have
 /// started.
-pub(crate) fn run_of<'a>(keys: &KeyRing, header: impl Fn(&str) -> Option<&'a str>) -> Result<Run, Stranger> {
+pub(crate) fn run_of(keys: &KeyRing, headers: &HeaderMap) -> Result<Run, Stranger> {
+    // Bytes that are no text must not pass for absence, or they would land in another run.
+    let header = |name: &str| headers.get(name).map(|value| std::str::from_utf8(value.as_bytes()));
     let named = match header("x-run-id") {
-        Some(run) if is_well_formed(run) => Some(RunId::new(run)),
+        Some(Ok(run)) if is_well_formed(run) => Some(RunId::new(run)),
         Some(_) => return Err(Stranger::BadRun),
         None => None,
     };
@@ -54,10 +57,10 @@ pub(crate) fn run_of<'a>(keys: &KeyRing, header: impl Fn(&str) -> Option<&'a str
         });
     }
     let bearer = || {
-        let (scheme, token) = header("authorization")?.split_once(' ')?;
+        let (scheme, token) = header("authorization")?.ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    let presented = header("x-api-key").or_else(bearer).ok_or(Stranger::NoKey)?;
+    let presented = header("x-api-key").map(Result::unwrap_or_default).or_else(bearer).ok_or(Stranger::NoKey)?;
     let caller = keys.verify(presented).ok_or(Stranger::UnknownKey)?;
     if !caller.role.covers(Role::Ingest) {
         return Err(Stranger::WrongRole);
