@@ -128,7 +128,7 @@ pub(crate) async fn now(app: &App, run: &RunId, open: &[Case]) -> Answer<Now> {
     let infected = open.len() + held.len();
     let contained = open
         .iter()
-        .filter(|case| case.denies_admission())
+        .filter(|case| case.quarantine.phase.is_in_force())
         .map(|case| case.key.agent.to_string());
     let mut quarantined: Vec<String> = contained.chain(held.iter().map(ToString::to_string)).collect();
     quarantined.sort();

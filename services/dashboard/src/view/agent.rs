@@ -5,7 +5,7 @@ use crate::approvals::{PENDING, REJECTED};
 use crate::healings::HealingView;
 use crate::problems::{Answer, garbled};
 use crate::view::case::CaseView;
-use immune_domain::case::{Case, QuarantinePhase};
+use immune_domain::case::Case;
 use immune_domain::detection::rounded;
 use immune_domain::memory::Memory;
 use immune_domain::vitals::Vitals;
@@ -177,21 +177,7 @@ pub(crate) struct Beside<'a> {
 
 impl Beside<'_> {
     fn status(&self) -> &'static str {
-        let contained = match self.case.map(|case| case.quarantine.phase) {
-            Some(
-                QuarantinePhase::Requested
-                | QuarantinePhase::Partial
-                | QuarantinePhase::Confirmed
-                | QuarantinePhase::Breached,
-            ) => true,
-            Some(
-                QuarantinePhase::NotWanted
-                | QuarantinePhase::Probation
-                | QuarantinePhase::Releasing
-                | QuarantinePhase::Released,
-            )
-            | None => false,
-        };
+        let contained = self.case.is_some_and(|case| case.quarantine.phase.is_in_force());
         if contained || (self.case.is_none() && self.held_by_client) {
             "quarantined"
         } else if self.case.is_some() {

@@ -144,8 +144,11 @@ async fn agents_are_paged_and_filtered() {
     }
     assert_eq!(found, ["a1", "a2", "a3", "a4", "b5", "z9"]);
     world.fleet.open_case(&key("b5"), 9.0);
+    world.fleet.open_case(&key("z9"), 10.0);
     for (query, ids) in [
         ("status=quarantined", vec!["b5"]),
+        // Asked for and not confirmed: nothing holds it, and nothing may say so.
+        ("status=infected", vec!["z9"]),
         ("status=healthy&q=A", vec!["a1", "a2", "a3", "a4"]),
         ("q=RESEARCH&limit=1", vec!["a1"]),
         ("status=suspect", vec![]),
@@ -241,7 +244,7 @@ async fn cases_are_decided() {
     let case = world.read("/api/cases/case-1").await;
     assert_eq!(
         (&case["severity"], &case["quarantine"]["phase"]),
-        (&json!(9.0), &json!("requested"))
+        (&json!(9.0), &json!("confirmed"))
     );
     assert_eq!(case["plan"], json!({ "steps": ["reset_memory"], "skipped": [] }));
     assert!(!case["timeline"].as_array().unwrap().is_empty());

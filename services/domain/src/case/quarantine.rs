@@ -86,6 +86,19 @@ pub enum LeverStatus {
 }
 
 impl QuarantinePhase {
+    /// Whether some lever has confirmed that it holds the agent. What is only asked for contains nobody, and must not
+    /// be shown as if it did.
+    pub const fn is_in_force(self) -> bool {
+        match self {
+            QuarantinePhase::Partial | QuarantinePhase::Confirmed | QuarantinePhase::Breached => true,
+            QuarantinePhase::NotWanted
+            | QuarantinePhase::Requested
+            | QuarantinePhase::Probation
+            | QuarantinePhase::Releasing
+            | QuarantinePhase::Released => false,
+        }
+    }
+
     /// Name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

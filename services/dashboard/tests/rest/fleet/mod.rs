@@ -5,7 +5,7 @@ mod healer;
 mod quarantine;
 
 use immune_domain::baseline::Profile;
-use immune_domain::case::{self, Case};
+use immune_domain::case::{self, Case, QuarantinePhase};
 use immune_domain::detection::{Anomaly, Deviations, Infection, WindowSummary};
 use immune_domain::diagnosis::{Diagnosis, Hypothesis};
 use immune_domain::memory::Memory;
@@ -59,13 +59,16 @@ impl Fleet {
         let now = System.now();
         let mut cases = self.cases.lock().unwrap();
         let id = CaseId::new(format!("case-{}", cases.len() + 1));
-        let (case, _) = case::open(
+        let (mut case, _) = case::open(
             id,
             infection(key, severity, now),
             &Policy::default(),
             case::Context::default(),
             now,
         );
+        if severity < CONTAINED_BELOW {
+            case.quarantine.phase = QuarantinePhase::Confirmed;
+        }
         cases.push(case.clone());
         case
     }
@@ -82,6 +85,9 @@ impl Fleet {
         })
     }
 }
+
+/// From this severity on the fake platform has not answered the quarantine yet.
+const CONTAINED_BELOW: f64 = 10.0;
 
 /// A report: tokens 11.2 standard deviations off.
 pub fn infection(key: &AgentKey, severity: f64, now: Timestamp) -> Infection {
