@@ -4,4 +4,5 @@
 mod approvals;
 mod automatic;
 mod edges;
+mod running;
 mod world;
