@@ -32,7 +32,8 @@ lint: $(TOOLS)/done ## formatting, clippy, dependencies and licences, protobuf c
 	$(TOOLS)/bin/cargo-deny check licenses bans sources
 
 bench: ## spans to vitals, vitals to verdicts; figures on this machine
-	$(CARGO) bench --locked -p immune-domain -p immune-ingestion
+	$(CARGO) bench --locked -p immune-domain --bench detection
+	$(CARGO) bench --locked -p immune-ingestion --bench extract
 
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
