@@ -113,7 +113,11 @@ impl Metrics {
             m.traces_finished_early.clone(),
         );
         let under_way = "Requests let in and not answered yet";
-        registry.register(name("requests_under_way"), under_way, m.requests_under_way.clone());
+        registry.register(
+            name("requests_under_way"),
+            under_way,
+            m.requests_under_way.clone(),
+        );
         let bytes = "Memory of requests under way, bytes";
         registry.register(name("bytes_under_way"), bytes, m.bytes_under_way.clone());
         registry.register(

@@ -139,15 +139,18 @@ async fn bytes_are_counted_while_they_come() {
     plan.config.body_bytes_max = MIB;
     plan.config.bytes_under_way_max = 2 * MIB;
     let world = World::of(plan).await;
-    let mut waiting = Vec::new();
-    for _ in 0..3 {
+    let mut calls = Vec::new();
+    for _ in 0..4 {
         let call = Trickle::begin(&world, MIB).await;
         call.send(600 * 1024).await;
-        waiting.push(call);
+        calls.push(call);
     }
-    let refused = Trickle::begin(&world, MIB).await;
-    refused.send(600 * 1024).await;
-    let status = refused.answer().await;
+    // Three of them find room; which ones is up to the network.
+    let (pieces, answers): (Vec<_>, Vec<_>) =
+        calls.into_iter().map(|call| (call.pieces, call.answer)).unzip();
+    let first = tokio::time::timeout(DEADLINE, futures::future::select_all(answers)).await;
+    let (status, _, others) = first.expect("an answer in time");
+    let status = status.expect("no panic");
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     assert!(
         status
@@ -155,9 +158,8 @@ async fn bytes_are_counted_while_they_come() {
             .is_some_and(|info| info.retry_delay.is_some()),
         "{status:?}"
     );
-    for call in waiting {
-        call.answer.abort();
-    }
+    others.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(pieces);
     let next = execution("next", 1);
     let mut client = world.traces().await;
     eventually("room by gRPC", async || client.export(next.clone()).await.ok()).await;
@@ -292,62 +294,5 @@ async fn paths_may_have_a_prefix() {
             .status(),
         405
     );
-    world.stop().await;
-}
-
-/// A compressed request of 15 MiB that consists of empty messages, two bytes each, in the given place.
-fn hollow(before: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut inside: Vec<u8> = before
-        .iter()
-        .take(1)
-        .flat_map(|tag| [*tag, 0])
-        .collect::<Vec<_>>()
-        .repeat(15 * MIB / 2);
-    for tag in &before[1..] {
-        let mut outside = vec![*tag];
-        prost::encoding::encode_varint(inside.len() as u64, &mut outside);
-        outside.extend(inside);
-        inside = outside;
-    }
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(&inside).expect("memory");
-    gzip.finish().expect("memory")
-}
-
-/// Memory that this process held at most, bytes.
-fn rss_max() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .expect("the high-water mark");
-    line.trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse::<usize>()
-        .expect("a number")
-        * 1024
-}
-
-/// Scenario: a few kilobytes that inflate to 15 MiB of empty spans, attributes, values, log records: two bytes each on
-/// the wire, hundreds in memory; in protobuf by both protocols, and in JSON.
-/// Guarantees: refused as too large before they are decoded; memory at its highest stays bounded, others are served.
-#[tokio::test(flavor = "multi_thread")]
-async fn hollow_messages_are_weighed_before_they_are_decoded() {
-    let world = World::start().await;
-    for (path, tags) in [("/v1/traces", &b"\x12\x12\x0a"[..])] {
-        let body = hollow(tags);
-        let answer = world
-            .post(path, PROTOBUF, body)
-            .header("content-encoding", "gzip")
-            .send()
-            .await;
-        println!(
-            "{:?} {} MiB",
-            answer.expect("an answer").status(),
-            rss_max() / MIB
-        );
-    }
     world.stop().await;
 }

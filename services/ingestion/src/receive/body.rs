@@ -27,14 +27,14 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// From `Content-Encoding`; `None` when it is one we do not read.
-    pub(crate) fn of(header: Option<&str>) -> Option<Self> {
-        match header.map(str::trim) {
-            None | Some("" | "identity") => Some(Encoding::Identity),
-            Some("gzip" | "x-gzip") => Some(Encoding::Gzip),
-            Some("zstd") => Some(Encoding::Zstd),
-            Some("deflate") => Some(Encoding::Deflate),
-            Some(_) => None,
+    /// From `Content-Encoding` or `grpc-encoding`; `None` when it is one we do not read.
+    pub(crate) fn of(header: &str) -> Option<Self> {
+        match header.trim() {
+            "" | "identity" => Some(Encoding::Identity),
+            "gzip" | "x-gzip" => Some(Encoding::Gzip),
+            "zstd" => Some(Encoding::Zstd),
+            "deflate" => Some(Encoding::Deflate),
+            _ => None,
         }
     }
 }
@@ -54,6 +54,20 @@ pub(crate) enum BodyError {
     Broken,
     #[error("the body cannot be decompressed")]
     Compression,
+    #[error("the body is not one message of gRPC")]
+    Frame,
+}
+
+impl BodyError {
+    /// A word of a closed list, for metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            BodyError::TooLarge { .. } | BodyError::TooHeavy { .. } => "too_large",
+            BodyError::Full => "overloaded",
+            BodyError::Slow { .. } => "slow",
+            BodyError::Broken | BodyError::Compression | BodyError::Frame => "undecodable",
+        }
+    }
 }
 
 impl From<Full> for BodyError {
@@ -68,9 +82,14 @@ pub(crate) async fn read(
     admission: &Admission,
     ticket: &mut Ticket,
 ) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(admission.body_time_max, collect(body, admission.body_bytes_max, ticket))
-        .await
-        .map_err(|_| BodyError::Slow { seconds: admission.body_time_max.as_secs() })?
+    tokio::time::timeout(
+        admission.body_time_max,
+        collect(body, admission.body_bytes_max, ticket),
+    )
+    .await
+    .map_err(|_| BodyError::Slow {
+        seconds: admission.body_time_max.as_secs(),
+    })?
 }
 
 /// Inflates what was read.
@@ -87,7 +106,9 @@ pub(crate) fn inflated(
         Encoding::Deflate => inflate(ZlibDecoder::new(&whole[..]), max, ticket),
         Encoding::Zstd => {
             let mut reader = zstd::Decoder::new(&whole[..]).map_err(|_| BodyError::Compression)?;
-            reader.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BodyError::Compression)?;
+            reader
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(|_| BodyError::Compression)?;
             inflate(reader, max, ticket)
         }
     }

@@ -44,7 +44,11 @@ impl Run {
 /// started.
 pub(crate) fn run_of(keys: &KeyRing, headers: &HeaderMap) -> Result<Run, Stranger> {
     // Bytes that are no text must not pass for absence, or they would land in another run.
-    let header = |name: &str| headers.get(name).map(|value| std::str::from_utf8(value.as_bytes()));
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| std::str::from_utf8(value.as_bytes()))
+    };
     let named = match header("x-run-id") {
         Some(Ok(run)) if is_well_formed(run) => Some(RunId::new(run)),
         Some(_) => return Err(Stranger::BadRun),
@@ -60,7 +64,10 @@ pub(crate) fn run_of(keys: &KeyRing, headers: &HeaderMap) -> Result<Run, Strange
         let (scheme, token) = header("authorization")?.ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    let presented = header("x-api-key").map(Result::unwrap_or_default).or_else(bearer).ok_or(Stranger::NoKey)?;
+    let presented = header("x-api-key")
+        .map(Result::unwrap_or_default)
+        .or_else(bearer)
+        .ok_or(Stranger::NoKey)?;
     let caller = keys.verify(presented).ok_or(Stranger::UnknownKey)?;
     if !caller.role.covers(Role::Ingest) {
         return Err(Stranger::WrongRole);

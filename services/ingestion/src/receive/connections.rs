@@ -87,7 +87,10 @@ pub(super) async fn serve(
     let end = Instant::now() + END_MAX;
     while let Ok(Some(_)) = tokio::time::timeout_at(end, open.join_next()).await {}
     if !open.is_empty() {
-        tracing::warn!(connections = open.len(), "cut off: their requests did not end in time");
+        tracing::warn!(
+            connections = open.len(),
+            "cut off: their requests did not end in time"
+        );
     }
     Ok(())
 }
@@ -130,7 +133,10 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
     };
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.silence_max);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.silence_max);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,23 +1,31 @@
 //! OTLP in: the two listeners, what may come through them, and how they answer.
 //!
 //! - [`http`], [`grpc`]: the protocols; they translate and nothing else.
-//! - [`admission`]: how much may be under way. [`body`]: reading and inflating within it.
-//! - [`caller`]: who sends, and for which run.
+//! - [`connections`]: the listeners' connections, and their end.
+//! - [`admission`]: how much may be under way. [`body`]: reading and inflating within it, the same for both.
+//! - [`weight`]: what a request will take once decoded. [`gate`]: all of this in front of tonic.
+//! - [`caller`]: who sends, and for which run. [`refused`]: answers by HTTP to what is not taken.
 //!
 //! The specification followed: OTLP 1.9 (opentelemetry.io/docs/specs/otlp).
 
 mod admission;
 mod body;
 mod caller;
+mod connections;
+mod gate;
 mod grpc;
 mod http;
+mod refused;
+mod weight;
 
 use crate::{Config, Service};
 use admission::Admission;
+use connections::{Limits, Protocol};
 use immune_runtime::grpc::server::bind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The two listeners, bound and not served yet.
@@ -67,14 +75,21 @@ impl Receivers {
     /// When a listener fails.
     pub async fn run(self, service: Service, shutdown: CancellationToken) -> std::io::Result<()> {
         let door = Door {
-            admission: Arc::new(Admission::new(service.config())),
+            admission: Arc::new(Admission::new(service.config(), service.metrics())),
             service: service.clone(),
         };
+        let connections = Arc::new(Semaphore::new(service.config().connections_max));
+        let limits = |protocol| Limits {
+            protocol,
+            connections: connections.clone(),
+            silence_max: door.admission.body_time_max,
+        };
+        let (of_grpc, of_http) = (limits(Protocol::Http2), limits(Protocol::Http1));
         let behind = CancellationToken::new();
         let running = tokio::spawn(service.run(behind.clone()));
         let served = tokio::try_join!(
-            grpc::serve(door.clone(), self.grpc, shutdown.clone()),
-            http::serve(door, self.http, shutdown)
+            connections::serve(self.grpc, grpc::router(door.clone()), of_grpc, shutdown.clone()),
+            connections::serve(self.http, http::router(door), of_http, shutdown)
         );
         // Only now, when every request has its answer, may what stands behind them end.
         behind.cancel();

@@ -292,7 +292,10 @@ mod tests {
     #[test]
     fn packed_numbers_weigh() {
         let numbers = field(2, &[1; 1000]);
-        let body = field(1, &field(2, &field(2, &field(10, &field(1, &field(8, &numbers))))));
+        let body = field(
+            1,
+            &field(2, &field(2, &field(10, &field(1, &field(8, &numbers))))),
+        );
         ExportMetricsServiceRequest::decode(&body[..]).expect("a request");
         assert!(protobuf(Signal::Metrics, &body, MAX) >= 8_000);
     }
@@ -315,11 +318,15 @@ mod tests {
     /// Guarantees: the former weigh much more than their text, the latter hardly more.
     #[test]
     fn json_weighs_by_place() {
-        let spans = |spans: &str| format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+        let spans =
+            |spans: &str| format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
         let empty = spans(&vec!["{}"; 1000].join(","));
         assert!(json(Signal::Traces, empty.as_bytes(), MAX) >= 400_000);
         let attribute = r#"{"key":"gen_ai.usage.input_tokens","value":{"intValue":"100"}}"#;
-        let attributes = spans(&format!(r#"{{"attributes":[{}]}}"#, vec![attribute; 1000].join(",")));
+        let attributes = spans(&format!(
+            r#"{{"attributes":[{}]}}"#,
+            vec![attribute; 1000].join(",")
+        ));
         assert!(json(Signal::Traces, attributes.as_bytes(), MAX) < 4 * attributes.len());
     }
 }
