@@ -1,5 +1,6 @@
 //! `kill -9` of the whole server, again and again, while agents fall ill, are contained, approved and healed.
 
+use immune_domain::diagnosis::Diagnosis;
 use immune_simulator::{Infection, SimEvent, Simulator, Strength};
 use immune_tests::api::Api;
 use immune_tests::process::Process;
@@ -74,7 +75,24 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
     })
     .await
     .expect("the simulator starts");
-    server.configure(json!({ "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } } }));
+    // Every ladder has every action, so that each infection can be cured whatever it is taken for: this test is about
+    // crashes, not about diagnoses.
+    let ladder = [
+        "reduce_autonomy",
+        "reset_memory",
+        "rollback_prompt",
+        "revoke_tools",
+        "clone_agent",
+        "reset_agent",
+    ];
+    let ladders: Value = Diagnosis::ALL
+        .iter()
+        .map(|diagnosis| (diagnosis.to_string(), json!(ladder)))
+        .collect();
+    server.configure(json!({
+        "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } },
+        "policy": { "defaults": { "ladders": ladders } },
+    }));
     server.restart().await;
     let api = server.api();
     wait_for("every agent has a baseline", LEARN_MAX, || async {
@@ -130,9 +148,16 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
         }
     }
 
-    let settled = wait_for("every case is closed", SETTLE_MAX, || async {
+    let started = Instant::now();
+    let settled = wait_for("every case is closed", 2 * SETTLE_MAX, || async {
         look_and_approve(&api, &witness).await;
         let cases = api.cases().await?;
+        let is_late = started.elapsed() > SETTLE_MAX;
+        assert!(
+            !is_late,
+            "cases are still open: {cases:#?}\n{:#?}",
+            agents.snapshot()
+        );
         let is_over = cases
             .iter()
             .all(|case| ["healed", "released"].contains(&text(&case["state"]).as_str()));

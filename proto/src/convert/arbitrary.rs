@@ -404,7 +404,7 @@ pub fn case() -> impl Strategy<Value = Case> {
     let rest = (
         option::of(text()),
         option::of(text()),
-        any::<u32>(),
+        proptest::option::of(any::<u32>()),
         option::of(last_decision),
     );
     (

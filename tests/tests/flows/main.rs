@@ -3,6 +3,7 @@
 
 mod approvals;
 mod automatic;
+mod command_line;
 mod edges;
 mod running;
 mod world;

@@ -18,7 +18,7 @@ pub struct World {
     agents: immune_simulator::Handle,
     /// Healing actions that the platform has carried out: agent and action.
     acted: Arc<Mutex<Vec<(String, String)>>>,
-    _server: Process,
+    server: Process,
 }
 
 impl World {
@@ -54,6 +54,11 @@ impl World {
             acted,
             _server: server,
         }
+    }
+
+    /// Where its REST is.
+    pub fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.server.rest)
     }
 
     /// Waits until every agent has a baseline that may judge, and names the first.

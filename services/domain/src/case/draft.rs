@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
         // Whatever a person orders after these two starts the ladder anew.
         match reason {
             WaitReason::LadderExhausted | WaitReason::Unproven => {
-                self.case.ladder_from = u32::try_from(self.case.attempts.len()).unwrap_or(u32::MAX);
+                self.case.ladder_from = Some(u32::try_from(self.case.attempts.len()).unwrap_or(u32::MAX));
             }
             WaitReason::Severe | WaitReason::BlastRadius { .. } | WaitReason::Observing => {}
         }

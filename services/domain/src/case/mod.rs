@@ -71,9 +71,10 @@ pub struct Case {
     /// Steps of the ladder tried in this case, in order.
     pub attempts: Vec<Attempt>,
     /// Attempts before this index belong to earlier rounds: the ladder was exhausted (or proved nothing), and a
-    /// person's word starts it anew. Above 0, actions that failed before may be tried again, as the last choice.
+    /// person's word starts it anew. Then actions that failed before may be tried again, as the last choice. `None` in
+    /// the first round; 0 where the first round had nothing left to try.
     #[serde(default)]
-    pub ladder_from: u32,
+    pub ladder_from: Option<u32>,
     /// The last decision of a person, for whoever decides too late.
     #[serde(default)]
     pub last_decision: Option<LastDecision>,
@@ -92,7 +93,9 @@ impl Case {
 
     /// Attempts of the current round of the ladder.
     pub fn round(&self) -> &[Attempt] {
-        self.attempts.get(self.ladder_from as usize..).unwrap_or_default()
+        self.attempts
+            .get(self.ladder_from.unwrap_or(0) as usize..)
+            .unwrap_or_default()
     }
 
     /// Whether the agent must not execute as far as this case is concerned: containment is wanted, whether or not

@@ -81,7 +81,7 @@ pub fn open(
             breaches: 0,
         },
         attempts: Vec::new(),
-        ladder_from: 0,
+        ladder_from: None,
         last_decision: None,
         timeline: Vec::new(),
     };

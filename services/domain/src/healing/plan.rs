@@ -44,22 +44,22 @@ impl Plan {
 pub struct Round<'a> {
     /// Every attempt of the case.
     pub attempts: &'a [Attempt],
-    /// Attempts from this index on belong to the present round.
-    pub from: usize,
+    /// Attempts from this index on belong to the present round, which a person ordered; `None` in the first round.
+    pub from: Option<usize>,
 }
 
 impl<'a> Round<'a> {
     /// Nothing tried yet.
     pub const FIRST: Round<'static> = Round {
         attempts: &[],
-        from: 0,
+        from: None,
     };
 
     /// What a case has tried.
     pub fn of(case: &'a Case) -> Self {
         Round {
             attempts: &case.attempts,
-            from: case.ladder_from as usize,
+            from: case.ladder_from.map(|from| from as usize),
         }
     }
 }
@@ -86,7 +86,7 @@ pub fn plan(ladder: &[Action], memories: &[Memory], round: Round<'_>) -> Plan {
             candidates.push(action);
         }
     }
-    let ordered_by_person = round.from > 0;
+    let ordered_by_person = round.from.is_some();
     let mut plan = Plan::default();
     let mut ranked = Vec::new();
     for (place, action) in candidates.into_iter().enumerate() {
@@ -117,7 +117,7 @@ fn skip(
         .enumerate()
         .filter(|(_, a)| a.action == action)
     {
-        let is_of_this_round = i >= round.from;
+        let is_of_this_round = i >= round.from.unwrap_or(0);
         match attempt.outcome {
             AttemptOutcome::Unsupported => {
                 return Some(format!("the lever cannot do it: {}", attempt.detail));

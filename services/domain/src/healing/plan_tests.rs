@@ -79,7 +79,7 @@ fn an_exhausted_ladder_starts_anew_on_a_persons_word() {
         &memories,
         Round {
             attempts: &attempts,
-            from: 1,
+            from: Some(1),
         },
     );
     assert_eq!(
@@ -95,10 +95,28 @@ fn an_exhausted_ladder_starts_anew_on_a_persons_word() {
         &memories,
         Round {
             attempts: &attempts,
-            from: 1,
+            from: Some(1),
         },
     );
     assert_eq!(next.steps, [ResetMemory, RollbackPrompt, ReduceAutonomy]);
+}
+
+/// Scenario: everything failed in earlier cases, so that the first round of this one has nothing to try; a person
+/// orders another.
+/// Guarantees: the order is carried out although no attempt of this case lies behind it, and does not send the case
+/// back to the person for ever.
+#[test]
+fn an_order_counts_even_before_any_attempt() {
+    let memories: Vec<Memory> = LADDER
+        .into_iter()
+        .map(|action| memory(action, 0, 1, None))
+        .collect();
+    assert_eq!(plan(&LADDER, &memories, Round::FIRST).steps, []);
+    let ordered = Round {
+        attempts: &[],
+        from: Some(0),
+    };
+    assert_eq!(plan(&LADDER, &memories, ordered).steps, LADDER);
 }
 
 /// Scenario: the lever cannot do the first action; later a person orders another round.
@@ -106,7 +124,7 @@ fn an_exhausted_ladder_starts_anew_on_a_persons_word() {
 #[test]
 fn unsupported_is_skipped_in_this_case_only() {
     let attempts = [attempt(ResetMemory, AttemptOutcome::Unsupported)];
-    for from in [0, 1] {
+    for from in [None, Some(1)] {
         let plan = plan(
             &LADDER,
             &[],
@@ -115,7 +133,7 @@ fn unsupported_is_skipped_in_this_case_only() {
                 from,
             },
         );
-        assert_eq!(skipped(&plan), [ResetMemory], "round from {from}");
+        assert_eq!(skipped(&plan), [ResetMemory], "round from {from:?}");
     }
     assert_eq!(plan(&LADDER, &[], Round::FIRST).steps[0], ResetMemory);
 }
@@ -141,7 +159,7 @@ fn pins_win_over_counts() {
         &memories,
         Round {
             attempts: &attempts,
-            from: 0,
+            from: None,
         },
     );
     assert_eq!(next.steps, [ResetAgent, ReduceAutonomy, CloneAgent]);

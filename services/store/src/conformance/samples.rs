@@ -149,7 +149,7 @@ pub fn case(key: &AgentKey, id: &str, opened_at: Timestamp) -> Case {
             breaches: 0,
         },
         attempts: Vec::new(),
-        ladder_from: 0,
+        ladder_from: None,
         last_decision: None,
         timeline: Vec::new(),
     }

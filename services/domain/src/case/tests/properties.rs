@@ -178,7 +178,7 @@ fn random_lives_reach_every_state() {
             }
             seen.insert(format!("state {}", case.state.as_str()));
             seen.insert(format!("phase {}", case.quarantine.phase.as_str()));
-            if case.ladder_from > 0 && !case.round().is_empty() {
+            if case.ladder_from.is_some() && !case.round().is_empty() {
                 seen.insert("second round".to_owned());
             }
         }
