@@ -404,7 +404,7 @@ pub fn case() -> impl Strategy<Value = Case> {
     let rest = (
         option::of(text()),
         option::of(text()),
-        proptest::option::of(any::<u32>()),
+        option::of(any::<u32>()),
         option::of(last_decision),
     );
     (

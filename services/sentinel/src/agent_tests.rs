@@ -101,7 +101,7 @@ fn case_in(state: State, phase: QuarantinePhase, severity: f64) -> Case {
         timeline: vec![],
         agent_type: None,
         namespace: None,
-        ladder_from: 0,
+        ladder_from: None,
         last_decision: None,
     }
 }

@@ -52,7 +52,7 @@ impl World {
             api: server.api(),
             agents,
             acted,
-            _server: server,
+            server,
         }
     }
 
