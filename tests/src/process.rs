@@ -118,7 +118,14 @@ impl Process {
             .append(true)
             .open(self.log())
             .expect("the log can be opened");
-        let child = Command::new(binary())
+        let mut command = Command::new(binary());
+        // Settings of whoever runs the tests are not the server's.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("IMMUNE_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .args(["serve", "--config"])
             .arg(self.file())
             .stdin(Stdio::null())
