@@ -61,8 +61,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .map(|s| seconds(s, "--run-seconds"))
         .transpose()?;
 
-    // The platform is started with the address of the platform's own listener, and the agents with the address of
-    // ours; so the OTLP port is chosen first.
+    // The server has to know where the platform is, and the platform's agents where the server is. So the platform's
+    // port is chosen here, the server starts with it, and the agents start last.
     let mut checked = Config::read(args.config.as_deref(), &serve::flags(args.config.is_none()))?;
     if args.any_ports {
         any_ports(&mut checked.config);
