@@ -4,15 +4,18 @@
 //! ```ignore
 //! async fn bus(names: &[&str], capacity: usize) -> immune_bus::conformance::Bus { /* ... */ }
 //! immune_bus::conformance!(bus);
+//! // A bus that keeps nothing between publisher and consumer has these too:
+//! immune_bus::conformance!(direct: bus);
 //! ```
 #![allow(
     clippy::unwrap_used,
     reason = "a suite fails by panicking, at the line that was not kept"
 )]
 
-use crate::{Batch, Consumer, Publisher, Record};
+use crate::{Arrival, Batch, Begin, Consumer, Delivery, Partition, Publisher, Record};
 use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, ExecutionId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +38,17 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 macro_rules! conformance {
     ($bus:expr) => {
         $crate::conformance!(@properties $bus, [
-            every_consumer_gets_every_batch_in_order,
+            every_consumer_gets_every_record_in_order,
+            every_agent_is_in_its_partition,
             order_per_publisher_holds_among_many,
-            a_full_consumer_makes_publishing_wait,
+            nothing_comes_before_the_beginning,
             waiting_for_a_batch_may_be_given_up,
+        ]);
+    };
+    (direct: $bus:expr) => {
+        $crate::conformance!(@properties $bus, [
+            batches_stay_whole,
+            a_full_consumer_makes_publishing_wait,
             what_was_published_is_delivered_after_closing,
         ]);
     };
@@ -75,47 +85,129 @@ pub fn vitals(agent: &str, n: i64) -> Vitals {
     }
 }
 
-fn batch(agent: &str, n: i64) -> Batch {
+/// An execution of an agent and the withdrawal of another one of it.
+pub fn batch(agent: &str, n: i64) -> Batch {
     let record = vitals(agent, n);
     let retracted = Record::Retracted(record.key.clone(), ExecutionId::new(format!("part-{n}")));
     Arc::from([Record::Vitals(record), retracted])
 }
 
-async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+/// Whose record it is.
+pub fn key(record: &Record) -> &AgentKey {
+    match record {
+        Record::Vitals(vitals) => &vitals.key,
+        Record::Retracted(key, _) => key,
+    }
+}
+
+/// What happens within [`DEADLINE`].
+pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, event)
         .await
         .unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }
 
-/// Receives until so many batches have come, acknowledging each.
-async fn receive(consumer: &mut dyn Consumer, count: usize) -> Vec<Batch> {
-    let mut batches = Vec::new();
-    while batches.len() < count {
-        let delivery = soon("a batch", consumer.next()).await.expect("the bus is open");
-        batches.push(delivery.batch.clone());
-        delivery.ack();
+/// The next batch of a consumer; partitions begin with the oldest entry that is not acknowledged.
+pub async fn delivery(consumer: &mut dyn Consumer) -> Option<Delivery> {
+    loop {
+        match consumer.next().await? {
+            Arrival::Gained(partition) => consumer.begin(partition, Begin::After(None)).await,
+            Arrival::Lost(partition) => panic!("{partition:?} was lost"),
+            Arrival::Batch(delivery) => return Some(delivery),
+        }
     }
-    batches
 }
 
-/// Scenario: batches of vitals and retractions for two consumers.
-/// Guarantees: both get each batch once, whole and in order.
-pub async fn every_consumer_gets_every_batch_in_order(bus: impl AsyncFn(&[&str], usize) -> Bus) {
+/// Receives until so many records have come, acknowledging each batch.
+pub async fn receive(consumer: &mut dyn Consumer, count: usize) -> Vec<Record> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        let delivery = soon("a batch", delivery(consumer))
+            .await
+            .expect("the bus is open");
+        records.extend_from_slice(&delivery.batch);
+        delivery.ack();
+    }
+    assert_eq!(records.len(), count, "more records than were published");
+    records
+}
+
+/// The records of each agent, in order.
+pub fn by_agent(records: impl IntoIterator<Item = Record>) -> BTreeMap<AgentKey, Vec<Record>> {
+    let mut agents: BTreeMap<AgentKey, Vec<Record>> = BTreeMap::new();
+    for record in records {
+        agents.entry(key(&record).clone()).or_default().push(record);
+    }
+    agents
+}
+
+/// Scenario: batches of vitals and retractions of many agents for two consumers.
+/// Guarantees: both get each record once, and each agent's in order.
+pub async fn every_consumer_gets_every_record_in_order(bus: impl AsyncFn(&[&str], usize) -> Bus) {
     let Bus {
         publisher,
         mut consumers,
         keeps: _keeps,
     } = bus(&["baseline", "sentinel"], 64).await;
-    let sent: Vec<Batch> = (0..50).map(|n| batch("a", n)).collect();
+    let sent: Vec<Batch> = (0..50)
+        .map(|n| {
+            let agents = (0..3).map(|i| format!("agent-{}", (n + i * 5) % 20));
+            agents.flat_map(|agent| batch(&agent, n).to_vec()).collect()
+        })
+        .collect();
     for batch in &sent {
         soon("publishing", publisher.publish(batch.clone()))
             .await
             .unwrap();
     }
+    let sent = by_agent(sent.iter().flat_map(|batch| batch.to_vec()));
     assert_eq!(consumers.len(), 2);
     for consumer in &mut consumers {
-        assert_eq!(receive(consumer.as_mut(), 50).await, sent);
+        assert_eq!(by_agent(receive(consumer.as_mut(), 300).await), sent);
     }
+}
+
+/// Scenario: records of many agents in one publication.
+/// Guarantees: each delivery names the partition of all its agents, gained before; each partition is gained once.
+pub async fn every_agent_is_in_its_partition(bus: impl AsyncFn(&[&str], usize) -> Bus) {
+    let Bus {
+        publisher,
+        mut consumers,
+        keeps: _keeps,
+    } = bus(&["sentinel"], 256).await;
+    let records: Batch = (0..200)
+        .map(|n| Record::Vitals(vitals(&format!("agent-{n}"), n)))
+        .collect();
+    publisher.publish(records.clone()).await.unwrap();
+    let consumer = consumers[0].as_mut();
+    let (mut gained, mut received) = (BTreeSet::new(), Vec::new());
+    while received.len() < records.len() {
+        match soon("an arrival", consumer.next())
+            .await
+            .expect("the bus is open")
+        {
+            Arrival::Gained(partition) => {
+                assert!(gained.insert(partition), "{partition:?} was gained twice");
+                consumer.begin(partition, Begin::After(None)).await;
+            }
+            Arrival::Lost(partition) => panic!("{partition:?} was lost"),
+            Arrival::Batch(delivery) => {
+                assert!(gained.contains(&delivery.partition));
+                for record in delivery.batch.iter() {
+                    assert!(
+                        delivery.partition.holds(key(record)),
+                        "{record:?} in {:?}",
+                        delivery.partition
+                    );
+                }
+                received.extend_from_slice(&delivery.batch);
+                delivery.ack();
+            }
+        }
+    }
+    assert_eq!(by_agent(received), by_agent(records.to_vec()));
+    let counts: BTreeSet<u16> = gained.iter().map(|partition| partition.count).collect();
+    assert_eq!(counts.len(), 1, "partitions of several divisions: {gained:?}");
 }
 
 /// Scenario: eight publishers, each with agents of its own, and one consumer that keeps up slowly.
@@ -139,52 +231,56 @@ pub async fn order_per_publisher_holds_among_many(bus: impl AsyncFn(&[&str], usi
             })
         })
         .collect();
-    let mut next = [0_i64; 8];
-    for received in receive(consumers[0].as_mut(), 320).await {
-        let Record::Vitals(vitals) = &received[0] else {
-            panic!("{received:?}")
-        };
-        let agent: usize = vitals
-            .key
-            .agent
-            .as_str()
-            .trim_start_matches("agent-")
-            .parse()
-            .unwrap();
-        assert_eq!(received, batch(&format!("agent-{agent}"), next[agent]));
-        next[agent] += 1;
-    }
+    let received = by_agent(receive(consumers[0].as_mut(), 640).await);
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(next, [40; 8]);
+    assert_eq!(received.len(), 8);
+    for (agent, records) in received {
+        let sent: Vec<Record> = (0..40)
+            .flat_map(|n| batch(agent.agent.as_str(), n).to_vec())
+            .collect();
+        assert_eq!(records, sent, "{agent:?}");
+    }
 }
 
-/// Scenario: one of two consumers does not take its batches, then does.
-/// Guarantees: publishing waits instead of losing, and goes on when there is room.
-pub async fn a_full_consumer_makes_publishing_wait(bus: impl AsyncFn(&[&str], usize) -> Bus) {
+/// Scenario: a consumer has gained its partitions and says later where to begin.
+/// Guarantees: no batch of a partition arrives before that, and then none is missing.
+pub async fn nothing_comes_before_the_beginning(bus: impl AsyncFn(&[&str], usize) -> Bus) {
     let Bus {
         publisher,
         mut consumers,
         keeps: _keeps,
-    } = bus(&["quick", "slow"], 2).await;
-    for n in 0..2 {
-        publisher.publish(batch("a", n)).await.unwrap();
+    } = bus(&["sentinel"], 16).await;
+    publisher.publish(batch("a", 0)).await.unwrap();
+    let consumer = consumers[0].as_mut();
+    let mut gained = Vec::new();
+    let of_the_agent = |partition: &Partition| partition.holds(&AgentKey::new("tests", "a"));
+    soon("the agent's partition", async {
+        while !gained.iter().any(of_the_agent) {
+            match consumer.next().await.expect("the bus is open") {
+                Arrival::Gained(partition) => gained.push(partition),
+                Arrival::Lost(partition) => panic!("{partition:?} was lost"),
+                Arrival::Batch(delivery) => panic!("{:?} began by itself", delivery.partition),
+            }
+        }
+    })
+    .await;
+    let early = async {
+        loop {
+            match consumer.next().await.expect("the bus is open") {
+                Arrival::Gained(partition) => gained.push(partition),
+                Arrival::Lost(partition) => panic!("{partition:?} was lost"),
+                Arrival::Batch(delivery) => return delivery.partition,
+            }
+        }
+    };
+    let early = tokio::time::timeout(Duration::from_millis(200), early).await;
+    assert!(early.is_err(), "{early:?} began by itself");
+    for partition in gained {
+        consumer.begin(partition, Begin::After(None)).await;
     }
-    receive(consumers[0].as_mut(), 2).await;
-    let mut third = tokio::spawn(async move { publisher.publish(batch("a", 2)).await.map(|()| publisher) });
-    let early = tokio::time::timeout(Duration::from_millis(200), &mut third).await;
-    assert!(early.is_err(), "a full consumer took a third batch");
-    assert_eq!(receive(consumers[1].as_mut(), 1).await, [batch("a", 0)]);
-    soon("publishing after there is room", third)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(receive(consumers[0].as_mut(), 1).await, [batch("a", 2)]);
-    assert_eq!(
-        receive(consumers[1].as_mut(), 2).await,
-        [batch("a", 1), batch("a", 2)]
-    );
+    assert_eq!(receive(consumer, 2).await, batch("a", 0).to_vec());
 }
 
 /// Scenario: a consumer waits for a batch beside a timer and gives up again and again.
@@ -204,21 +300,74 @@ pub async fn waiting_for_a_batch_may_be_given_up(bus: impl AsyncFn(&[&str], usiz
     });
     let mut received = Vec::new();
     soon("all batches", async {
-        while received.len() < 100 {
-            tokio::select! {
+        while received.len() < 200 {
+            let arrival = tokio::select! {
                 biased;
-                () = tokio::task::yield_now() => {}
-                delivery = consumers[0].next() => {
-                    let delivery = delivery.expect("the bus is open");
-                    received.push(delivery.batch.clone());
+                () = tokio::task::yield_now() => continue,
+                arrival = consumers[0].next() => arrival.expect("the bus is open"),
+            };
+            match arrival {
+                Arrival::Gained(partition) => consumers[0].begin(partition, Begin::After(None)).await,
+                Arrival::Lost(partition) => panic!("{partition:?} was lost"),
+                Arrival::Batch(delivery) => {
+                    received.extend_from_slice(&delivery.batch);
                     delivery.ack();
                 }
             }
         }
     })
     .await;
-    assert_eq!(received, (0..100).map(|n| batch("a", n)).collect::<Vec<_>>());
+    let sent: Vec<Record> = (0..100).flat_map(|n| batch("a", n).to_vec()).collect();
+    assert_eq!(received, sent);
     sender.await.unwrap();
+}
+
+/// Scenario: batches for two consumers of a bus that keeps nothing in between.
+/// Guarantees: both get each batch once, whole and in order.
+pub async fn batches_stay_whole(bus: impl AsyncFn(&[&str], usize) -> Bus) {
+    let Bus {
+        publisher,
+        mut consumers,
+        keeps: _keeps,
+    } = bus(&["baseline", "sentinel"], 64).await;
+    for n in 0..50 {
+        soon("publishing", publisher.publish(batch("a", n)))
+            .await
+            .unwrap();
+    }
+    for consumer in &mut consumers {
+        for n in 0..50 {
+            let delivery = soon("a batch", delivery(consumer.as_mut())).await;
+            let delivery = delivery.expect("the bus is open");
+            assert_eq!(delivery.batch, batch("a", n));
+            delivery.ack();
+        }
+    }
+}
+
+/// Scenario: one of two consumers does not take its batches, then does.
+/// Guarantees: publishing waits instead of losing, and goes on when there is room.
+pub async fn a_full_consumer_makes_publishing_wait(bus: impl AsyncFn(&[&str], usize) -> Bus) {
+    let Bus {
+        publisher,
+        mut consumers,
+        keeps: _keeps,
+    } = bus(&["quick", "slow"], 2).await;
+    for n in 0..2 {
+        publisher.publish(batch("a", n)).await.unwrap();
+    }
+    receive(consumers[0].as_mut(), 4).await;
+    let mut third = tokio::spawn(async move { publisher.publish(batch("a", 2)).await.map(|()| publisher) });
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut third).await;
+    assert!(early.is_err(), "a full consumer took a third batch");
+    assert_eq!(receive(consumers[1].as_mut(), 2).await, batch("a", 0).to_vec());
+    soon("publishing after there is room", third)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(receive(consumers[0].as_mut(), 2).await, batch("a", 2).to_vec());
+    let rest = [batch("a", 1).to_vec(), batch("a", 2).to_vec()].concat();
+    assert_eq!(receive(consumers[1].as_mut(), 4).await, rest);
 }
 
 /// Scenario: the sending end goes away while batches are still queued.
@@ -233,6 +382,6 @@ pub async fn what_was_published_is_delivered_after_closing(bus: impl AsyncFn(&[&
         publisher.publish(batch("a", n)).await.unwrap();
     }
     drop(publisher);
-    assert_eq!(receive(consumers[0].as_mut(), 3).await.len(), 3);
-    assert!(soon("the end", consumers[0].next()).await.is_none());
+    assert_eq!(receive(consumers[0].as_mut(), 6).await.len(), 6);
+    assert!(soon("the end", delivery(consumers[0].as_mut())).await.is_none());
 }

@@ -1,6 +1,6 @@
 //! The in-process bus: one bounded channel per consumer.
 
-use crate::{Batch, BusError, Consumer, Delivery, Publisher};
+use crate::{Arrival, Batch, Begin, BusError, Consumer, Delivery, Partition, Publisher};
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,7 +23,19 @@ impl LocalPublisher {
 
 /// The receiving end of an in-process bus.
 pub struct LocalConsumer {
+    stage: Stage,
     receiver: mpsc::Receiver<Batch>,
+}
+
+/// How far a consumer has come with the only partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It does not know that it holds it.
+    New,
+    /// It has not said yet that the deliveries may begin.
+    Gained,
+    /// Batches are delivered.
+    Begun,
 }
 
 /// Builds a bus with one consumer per name, each with room for `capacity` batches.
@@ -32,7 +44,11 @@ pub fn local(names: &[&str], capacity: usize) -> (LocalPublisher, Vec<LocalConsu
         .iter()
         .map(|name| {
             let (sender, receiver) = mpsc::channel(capacity);
-            (((*name).to_owned(), sender), LocalConsumer { receiver })
+            let consumer = LocalConsumer {
+                stage: Stage::New,
+                receiver,
+            };
+            (((*name).to_owned(), sender), consumer)
         })
         .unzip();
     (
@@ -70,7 +86,22 @@ impl Publisher for LocalPublisher {
 
 #[async_trait]
 impl Consumer for LocalConsumer {
-    async fn next(&mut self) -> Option<Delivery> {
-        self.receiver.recv().await.map(|batch| Delivery::new(batch, None))
+    async fn next(&mut self) -> Option<Arrival> {
+        match self.stage {
+            Stage::New => {
+                self.stage = Stage::Gained;
+                return Some(Arrival::Gained(Partition::WHOLE));
+            }
+            Stage::Gained => std::future::pending().await,
+            Stage::Begun => {}
+        }
+        self.receiver
+            .recv()
+            .await
+            .map(|batch| Arrival::Batch(Delivery::of(batch)))
+    }
+
+    async fn begin(&mut self, _partition: Partition, _begin: Begin) {
+        self.stage = Stage::Begun;
     }
 }

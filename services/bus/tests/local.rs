@@ -4,7 +4,7 @@
     reason = "a test fails by panicking, at the line that was not kept"
 )]
 
-use immune_bus::conformance::{Bus, vitals};
+use immune_bus::conformance::{Bus, delivery, soon, vitals};
 use immune_bus::local::local;
 use immune_bus::{Batch, BusError, Consumer, Publisher, Record};
 use std::sync::Arc;
@@ -24,9 +24,16 @@ async fn bus(names: &[&str], capacity: usize) -> Bus {
 }
 
 immune_bus::conformance!(bus);
+immune_bus::conformance!(direct: bus);
 
 fn one(n: i64) -> Batch {
     Arc::from([Record::Vitals(vitals("a", n))])
+}
+
+async fn next(consumer: &mut dyn Consumer) -> Option<Batch> {
+    soon("a batch", delivery(consumer))
+        .await
+        .map(|delivery| delivery.batch)
 }
 
 /// Scenario: one of two consumers stays full for longer than a publication waits.
@@ -36,15 +43,15 @@ async fn a_refused_publication_reached_nobody() {
     let (publisher, mut consumers) = local(&["quick", "stuck"], 1);
     let publisher = publisher.waiting(Duration::from_millis(50));
     publisher.publish(one(0)).await.unwrap();
-    assert!(consumers[0].next().await.is_some());
+    assert_eq!(next(&mut consumers[0]).await, Some(one(0)));
     match publisher.publish(one(1)).await {
         Err(BusError::Full { consumer }) => assert_eq!(consumer, "stuck"),
         other => panic!("{other:?}"),
     }
-    assert!(consumers[1].next().await.is_some());
+    assert_eq!(next(&mut consumers[1]).await, Some(one(0)));
     publisher.publish(one(2)).await.unwrap();
     for consumer in &mut consumers {
-        assert_eq!(consumer.next().await.unwrap().batch, one(2));
+        assert_eq!(next(consumer).await, Some(one(2)));
     }
 }
 
@@ -56,5 +63,5 @@ async fn a_lost_consumer_closes_the_bus() {
     drop(consumers.pop());
     assert!(matches!(publisher.publish(one(0)).await, Err(BusError::Closed)));
     drop(publisher);
-    assert!(consumers[0].next().await.is_none());
+    assert_eq!(next(&mut consumers[0]).await, None);
 }
