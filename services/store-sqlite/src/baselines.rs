@@ -5,7 +5,7 @@ use crate::open::Database;
 use crate::rows::{Reader, count, encode, encode_unchecked, page_limit, signed};
 use async_trait::async_trait;
 use immune_domain::{AgentKey, RunId};
-use immune_store::baselines::{BaselineStore, StoredProfile};
+use immune_store::baselines::{BaselineStore, Put, StoredProfile, Tenure};
 use immune_store::error::Result;
 use sqlx::sqlite::SqliteRow;
 use std::sync::Arc;
@@ -41,17 +41,53 @@ fn read(row: &SqliteRow) -> Result<StoredProfile> {
 
 #[async_trait]
 impl BaselineStore for SqliteBaselines {
-    async fn put(&self, batch: &[StoredProfile]) -> Result<()> {
+    async fn take_over(&self, partition: u16) -> Result<Tenure> {
+        const DOING: &str = "taking a partition over";
+        let work = self.0.writer.write(DOING, move |conn| {
+            Box::pin(async move {
+                let sql = "INSERT INTO partitions (partition, fence) VALUES (?, 1) \
+                           ON CONFLICT (partition) DO UPDATE SET fence = fence + 1 RETURNING *";
+                let query = sqlx::query(sql).bind(i64::from(partition));
+                let row = query.fetch_one(conn).await.map_err(storage(DOING))?;
+                let row = Reader::new(&row, "partition", "partition");
+                Ok(Tenure {
+                    partition,
+                    fence: row.number("fence")?,
+                    place: row.get("place")?,
+                })
+            })
+        });
+        work.await
+    }
+
+    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
         const DOING: &str = "storing profiles";
-        if batch.is_empty() {
-            return Ok(());
+        if batch.is_empty() && tenures.is_empty() {
+            return Ok(Put::Done);
         }
+        let tenures = tenures.to_vec();
         let batch: Vec<Ready> = batch
             .iter()
             .map(|stored| ready(DOING, stored))
             .collect::<Result<_>>()?;
         let work = self.0.writer.write(DOING, move |conn| {
             Box::pin(async move {
+                for tenure in &tenures {
+                    let sql = "SELECT 1 FROM partitions WHERE partition = ? AND fence = ?";
+                    let query = sqlx::query(sql).bind(i64::from(tenure.partition));
+                    let query = query.bind(signed(DOING, tenure.fence)?);
+                    let latest = query.fetch_optional(&mut *conn).await.map_err(storage(DOING))?;
+                    if latest.is_none() {
+                        let partition = tenure.partition;
+                        return Ok(Put::Overtaken { partition });
+                    }
+                }
+                for tenure in tenures.iter().filter(|tenure| tenure.place.is_some()) {
+                    let query = sqlx::query("UPDATE partitions SET place = ? WHERE partition = ?")
+                        .bind(tenure.place.as_deref())
+                        .bind(i64::from(tenure.partition));
+                    query.execute(&mut *conn).await.map_err(storage(DOING))?;
+                }
                 let sql = "INSERT INTO profiles (run, agent, version, is_ready, profile, learner) \
                            VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run, agent) DO UPDATE \
                            SET version = excluded.version, is_ready = excluded.is_ready, \
@@ -65,7 +101,7 @@ impl BaselineStore for SqliteBaselines {
                     let query = query.bind(ready.profile).bind(ready.learner);
                     query.execute(&mut *conn).await.map_err(storage(DOING))?;
                 }
-                Ok(())
+                Ok(Put::Done)
             })
         });
         work.await

@@ -69,9 +69,9 @@ pub(crate) fn read_event(row: &SqliteRow) -> Result<Event> {
 /// Inserts a new case. Its totals and its infection are the caller's next step.
 pub(crate) async fn insert(conn: &mut SqliteConnection, ready: &Ready) -> sqlx::Result<()> {
     let case = &ready.case;
-    let sql = "INSERT INTO cases (version, state, is_open, is_unsettled, was_quarantined, updated_at, due_at, \
-                                  closed_at, body, run, agent, opened_at, id) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO cases (version, state, is_open, is_unsettled, was_quarantined, is_contained, updated_at, \
+                                  due_at, closed_at, body, run, agent, opened_at, id) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let query = searched(sqlx::query(sql), ready);
     let query = query.bind(case.key.run.as_str()).bind(case.key.agent.as_str());
     query
@@ -85,7 +85,7 @@ pub(crate) async fn insert(conn: &mut SqliteConnection, ready: &Ready) -> sqlx::
 /// Replaces a stored case. `was_quarantined` only ever grows.
 pub(crate) async fn update(conn: &mut SqliteConnection, ready: &Ready) -> sqlx::Result<()> {
     let sql = "UPDATE cases SET version = ?, state = ?, is_open = ?, is_unsettled = ?, \
-                                was_quarantined = max(was_quarantined, ?), updated_at = ?, due_at = ?, \
+                                was_quarantined = max(was_quarantined, ?), is_contained = ?, updated_at = ?, due_at = ?, \
                                 closed_at = ?, body = ? \
                WHERE id = ?";
     searched(sqlx::query(sql), ready)
@@ -105,6 +105,7 @@ fn searched<'q>(query: Query<'q>, ready: &'q Ready) -> Query<'q> {
         .bind(case.state.as_str())
         .bind(i64::from(!case.state.is_closed()))
         .bind(i64::from(cases::is_unsettled(case)))
+        .bind(i64::from(cases::wants_containment(case)))
         .bind(i64::from(cases::wants_containment(case)))
         .bind(case.updated_at.as_micros())
         .bind(cases::due_at(case).map(|at| at.as_micros()))

@@ -8,21 +8,32 @@ use async_trait::async_trait;
 use immune_domain::case::Case;
 use immune_domain::{AgentKey, CaseId, InfectionId, RunId, Timestamp};
 use immune_store::StorageError;
-use immune_store::cases::{Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved};
+use immune_store::cases::{self, Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved};
 use immune_store::error::Result;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 const OF_INFECTION: &str =
     "SELECT cases.* FROM cases JOIN case_infections ON cases.id = case_id WHERE infection = ?";
 const OPEN_OF_AGENT: &str = "SELECT * FROM cases WHERE run = ? AND agent = ? AND is_open = 1";
+const CONTAINED: &str = "SELECT count(*) FROM cases WHERE run = ? AND is_open = 1 AND is_contained = 1";
 const BY_ID: &str = "SELECT * FROM cases WHERE id = ?";
 
 /// The [`CaseStore`] of a SQLite file.
 pub(crate) struct SqliteCases(pub(crate) Arc<Database>);
 
 impl SqliteCases {
+    /// Wakes those who wait for events; once too often when nothing was written, which a hint may.
+    fn announce(&self, has_events: bool) {
+        if has_events {
+            self.0
+                .changes
+                .send_modify(|changes| *changes = changes.wrapping_add(1));
+        }
+    }
+
     async fn one(&self, doing: &'static str, query: Query<'_>) -> Result<Option<Case>> {
         let row = query
             .fetch_optional(&self.0.reads)
@@ -44,7 +55,7 @@ async fn found(
 
 #[async_trait]
 impl CaseStore for SqliteCases {
-    async fn open_case(&self, case: &Case, alongside: &Alongside) -> Result<Opened> {
+    async fn open_case(&self, case: &Case, contained_max: u32, alongside: &Alongside) -> Result<Opened> {
         const DOING: &str = "opening a case";
         if case.version != 1 {
             return Err(StorageError::refused(
@@ -53,6 +64,7 @@ impl CaseStore for SqliteCases {
             ));
         }
         let ready = case_rows::ready(DOING, case)?;
+        let has_events = !alongside.events.is_empty();
         let alongside = case_rows::ready_alongside(DOING, alongside)?;
         let work = self.0.writer.write(DOING, move |conn| {
             Box::pin(async move {
@@ -67,6 +79,14 @@ impl CaseStore for SqliteCases {
                 if let Some(open) = found(conn, DOING, query).await? {
                     return Ok(Opened::AlreadyOpen(Box::new(case_rows::read(&open)?)));
                 }
+                if cases::wants_containment(case) {
+                    let query = sqlx::query_scalar::<_, i64>(CONTAINED).bind(case.key.run.as_str());
+                    let contained = query.fetch_one(&mut *conn).await.map_err(storage(DOING))?;
+                    let contained = u32::try_from(contained).unwrap_or(u32::MAX);
+                    if contained > contained_max {
+                        return Ok(Opened::Crowded(contained));
+                    }
+                }
                 case_rows::insert(conn, &ready).await.map_err(storage(DOING))?;
                 case_rows::account(conn, case, Before::default())
                     .await
@@ -75,7 +95,9 @@ impl CaseStore for SqliteCases {
                 Ok(Opened::New)
             })
         });
-        work.await
+        let opened = work.await;
+        self.announce(has_events);
+        opened
     }
 
     async fn save_case(&self, case: &Case, expected_version: u64, alongside: &Alongside) -> Result<Saved> {
@@ -88,6 +110,7 @@ impl CaseStore for SqliteCases {
             return Err(StorageError::refused(DOING, what));
         }
         let ready = case_rows::ready(DOING, case)?;
+        let has_events = !alongside.events.is_empty();
         let alongside = case_rows::ready_alongside(DOING, alongside)?;
         let work = self.0.writer.write(DOING, move |conn| {
             Box::pin(async move {
@@ -120,12 +143,25 @@ impl CaseStore for SqliteCases {
                 Ok(Saved::Done)
             })
         });
-        work.await
+        let saved = work.await;
+        self.announce(has_events);
+        saved
     }
 
     async fn get(&self, id: &CaseId) -> Result<Option<Case>> {
         self.one("reading a case", sqlx::query(BY_ID).bind(id.as_str()))
             .await
+    }
+
+    async fn cases(&self, ids: &[CaseId]) -> Result<Vec<Case>> {
+        let ids = serde_json::to_string(ids).map_err(|error| StorageError::Failed {
+            doing: "reading cases",
+            source: error.into(),
+        })?;
+        let sql = "SELECT * FROM cases WHERE id IN (SELECT value FROM json_each(?))";
+        let rows = sqlx::query(sql).bind(ids).fetch_all(&self.0.reads).await;
+        let rows = rows.map_err(storage("reading cases"))?;
+        rows.iter().map(case_rows::read).collect()
     }
 
     async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>> {
@@ -196,14 +232,64 @@ impl CaseStore for SqliteCases {
         rows.iter().map(case_rows::read).collect()
     }
 
-    async fn unsettled(&self, limit: u32) -> Result<Vec<Case>> {
-        let sql = "SELECT * FROM cases WHERE is_unsettled = 1 ORDER BY updated_at, id LIMIT ?";
-        let query = sqlx::query(sql).bind(page_limit(limit));
-        let rows = query
-            .fetch_all(&self.0.reads)
+    async fn claim_unsettled(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Case>> {
+        const DOING: &str = "claiming unsettled cases";
+        const FREE: &str =
+            "is_unsettled = 1 AND (claimed_by IS NULL OR claimed_by = ? OR claimed_until <= ?)";
+        // Nothing is written, and nothing waits for the disk, while there is nothing to claim.
+        let sql = format!("SELECT 1 FROM cases WHERE {FREE} LIMIT 1");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(worker)
+            .bind(now.as_micros());
+        let found = query
+            .fetch_optional(&self.0.reads)
             .await
-            .map_err(storage("finding unsettled cases"))?;
-        rows.iter().map(case_rows::read).collect()
+            .map_err(storage(DOING))?;
+        if found.is_none() {
+            return Ok(Vec::new());
+        }
+        let worker = worker.to_owned();
+        let work = self.0.writer.write(DOING, move |conn| {
+            Box::pin(async move {
+                let sql = format!(
+                    "UPDATE cases SET claimed_by = ?1, claimed_until = ?3 WHERE id IN \
+                       (SELECT id FROM cases WHERE {} ORDER BY updated_at, id LIMIT ?4) \
+                     RETURNING *",
+                    FREE.replacen('?', "?1", 1).replacen("<= ?", "<= ?2", 1)
+                );
+                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(worker);
+                let query = query.bind(now.as_micros()).bind(until.as_micros());
+                let rows = query.bind(page_limit(limit)).fetch_all(conn).await;
+                let rows = rows.map_err(storage(DOING))?;
+                let mut cases: Vec<Case> = rows.iter().map(case_rows::read).collect::<Result<_>>()?;
+                cases.sort_by(|a, b| (a.updated_at, &a.id).cmp(&(b.updated_at, &b.id)));
+                Ok(cases)
+            })
+        });
+        work.await
+    }
+
+    async fn unclaim(&self, worker: &str) -> Result<()> {
+        const DOING: &str = "giving claims back";
+        let worker = worker.to_owned();
+        let work = self.0.writer.write(DOING, move |conn| {
+            Box::pin(async move {
+                let sql = "UPDATE cases SET claimed_by = NULL, claimed_until = NULL WHERE claimed_by = ?";
+                let query = sqlx::query(sql).bind(worker);
+                query.execute(conn).await.map(|_| ()).map_err(storage(DOING))
+            })
+        });
+        work.await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
     }
 
     async fn totals(&self, run: &RunId) -> Result<CaseTotals> {

@@ -16,6 +16,7 @@ use sqlx::{Connection, SqliteConnection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long a statement waits for another program that holds the file, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +64,8 @@ pub struct SqliteStore {
 pub(crate) struct Database {
     pub(crate) reads: SqlitePool,
     pub(crate) writer: Writer,
+    /// Grows with every event that was committed; this process is the only one that writes.
+    pub(crate) changes: watch::Sender<u64>,
 }
 
 impl SqliteStore {
@@ -96,7 +99,11 @@ impl SqliteStore {
             .map_err(|source| failed(path, "opening for reading", source))?;
         let writer = Writer::start(conn, lock, options.queue, options.group_max);
         Ok(SqliteStore {
-            database: Arc::new(Database { reads, writer }),
+            database: Arc::new(Database {
+                reads,
+                writer,
+                changes: watch::Sender::new(0),
+            }),
         })
     }
 

@@ -5,10 +5,16 @@ use sqlx::{Row, SqliteConnection};
 use std::path::Path;
 
 /// Every migration, in order; the position plus one is the schema it leads to.
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "0001_initial",
-    include_str!("../../../migrations/sqlite/0001_initial.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "0001_initial",
+        include_str!("../../../migrations/sqlite/0001_initial.sql"),
+    ),
+    (
+        "0002_partitions_and_claims",
+        include_str!("../../../migrations/sqlite/0002_partitions_and_claims.sql"),
+    ),
+];
 
 /// The schema that this program reads and writes.
 pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;

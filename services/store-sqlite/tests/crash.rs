@@ -36,7 +36,7 @@ async fn write_one(stores: &immune_store::Stores, round: &str, writer: usize, n:
     assert_eq!(
         stores
             .cases
-            .open_case(&first, &alongside(&first, "case_opened"))
+            .open_case(&first, u32::MAX, &alongside(&first, "case_opened"))
             .await
             .unwrap(),
         Opened::New
@@ -201,7 +201,7 @@ async fn counts_agree(stores: &immune_store::Stores) {
     let probe = case(&agent("probe"), "probe", at(1));
     let answer = stores
         .cases
-        .open_case(&probe, &alongside(&probe, "case_opened"))
+        .open_case(&probe, u32::MAX, &alongside(&probe, "case_opened"))
         .await
         .unwrap();
     assert!(

@@ -21,7 +21,7 @@ async fn a_failing_write_fails_alone() {
     let used = case(&agent("used"), "used", at(1));
     stores
         .cases
-        .open_case(&used, &alongside(&used, "case_opened"))
+        .open_case(&used, u32::MAX, &alongside(&used, "case_opened"))
         .await
         .unwrap();
     let mut tasks = JoinSet::new();
@@ -32,7 +32,14 @@ async fn a_failing_write_fails_alone() {
             one.infection = infection(&one.key, &format!("new-{n}"));
         }
         let store = stores.cases.clone();
-        tasks.spawn(async move { (n, store.open_case(&one, &alongside(&one, "case_opened")).await) });
+        tasks.spawn(async move {
+            (
+                n,
+                store
+                    .open_case(&one, u32::MAX, &alongside(&one, "case_opened"))
+                    .await,
+            )
+        });
     }
     for (n, answer) in tasks.join_all().await {
         match answer {

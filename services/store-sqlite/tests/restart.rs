@@ -42,11 +42,11 @@ async fn fill(stores: &Stores) -> Case {
         .append(&[vitals(&key, "e1", at(1)), vitals(&key, "e2", at(2))])
         .await
         .unwrap();
-    stores.baselines.put(&[profile(&key, 3)]).await.unwrap();
+    stores.baselines.put(&[profile(&key, 3)], &[]).await.unwrap();
     let first = case(&key, "case-1", at(1));
     stores
         .cases
-        .open_case(&first, &alongside(&first, "case_opened"))
+        .open_case(&first, u32::MAX, &alongside(&first, "case_opened"))
         .await
         .unwrap();
     let queued = State::HealQueued {
@@ -192,15 +192,15 @@ async fn a_new_file_is_private() {
 #[tokio::test]
 async fn files_of_other_versions_are_refused() {
     let (_folder, path) = folder();
-    assert_eq!(migrate(&path).await.unwrap(), Migrated { from: 0, to: 1 });
-    assert_eq!(migrate(&path).await.unwrap(), Migrated { from: 1, to: 1 });
+    assert_eq!(migrate(&path).await.unwrap(), Migrated { from: 0, to: 2 });
+    assert_eq!(migrate(&path).await.unwrap(), Migrated { from: 2, to: 2 });
 
     meddle(&path, "PRAGMA user_version = 99").await;
     let newer = SqliteStore::open(&path).await.err().unwrap();
     assert!(
         newer
             .to_string()
-            .ends_with("has schema 99, this program knows up to 1; use a newer program"),
+            .ends_with("has schema 99, this program knows up to 2; use a newer program"),
         "{newer}"
     );
     assert_eq!(newer.kind(), ErrorKind::Invalid);
@@ -255,7 +255,7 @@ async fn damaged_rows_are_named() {
     let opened = store
         .stores()
         .cases
-        .open_case(&other, &Alongside::default())
+        .open_case(&other, u32::MAX, &Alongside::default())
         .await
         .unwrap();
     assert_eq!(opened, Opened::New);
@@ -319,10 +319,16 @@ async fn what_must_not_be_written_is_not() {
     let stores = store.stores();
     let mut odd = case(&agent("a"), "nan", at(1));
     odd.infection.severity = f64::NAN;
-    assert!(stores.cases.open_case(&odd, &Alongside::default()).await.is_err());
+    assert!(
+        stores
+            .cases
+            .open_case(&odd, u32::MAX, &Alongside::default())
+            .await
+            .is_err()
+    );
     let mut endless = profile(&agent("a"), 1);
     endless.profile.moments[0].mean = f64::INFINITY;
-    assert!(stores.baselines.put(&[endless]).await.is_err());
+    assert!(stores.baselines.put(&[endless], &[]).await.is_err());
     let mut silent = vitals(&agent("a"), "nan", at(1));
     silent.latency_ms = f64::NAN;
     stores.vitals.append(&[silent]).await.unwrap();

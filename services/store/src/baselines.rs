@@ -14,11 +14,39 @@ pub struct StoredProfile {
     pub learner: serde_json::Value,
 }
 
+/// The right to change the profiles of a partition of the agents, and how far they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenure {
+    /// Which partition.
+    pub partition: u16,
+    /// Grows with every taking over; a store refuses writes under an older one.
+    pub fence: u64,
+    /// The last entry of the vitals bus that the stored profiles contain, in the bus's own words.
+    pub place: Option<String>,
+}
+
+/// The answer to storing profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// All are stored.
+    Done,
+    /// Another replica has taken this partition over; nothing was stored.
+    Overtaken {
+        /// Which.
+        partition: u16,
+    },
+}
+
 /// The store of profiles.
 #[async_trait]
 pub trait BaselineStore: Send + Sync {
-    /// Stores a batch; a profile replaces one of lower version, others are ignored.
-    async fn put(&self, batch: &[StoredProfile]) -> Result<()>;
+    /// Takes a partition over: whoever held it before can store nothing under it any more.
+    async fn take_over(&self, partition: u16) -> Result<Tenure>;
+
+    /// Stores a batch and how far the partitions are with it, all or nothing, unless one of the tenures is no longer
+    /// the latest of its partition. A profile replaces one of lower version, others are ignored. A tenure without a
+    /// place leaves the stored place as it is.
+    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put>;
 
     /// One profile.
     async fn get(&self, key: &AgentKey) -> Result<Option<StoredProfile>>;

@@ -52,6 +52,9 @@ pub enum Opened {
     AlreadyOpen(Box<Case>),
     /// This infection has been reported before; here is its case, open or closed.
     AlreadyReported(Box<Case>),
+    /// More agents of the run are to be contained than the caller thought; nothing was stored. The number is how
+    /// many, for a decision anew.
+    Crowded(u32),
 }
 
 /// The answer to saving a case.
@@ -99,8 +102,11 @@ pub struct CaseTotals {
 #[async_trait]
 pub trait CaseStore: Send + Sync {
     /// Opens a case, unless its agent has an open one or its infection was reported before. The case's version
-    /// must be 1. All or nothing with what comes alongside.
-    async fn open_case(&self, case: &Case, alongside: &Alongside) -> Result<Opened>;
+    /// must be 1. All or nothing with what comes alongside. A case that wants containment
+    /// ([`wants_containment`]) is refused as [`Opened::Crowded`] when more than `contained_max` open cases of its
+    /// run want it already, whoever opened them: two processes that decide at once cannot both take the last place
+    /// of a blast radius.
+    async fn open_case(&self, case: &Case, contained_max: u32, alongside: &Alongside) -> Result<Opened>;
 
     /// Stores a changed case whose version is `expected_version + 1`, if the stored one still has
     /// `expected_version`. All or nothing with what comes alongside. A closing save frees the agent for a new case.
@@ -108,6 +114,9 @@ pub trait CaseStore: Send + Sync {
 
     /// One case.
     async fn get(&self, id: &CaseId) -> Result<Option<Case>>;
+
+    /// Those of several cases that exist, in any order, each once.
+    async fn cases(&self, ids: &[CaseId]) -> Result<Vec<Case>>;
 
     /// The open case of an agent.
     async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>>;
@@ -124,8 +133,23 @@ pub trait CaseStore: Send + Sync {
 
     /// Cases, closed ones included, whose containment is not what it should be: phases `requested`, `partial`,
     /// `breached`, `releasing`, and `probation` with an unconfirmed lever ([`is_unsettled`]). The one changed
-    /// longest ago comes first, so that none waits behind others that fail again and again.
-    async fn unsettled(&self, limit: u32) -> Result<Vec<Case>>;
+    /// longest ago comes first, so that none waits behind others that fail again and again. They are claimed for
+    /// `worker` until `until`; what another worker has claimed beyond `now` is left out, what this one has claimed
+    /// is not.
+    async fn claim_unsettled(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Case>>;
+
+    /// Gives back what a worker has claimed, because it stops.
+    async fn unclaim(&self, worker: &str) -> Result<()>;
+
+    /// Grows whenever there may be new events, whichever process wrote them; a hint that may come late, come once
+    /// for many, or be missed while a connection is down, so that whoever waits also looks from time to time.
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
 
     /// Totals of a run.
     async fn totals(&self, run: &RunId) -> Result<CaseTotals>;

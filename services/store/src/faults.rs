@@ -109,8 +109,10 @@ struct FaultyCases {
 
 #[async_trait]
 impl CaseStore for FaultyCases {
-    async fn open_case(&self, case: &Case, alongside: &Alongside) -> Result<Opened> {
-        self.faults.around(self.inner.open_case(case, alongside)).await
+    async fn open_case(&self, case: &Case, contained_max: u32, alongside: &Alongside) -> Result<Opened> {
+        self.faults
+            .around(self.inner.open_case(case, contained_max, alongside))
+            .await
     }
 
     async fn save_case(&self, case: &Case, expected_version: u64, alongside: &Alongside) -> Result<Saved> {
@@ -121,6 +123,10 @@ impl CaseStore for FaultyCases {
 
     async fn get(&self, id: &CaseId) -> Result<Option<Case>> {
         self.faults.around(self.inner.get(id)).await
+    }
+
+    async fn cases(&self, ids: &[CaseId]) -> Result<Vec<Case>> {
+        self.faults.around(self.inner.cases(ids)).await
     }
 
     async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>> {
@@ -139,8 +145,24 @@ impl CaseStore for FaultyCases {
         self.faults.around(self.inner.claimable(now, limit)).await
     }
 
-    async fn unsettled(&self, limit: u32) -> Result<Vec<Case>> {
-        self.faults.around(self.inner.unsettled(limit)).await
+    async fn claim_unsettled(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Case>> {
+        self.faults
+            .around(self.inner.claim_unsettled(worker, now, until, limit))
+            .await
+    }
+
+    async fn unclaim(&self, worker: &str) -> Result<()> {
+        self.faults.around(self.inner.unclaim(worker)).await
+    }
+
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.changes()
     }
 
     async fn totals(&self, run: &RunId) -> Result<CaseTotals> {

@@ -22,6 +22,7 @@ pub mod error;
 pub mod faults;
 pub mod healings;
 pub mod memory;
+pub mod observed;
 pub mod retention;
 pub mod vitals;
 

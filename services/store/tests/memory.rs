@@ -56,7 +56,7 @@ mod limits {
             let opened = case(&agent(&id), &id, at(n));
             stores
                 .cases
-                .open_case(&opened, &alongside(&opened, &id))
+                .open_case(&opened, u32::MAX, &alongside(&opened, &id))
                 .await
                 .unwrap();
             if n > 1 {

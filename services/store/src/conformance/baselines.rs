@@ -3,7 +3,7 @@
 use super::at_once;
 use super::samples::{agent, odd_ids, profile};
 use crate::Stores;
-use crate::baselines::StoredProfile;
+use crate::baselines::{Put, StoredProfile, Tenure};
 use immune_domain::AgentKey;
 use immune_domain::baseline::State;
 use serde_json::json;
@@ -17,7 +17,11 @@ pub async fn a_profile_comes_back_to_the_last_bit(stores: &Stores) {
         stored.profile.moments[1].stddev = f64::MAX;
         stored.profile.moments[2].count = u64::MAX;
         stored.learner = json!({ "m2": 123_456_789.123_456_79_f64, "text": id.repeat(1_000) });
-        stores.baselines.put(std::slice::from_ref(&stored)).await.unwrap();
+        stores
+            .baselines
+            .put(std::slice::from_ref(&stored), &[])
+            .await
+            .unwrap();
         assert_eq!(
             stores.baselines.get(&stored.profile.key).await.unwrap(),
             Some(stored)
@@ -34,12 +38,16 @@ pub async fn only_a_higher_version_replaces(stores: &Stores) {
     twin.learner = json!({ "twin": true });
     stores
         .baselines
-        .put(&[profile(&key, 4), profile(&key, 5), profile(&key, 3)])
+        .put(&[profile(&key, 4), profile(&key, 5), profile(&key, 3)], &[])
         .await
         .unwrap();
-    stores.baselines.put(&[twin, profile(&key, 2)]).await.unwrap();
+    stores
+        .baselines
+        .put(&[twin, profile(&key, 2)], &[])
+        .await
+        .unwrap();
     assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 5)));
-    stores.baselines.put(&[profile(&key, 6)]).await.unwrap();
+    stores.baselines.put(&[profile(&key, 6)], &[]).await.unwrap();
     assert_eq!(
         stores.baselines.get(&key).await.unwrap().unwrap().profile.version,
         6
@@ -53,7 +61,7 @@ pub async fn pages_follow_the_keys(stores: &Stores) {
         || (0..3).flat_map(|run| (0..10).map(move |n| AgentKey::new(format!("r{run}"), format!("a{n}"))));
     let mut batch: Vec<StoredProfile> = keys().map(|key| profile(&key, 1)).collect();
     batch.reverse();
-    stores.baselines.put(&batch).await.unwrap();
+    stores.baselines.put(&batch, &[]).await.unwrap();
     let mut seen: Vec<AgentKey> = Vec::new();
     loop {
         let page = stores.baselines.page(seen.last(), 7).await.unwrap();
@@ -81,12 +89,12 @@ pub async fn ready_profiles_are_counted(stores: &Stores) {
         with(agent("stale"), 1, State::Stale),
         with(AgentKey::new("other", "active"), 1, State::Active),
     ];
-    stores.baselines.put(&batch).await.unwrap();
+    stores.baselines.put(&batch, &[]).await.unwrap();
     let run = agent("any").run;
     assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 2);
     stores
         .baselines
-        .put(&[with(agent("learning"), 2, State::Active)])
+        .put(&[with(agent("learning"), 2, State::Active)], &[])
         .await
         .unwrap();
     assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 3);
@@ -96,11 +104,11 @@ pub async fn ready_profiles_are_counted(stores: &Stores) {
 /// Guarantees: removal says whether there was one, and leaves nothing that stands in the way.
 pub async fn a_removed_profile_may_start_again(stores: &Stores) {
     let key = agent("removed");
-    stores.baselines.put(&[profile(&key, 9)]).await.unwrap();
+    stores.baselines.put(&[profile(&key, 9)], &[]).await.unwrap();
     assert!(stores.baselines.remove(&key).await.unwrap());
     assert!(!stores.baselines.remove(&key).await.unwrap());
     assert_eq!(stores.baselines.get(&key).await.unwrap(), None);
-    stores.baselines.put(&[profile(&key, 1)]).await.unwrap();
+    stores.baselines.put(&[profile(&key, 1)], &[]).await.unwrap();
     assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 1)));
 }
 
@@ -110,9 +118,84 @@ pub async fn the_highest_of_many_versions_stays(stores: &Stores) {
     let key = agent("raced");
     let results = at_once(16, |n| {
         let (store, stored) = (stores.baselines.clone(), profile(&key, n as u64 + 1));
-        async move { store.put(&[stored]).await }
+        async move { store.put(&[stored], &[]).await }
     })
     .await;
-    results.into_iter().for_each(|result| result.unwrap());
+    for result in results {
+        assert_eq!(result.unwrap(), Put::Done);
+    }
     assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 16)));
+}
+
+/// Scenario: a replica stores profiles with how far its partition is, and another one takes over.
+/// Guarantees: the place comes back as it was stored; a tenure without a place leaves it; partitions are apart.
+pub async fn a_place_is_stored_with_its_profiles(stores: &Stores) {
+    let tenure = stores.baselines.take_over(7).await.unwrap();
+    assert_eq!((tenure.partition, &tenure.place), (7, &None));
+    for place in odd_ids() {
+        let place = Some(place).filter(|place| !place.contains('\0'));
+        let at = Tenure {
+            place: place.clone(),
+            ..tenure.clone()
+        };
+        assert_eq!(stores.baselines.put(&[], &[at]).await.unwrap(), Put::Done);
+    }
+    let last = Tenure {
+        place: Some("1767225600000-3".to_owned()),
+        ..tenure.clone()
+    };
+    let batch = [profile(&agent("placed"), 1)];
+    assert_eq!(stores.baselines.put(&batch, &[last]).await.unwrap(), Put::Done);
+    assert_eq!(
+        stores.baselines.put(&[], &[tenure.clone()]).await.unwrap(),
+        Put::Done
+    );
+    let next = stores.baselines.take_over(7).await.unwrap();
+    assert!(next.fence > tenure.fence, "{next:?}");
+    assert_eq!(next.place.as_deref(), Some("1767225600000-3"));
+    assert_eq!(stores.baselines.take_over(8).await.unwrap().place, None);
+}
+
+/// Scenario: two partitions in one write, one of which another replica has taken over; and a tenure that was never
+/// given.
+/// Guarantees: nothing of the write is stored, neither profiles nor places, and the answer names the partition.
+pub async fn who_was_overtaken_stores_nothing(stores: &Stores) {
+    let kept = stores.baselines.take_over(1).await.unwrap();
+    let old = stores.baselines.take_over(2).await.unwrap();
+    let new = stores.baselines.take_over(2).await.unwrap();
+    let key = agent("overtaken");
+    let at = |tenure: &Tenure, place: &str| Tenure {
+        place: Some(place.to_owned()),
+        ..tenure.clone()
+    };
+    let batch = [profile(&key, 1)];
+    let tenures = [at(&kept, "10-0"), at(&old, "20-0")];
+    let put = stores.baselines.put(&batch, &tenures).await.unwrap();
+    assert_eq!(put, Put::Overtaken { partition: 2 });
+    assert_eq!(stores.baselines.get(&key).await.unwrap(), None);
+    assert_eq!(stores.baselines.take_over(1).await.unwrap().place, None);
+    let put = stores.baselines.put(&batch, &[at(&new, "21-0")]).await.unwrap();
+    assert_eq!(put, Put::Done);
+    let unknown = Tenure {
+        partition: 40,
+        fence: 1,
+        place: None,
+    };
+    let put = stores.baselines.put(&[], &[unknown]).await.unwrap();
+    assert_eq!(put, Put::Overtaken { partition: 40 });
+}
+
+/// Guarantees: of many who take a partition over at once each has a fence of its own, so that one is the latest.
+pub async fn many_takers_have_different_fences(stores: &Stores) {
+    let mut fences: Vec<u64> = at_once(16, |_| {
+        let store = stores.baselines.clone();
+        async move { store.take_over(3).await }
+    })
+    .await
+    .into_iter()
+    .map(|taken| taken.unwrap().fence)
+    .collect();
+    fences.sort_unstable();
+    fences.dedup();
+    assert_eq!(fences.len(), 16);
 }

@@ -4,7 +4,7 @@
 use super::at_once;
 use super::samples::{agent, alongside, at, case, changed, healed, released};
 use crate::Stores;
-use crate::cases::{Alongside, CaseFilter, CaseTotals, Opened, Saved};
+use crate::cases::{Alongside, CaseFilter, CaseTotals, Opened, Saved, wants_containment};
 use immune_domain::case::{Case, QuarantinePhase, State};
 use immune_domain::healing::Trigger;
 use immune_domain::{AgentKey, CaseId, RunId, Timestamp};
@@ -12,7 +12,11 @@ use immune_domain::{AgentKey, CaseId, RunId, Timestamp};
 /// Opens a case that must be new.
 pub(super) async fn open(stores: &Stores, case: &Case) {
     assert_eq!(
-        stores.cases.open_case(case, &Alongside::default()).await.unwrap(),
+        stores
+            .cases
+            .open_case(case, u32::MAX, &Alongside::default())
+            .await
+            .unwrap(),
         Opened::New,
         "{}",
         case.id
@@ -79,7 +83,7 @@ pub async fn one_open_case_per_agent(stores: &Stores) {
     open(stores, &first).await;
     let answer = stores
         .cases
-        .open_case(&second, &alongside(&second, "case_opened"))
+        .open_case(&second, u32::MAX, &alongside(&second, "case_opened"))
         .await
         .unwrap();
     assert_eq!(answer, Opened::AlreadyOpen(Box::new(first.clone())));
@@ -109,7 +113,7 @@ pub async fn a_report_opens_one_case(stores: &Stores) {
     again.infection.id = first.infection.id.clone();
     let answer = stores
         .cases
-        .open_case(&again, &Alongside::default())
+        .open_case(&again, u32::MAX, &Alongside::default())
         .await
         .unwrap();
     assert_eq!(answer, Opened::AlreadyReported(Box::new(first.clone())));
@@ -117,7 +121,7 @@ pub async fn a_report_opens_one_case(stores: &Stores) {
     save(stores, &closed).await;
     let answer = stores
         .cases
-        .open_case(&again, &alongside(&again, "case_opened"))
+        .open_case(&again, u32::MAX, &alongside(&again, "case_opened"))
         .await
         .unwrap();
     assert_eq!(answer, Opened::AlreadyReported(Box::new(closed)));
@@ -133,7 +137,11 @@ pub async fn many_openings_have_one_winner(stores: &Stores) {
             stores.cases.clone(),
             case(&agent("a"), &format!("case-{n}"), at(n as i64)),
         );
-        async move { store.open_case(&case, &alongside(&case, "case_opened")).await }
+        async move {
+            store
+                .open_case(&case, u32::MAX, &alongside(&case, "case_opened"))
+                .await
+        }
     })
     .await;
     let open = stores.cases.open_case_of(&agent("a")).await.unwrap().unwrap();
@@ -143,6 +151,7 @@ pub async fn many_openings_have_one_winner(stores: &Stores) {
             Opened::New => won += 1,
             Opened::AlreadyOpen(case) => assert_eq!(*case, open),
             Opened::AlreadyReported(case) => panic!("reported before as {}", case.id),
+            Opened::Crowded(count) => panic!("{count} agents crowd where there is no limit"),
         }
     }
     assert_eq!(won, 1);
@@ -169,7 +178,7 @@ pub async fn many_redeliveries_open_one_case(stores: &Stores) {
         let mut case = case(&agent("a"), &format!("case-{n}"), at(1));
         case.infection.id = "one".into();
         let store = stores.cases.clone();
-        async move { store.open_case(&case, &Alongside::default()).await }
+        async move { store.open_case(&case, u32::MAX, &Alongside::default()).await }
     })
     .await;
     let winner = stores
@@ -270,4 +279,85 @@ pub async fn purging_spares_what_is_not_over(stores: &Stores) {
         ids(&stores.cases.list(&CaseFilter::default()).await.unwrap()),
         ["young", "open", "lifting"]
     );
+}
+
+/// Scenario: the blast radius has room for five, and twelve agents fall ill at once, each caller counting from what
+/// it knows.
+/// Guarantees: exactly five cases that want containment are opened, each refusal says how many there are, and a
+/// case that wants none is opened beside them; a closed case makes room.
+pub async fn the_last_place_is_taken_once(stores: &Stores) {
+    const ROOM: u32 = 5;
+    let opened = at_once(12, |n| {
+        let store = stores.cases.clone();
+        let case = contained(&agent(&format!("crowd{n}")), &format!("crowd{n}"), at(n as i64));
+        async move {
+            store
+                .open_case(&case, ROOM - 1, &Alongside::default())
+                .await
+                .unwrap()
+        }
+    })
+    .await;
+    let new = opened.iter().filter(|opened| **opened == Opened::New).count();
+    assert_eq!(new, ROOM as usize, "{opened:?}");
+    let crowded = opened
+        .iter()
+        .filter(|opened| **opened == Opened::Crowded(ROOM))
+        .count();
+    assert_eq!(crowded, 12 - ROOM as usize, "{opened:?}");
+
+    let mut calm = case(&agent("calm"), "calm", at(50));
+    calm.quarantine.phase = QuarantinePhase::NotWanted;
+    assert_eq!(
+        stores
+            .cases
+            .open_case(&calm, 0, &Alongside::default())
+            .await
+            .unwrap(),
+        Opened::New
+    );
+    let elsewhere = contained(&AgentKey::new("other-run", "a"), "elsewhere", at(51));
+    assert_eq!(
+        stores
+            .cases
+            .open_case(&elsewhere, 0, &Alongside::default())
+            .await
+            .unwrap(),
+        Opened::New
+    );
+
+    let n = opened.iter().position(|opened| *opened == Opened::New).unwrap();
+    let first = stores
+        .cases
+        .get(&format!("crowd{n}").into())
+        .await
+        .unwrap()
+        .unwrap();
+    let mut closed = released(&first, at(60));
+    closed.quarantine.phase = QuarantinePhase::Released;
+    assert_eq!(
+        stores
+            .cases
+            .save_case(&closed, 1, &Alongside::default())
+            .await
+            .unwrap(),
+        Saved::Done
+    );
+    let next = contained(&agent("next"), "next", at(61));
+    assert_eq!(
+        stores
+            .cases
+            .open_case(&next, ROOM - 1, &Alongside::default())
+            .await
+            .unwrap(),
+        Opened::New
+    );
+}
+
+/// A case whose agent is to be contained.
+fn contained(key: &AgentKey, id: &str, opened_at: Timestamp) -> Case {
+    let mut case = case(key, id, opened_at);
+    case.quarantine.phase = QuarantinePhase::Requested;
+    assert!(wants_containment(&case), "the sample is what the property needs");
+    case
 }

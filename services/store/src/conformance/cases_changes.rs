@@ -16,7 +16,7 @@ async fn opened(stores: &Stores, name: &str) -> Case {
     assert_eq!(
         stores
             .cases
-            .open_case(&case, &Alongside::default())
+            .open_case(&case, u32::MAX, &Alongside::default())
             .await
             .unwrap(),
         Opened::New
@@ -120,10 +120,10 @@ pub async fn rules_of_versions_are_kept(stores: &Stores) {
     let first = opened(stores, "ruled").await;
     let mut second = case(&agent("other"), "second", at(1));
     second.version = 2;
-    assert!(stores.cases.open_case(&second, &none).await.is_err());
+    assert!(stores.cases.open_case(&second, u32::MAX, &none).await.is_err());
     let mut used = case(&agent("other"), "ruled", at(1));
     used.infection = infection(&used.key, "another");
-    assert!(stores.cases.open_case(&used, &none).await.is_err());
+    assert!(stores.cases.open_case(&used, u32::MAX, &none).await.is_err());
     assert!(stores.cases.save_case(&first, 1, &none).await.is_err());
     assert!(
         stores
@@ -166,7 +166,7 @@ pub async fn closing_frees_the_agent(stores: &Stores) {
     assert_eq!(
         stores
             .cases
-            .open_case(&second, &Alongside::default())
+            .open_case(&second, u32::MAX, &Alongside::default())
             .await
             .unwrap(),
         Opened::New
@@ -210,7 +210,7 @@ pub async fn a_merged_report_is_remembered(stores: &Stores) {
         again.infection.id = id.clone();
         let answer = stores
             .cases
-            .open_case(&again, &Alongside::default())
+            .open_case(&again, u32::MAX, &Alongside::default())
             .await
             .unwrap();
         assert_eq!(answer, Opened::AlreadyReported(Box::new(closed.clone())));
@@ -273,7 +273,10 @@ pub async fn a_listener_misses_no_event(stores: &Stores) {
         let store = stores.cases.clone();
         async move {
             let mut latest = case(&agent(&format!("a{n}")), &format!("case-{n}"), at(1));
-            store.open_case(&latest, &alongside(&latest, "v1")).await.unwrap();
+            store
+                .open_case(&latest, u32::MAX, &alongside(&latest, "v1"))
+                .await
+                .unwrap();
             for version in 2..=5 {
                 let next = changed(&latest, latest.state.clone(), at(version));
                 store
@@ -301,7 +304,7 @@ pub async fn purged_events_leave_their_places(stores: &Stores) {
     let first = case(&agent("a"), "a", at(1));
     stores
         .cases
-        .open_case(&first, &alongside(&first, "case_opened"))
+        .open_case(&first, u32::MAX, &alongside(&first, "case_opened"))
         .await
         .unwrap();
     let next = changed(&first, first.state.clone(), at(5));
@@ -349,7 +352,7 @@ pub async fn odd_and_large_cases_come_back(stores: &Stores) {
         with.events[0].payload = json!({ "large": "\"ß\\\n".repeat(50_000), "n": u64::MAX, "f": 1.0 / 3.0 });
         with.log[0].payload = with.events[0].payload.clone();
         assert_eq!(
-            stores.cases.open_case(&odd, &with).await.unwrap(),
+            stores.cases.open_case(&odd, u32::MAX, &with).await.unwrap(),
             Opened::New,
             "{id}"
         );
@@ -369,4 +372,36 @@ pub async fn odd_and_large_cases_come_back(stores: &Stores) {
             with.log
         );
     }
+}
+
+/// Scenario: a listener waits for changes while a case is opened and saved.
+/// Guarantees: it is woken for each, and the event is there when it looks.
+pub async fn a_listener_is_woken(stores: &Stores) {
+    let mut changes = stores.cases.changes();
+    let first = case(&agent("woken"), "woken", at(0));
+    changes.mark_unchanged();
+    let opened = alongside(&first, "case_opened");
+    assert_eq!(
+        stores.cases.open_case(&first, u32::MAX, &opened).await.unwrap(),
+        Opened::New
+    );
+    woken(&mut changes).await;
+    let place = stores.cases.last_event().await.unwrap();
+    assert!(place > 0);
+    let closed = released(&first, at(1));
+    changes.mark_unchanged();
+    let released = alongside(&closed, "case_released");
+    assert_eq!(
+        stores.cases.save_case(&closed, 1, &released).await.unwrap(),
+        Saved::Done
+    );
+    woken(&mut changes).await;
+    assert_eq!(stores.cases.events_after(place, 10).await.unwrap().len(), 1);
+}
+
+async fn woken(changes: &mut tokio::sync::watch::Receiver<u64>) {
+    tokio::time::timeout(std::time::Duration::from_secs(20), changes.changed())
+        .await
+        .expect("a change is told of in time")
+        .expect("the store lives");
 }

@@ -1,12 +1,13 @@
 //! What a store of cases must do when cases are looked for: by people, by healers, by the reconciler of levers.
 
+use super::at_once;
 use super::cases::{ids, open, queued, save};
 use super::samples::{agent, at, case, changed, healed, released};
 use crate::Stores;
 use crate::cases::CaseFilter;
 use immune_domain::case::{Case, Containment, Lease, LeverState, LeverStatus, QuarantinePhase, State, Step};
 use immune_domain::healing::{Action, Trigger};
-use immune_domain::{AgentKey, RunId, Timestamp};
+use immune_domain::{AgentKey, CaseId, RunId, Timestamp};
 
 fn lease(until: Timestamp) -> Lease {
     Lease {
@@ -22,6 +23,26 @@ fn step() -> Step {
         action: Action::ResetMemory,
         started_at: at(0),
     }
+}
+
+/// Scenario: of three cases, two are asked for, one of them twice, beside one that does not exist; then none is.
+/// Guarantees: each that exists comes once, as it is now.
+pub async fn several_cases_are_read_at_once(stores: &Stores) {
+    for n in 0..3 {
+        let case = case(&agent(&format!("a{n}")), &format!("case-{n}"), at(n));
+        open(stores, &case).await;
+        if n == 2 {
+            save(stores, &released(&case, at(10))).await;
+        }
+    }
+    let wanted: Vec<CaseId> = ["case-2", "no such case", "case-0", "case-2"]
+        .map(CaseId::from)
+        .into();
+    let mut found = stores.cases.cases(&wanted).await.unwrap();
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(ids(&found), ["case-0", "case-2"]);
+    assert_eq!(found[1].version, 2);
+    assert!(stores.cases.cases(&[]).await.unwrap().is_empty());
 }
 
 /// Scenario: thirty cases in two runs, some closed, several of the same microsecond.
@@ -209,13 +230,81 @@ pub async fn unsettled_cases_are_found(stores: &Stores) {
             save(stores, &closed).await;
         }
     }
-    let unsettled = stores.cases.unsettled(10).await.unwrap();
+    let unsettled = stores
+        .cases
+        .claim_unsettled("worker", at(0), at(1), 10)
+        .await
+        .unwrap();
     assert_eq!(
         ids(&unsettled),
         ["probation-asked", "breached", "partial", "requested", "releasing"]
     );
     assert_eq!(
-        ids(&stores.cases.unsettled(1).await.unwrap()),
+        ids(&stores
+            .cases
+            .claim_unsettled("worker", at(0), at(1), 1)
+            .await
+            .unwrap()),
         ["probation-asked"]
     );
+}
+
+/// Scenario: two workers look for unsettled cases at the same time, many times.
+/// Guarantees: each case has one worker, who finds it again; what is given back goes to the other.
+pub async fn an_unsettled_case_has_one_worker(stores: &Stores) {
+    for n in 0..20 {
+        open(stores, &case(&agent(&format!("a{n}")), &format!("c{n}"), at(n))).await;
+    }
+    let claims = at_once(8, |n| {
+        let store = stores.cases.clone();
+        async move {
+            let worker = format!("w{n}");
+            let claimed = store.claim_unsettled(&worker, at(100), at(115), 5).await;
+            let claimed = claimed.unwrap();
+            (
+                worker,
+                ids(&claimed).into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            )
+        }
+    })
+    .await;
+    let mut all: Vec<String> = claims.iter().flat_map(|(_, ids)| ids.clone()).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "claimed twice: {claims:?}");
+    assert!(count <= 20 && count >= 5, "{claims:?}");
+    let (worker, mine) = claims
+        .iter()
+        .find(|(_, ids)| !ids.is_empty())
+        .expect("somebody has some");
+    let again = stores
+        .cases
+        .claim_unsettled(worker, at(101), at(116), 20)
+        .await
+        .unwrap();
+    assert!(
+        mine.iter().all(|id| ids(&again).contains(&id.as_str())),
+        "{again:?}"
+    );
+    for (worker, _) in &claims {
+        stores.cases.unclaim(worker).await.unwrap();
+    }
+    let rest = stores
+        .cases
+        .claim_unsettled("last", at(102), at(117), 100)
+        .await
+        .unwrap();
+    assert_eq!(rest.len(), 20);
+}
+
+/// Scenario: a worker dies with claims.
+/// Guarantees: nobody else has them before they lapse, somebody has them then.
+pub async fn a_dead_workers_claims_lapse(stores: &Stores) {
+    open(stores, &case(&agent("a"), "c", at(0))).await;
+    let claim = |worker: &'static str, now| stores.cases.claim_unsettled(worker, at(now), at(now + 15), 10);
+    assert_eq!(ids(&claim("dead", 0).await.unwrap()), ["c"]);
+    assert!(claim("other", 14).await.unwrap().is_empty());
+    assert_eq!(ids(&claim("other", 15).await.unwrap()), ["c"]);
+    assert!(claim("dead", 16).await.unwrap().is_empty());
 }

@@ -80,6 +80,9 @@ macro_rules! conformance {
             ready_profiles_are_counted,
             a_removed_profile_may_start_again,
             the_highest_of_many_versions_stays,
+            a_place_is_stored_with_its_profiles,
+            who_was_overtaken_stores_nothing,
+            many_takers_have_different_fences,
         ]);
     };
     (cases, $fresh:expr) => {
@@ -89,13 +92,17 @@ macro_rules! conformance {
             a_report_opens_one_case,
             many_openings_have_one_winner,
             many_redeliveries_open_one_case,
+            the_last_place_is_taken_once,
             totals_outlive_the_cases,
             purging_spares_what_is_not_over,
         ]);
         $crate::conformance!(@file cases_finding, $fresh, [
             listing_filters_and_pages,
+            several_cases_are_read_at_once,
             claimable_cases_are_due,
             unsettled_cases_are_found,
+            an_unsettled_case_has_one_worker,
+            a_dead_workers_claims_lapse,
         ]);
         $crate::conformance!(@file cases_changes, $fresh, [
             many_saves_have_one_winner,
@@ -105,6 +112,7 @@ macro_rules! conformance {
             a_merged_report_is_remembered,
             events_are_in_order,
             a_listener_misses_no_event,
+            a_listener_is_woken,
             purged_events_leave_their_places,
             odd_and_large_cases_come_back,
         ]);

@@ -2,11 +2,11 @@
 
 use super::listing::page_limit;
 use super::locked;
-use crate::baselines::{BaselineStore, StoredProfile};
+use crate::baselines::{BaselineStore, Put, StoredProfile, Tenure};
 use crate::error::Result;
 use async_trait::async_trait;
 use immune_domain::{AgentKey, RunId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Mutex;
 
@@ -14,11 +14,35 @@ use std::sync::Mutex;
 #[derive(Default)]
 pub struct MemoryBaselines {
     profiles: Mutex<BTreeMap<AgentKey, StoredProfile>>,
+    /// The latest tenure of each partition. Locked before the profiles where both are needed.
+    tenures: Mutex<HashMap<u16, Tenure>>,
 }
 
 #[async_trait]
 impl BaselineStore for MemoryBaselines {
-    async fn put(&self, batch: &[StoredProfile]) -> Result<()> {
+    async fn take_over(&self, partition: u16) -> Result<Tenure> {
+        let mut tenures = locked(&self.tenures);
+        let tenure = tenures.entry(partition).or_insert(Tenure {
+            partition,
+            fence: 0,
+            place: None,
+        });
+        tenure.fence += 1;
+        Ok(tenure.clone())
+    }
+
+    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
+        let mut latest = locked(&self.tenures);
+        let is_overtaken = |tenure: &&Tenure| {
+            latest
+                .get(&tenure.partition)
+                .is_none_or(|latest| latest.fence != tenure.fence)
+        };
+        if let Some(Tenure { partition, .. }) = tenures.iter().find(is_overtaken) {
+            return Ok(Put::Overtaken {
+                partition: *partition,
+            });
+        }
         let mut profiles = locked(&self.profiles);
         for stored in batch {
             let key = &stored.profile.key;
@@ -29,7 +53,10 @@ impl BaselineStore for MemoryBaselines {
                 profiles.insert(key.clone(), stored.clone());
             }
         }
-        Ok(())
+        for tenure in tenures.iter().filter(|tenure| tenure.place.is_some()) {
+            latest.insert(tenure.partition, tenure.clone());
+        }
+        Ok(Put::Done)
     }
 
     async fn get(&self, key: &AgentKey) -> Result<Option<StoredProfile>> {

@@ -2,16 +2,19 @@
 
 use super::listing::{filter_limit, page_limit};
 use super::locked;
-use super::workflow::Workflow;
+use super::workflow::{Claim, Workflow};
 use crate::cases::{
     Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved, due_at, is_unsettled,
+    wants_containment,
 };
 use crate::error::{Result, StorageError};
 use async_trait::async_trait;
 use immune_domain::case::Case;
 use immune_domain::{AgentKey, CaseId, InfectionId, RunId, Timestamp};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
 
 /// The in-memory [`CaseStore`].
 pub struct MemoryCases {
@@ -26,7 +29,7 @@ impl MemoryCases {
 
 #[async_trait]
 impl CaseStore for MemoryCases {
-    async fn open_case(&self, case: &Case, alongside: &Alongside) -> Result<Opened> {
+    async fn open_case(&self, case: &Case, contained_max: u32, alongside: &Alongside) -> Result<Opened> {
         const DOING: &str = "opening a case";
         if case.version != 1 {
             return Err(StorageError::refused(
@@ -48,6 +51,12 @@ impl CaseStore for MemoryCases {
         }
         if workflow.cases.contains_key(&case.id) {
             return Err(StorageError::refused(DOING, format!("case {} exists", case.id)));
+        }
+        if wants_containment(case) {
+            let contained = workflow.contained_now(&case.key.run);
+            if contained > contained_max {
+                return Ok(Opened::Crowded(contained));
+            }
         }
         workflow.store(case);
         workflow.write(alongside);
@@ -88,6 +97,16 @@ impl CaseStore for MemoryCases {
 
     async fn get(&self, id: &CaseId) -> Result<Option<Case>> {
         Ok(locked(&self.workflow).cases.get(id).cloned())
+    }
+
+    async fn cases(&self, ids: &[CaseId]) -> Result<Vec<Case>> {
+        let workflow = locked(&self.workflow);
+        let ids: BTreeSet<&CaseId> = ids.iter().collect();
+        Ok(ids
+            .into_iter()
+            .filter_map(|id| workflow.cases.get(id))
+            .cloned()
+            .collect())
     }
 
     async fn open_case_of(&self, key: &AgentKey) -> Result<Option<Case>> {
@@ -134,15 +153,39 @@ impl CaseStore for MemoryCases {
         Ok(due.into_iter().take(page_limit(limit)).cloned().collect())
     }
 
-    async fn unsettled(&self, limit: u32) -> Result<Vec<Case>> {
-        let workflow = locked(&self.workflow);
-        let mut open: Vec<&Case> = workflow
-            .cases
+    async fn claim_unsettled(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Case>> {
+        let mut workflow = locked(&self.workflow);
+        let Workflow { cases, claims, .. } = &mut *workflow;
+        claims.retain(|_, claim| claim.until > now);
+        let mut free: Vec<&Case> = cases
             .values()
             .filter(|case| is_unsettled(case))
+            .filter(|case| claims.get(&case.id).is_none_or(|claim| claim.worker == worker))
             .collect();
-        open.sort_by_key(|case| (case.updated_at, &case.id));
-        Ok(open.into_iter().take(page_limit(limit)).cloned().collect())
+        free.sort_by_key(|case| (case.updated_at, &case.id));
+        free.truncate(page_limit(limit));
+        for case in &free {
+            let worker = worker.to_owned();
+            claims.insert(case.id.clone(), Claim { worker, until });
+        }
+        Ok(free.into_iter().cloned().collect())
+    }
+
+    async fn unclaim(&self, worker: &str) -> Result<()> {
+        locked(&self.workflow)
+            .claims
+            .retain(|_, claim| claim.worker != worker);
+        Ok(())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        locked(&self.workflow).changes.subscribe()
     }
 
     async fn totals(&self, run: &RunId) -> Result<CaseTotals> {

@@ -6,6 +6,7 @@ use crate::cases::{Alongside, CaseTotals, Event, closed_at, wants_containment};
 use immune_domain::case::{Case, State};
 use immune_domain::{AgentKey, CaseId, InfectionId, RunId, Timestamp};
 use std::collections::{HashMap, HashSet, VecDeque};
+use tokio::sync::watch;
 
 pub(super) struct Workflow {
     limits: Limits,
@@ -21,6 +22,15 @@ pub(super) struct Workflow {
     last_event: u64,
     rows: VecDeque<StoredRow>,
     last_row: u64,
+    /// Who drives the levers of which unsettled case.
+    pub(super) claims: HashMap<CaseId, Claim>,
+    /// Told of every new event.
+    pub(super) changes: watch::Sender<u64>,
+}
+
+pub(super) struct Claim {
+    pub(super) worker: String,
+    pub(super) until: Timestamp,
 }
 
 impl Workflow {
@@ -37,6 +47,8 @@ impl Workflow {
             last_event: 0,
             rows: VecDeque::new(),
             last_row: 0,
+            claims: HashMap::new(),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -81,6 +93,13 @@ impl Workflow {
         }
     }
 
+    /// Open cases of a run whose agents are to be contained.
+    pub(super) fn contained_now(&self, run: &RunId) -> u32 {
+        let open = self.open.iter().filter(|(key, _)| key.run == *run);
+        let contained = open.filter(|(_, id)| self.cases.get(id).is_some_and(wants_containment));
+        u32::try_from(contained.count()).unwrap_or(u32::MAX)
+    }
+
     fn forget(&mut self, id: &CaseId) {
         self.cases.remove(id);
         self.contained.remove(id);
@@ -115,6 +134,9 @@ impl Workflow {
         }
         while self.events.len() > self.limits.events {
             self.events.pop_front();
+        }
+        if !alongside.events.is_empty() {
+            self.changes.send_replace(self.last_event);
         }
     }
 
