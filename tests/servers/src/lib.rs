@@ -1,0 +1,26 @@
+//! Real servers for tests: PostgreSQL, Redis and InfluxDB from Debian's packages, each on a free port of loopback in a
+//! temporary folder. They end with the test process, however it ends: every server has a guard, a shell that waits
+//! for the end of a pipe that only the test process holds.
+//!
+//! ```no_run
+//! # async fn example() {
+//! let postgres = immune_test_servers::Postgres::shared().await;
+//! let url = postgres.database().await;
+//! # }
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, and wait by the real clock"
+)]
+
+mod guard;
+mod influx;
+mod postgres;
+mod redis;
+mod server;
+
+pub use influx::Influx;
+pub use postgres::Postgres;
+pub use redis::Redis;
+pub use server::free_port;
