@@ -1,0 +1,104 @@
+//! Listings with filters: one text per combination, so that each gets the plan and the index that fit.
+
+use crate::database::Query;
+use crate::nul;
+use crate::rows::filter_limit;
+use crate::types::At;
+use immune_domain::{AgentKey, RunId};
+use immune_store::StorageError;
+use immune_store::cases::CaseFilter;
+use immune_store::error::Result;
+use immune_store::healings::HealingFilter;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, AssertSqlSafe, Encode, Postgres, Type};
+use std::fmt::Write;
+
+/// A statement whose conditions come one after another.
+pub(crate) struct Listing {
+    doing: &'static str,
+    sql: String,
+    values: PgArguments,
+}
+
+impl Listing {
+    fn of(doing: &'static str, table: &str) -> Self {
+        Listing {
+            doing,
+            sql: format!("SELECT id, body FROM immune.{table} WHERE TRUE"),
+            values: PgArguments::default(),
+        }
+    }
+
+    /// Adds a piece of the statement that needs one value, its place written as `#`.
+    fn with<'v, T>(&mut self, piece: &str, value: T) -> Result<()>
+    where
+        T: Encode<'v, Postgres> + Type<Postgres>,
+    {
+        let doing = self.doing;
+        let failed = |source| StorageError::Failed { doing, source };
+        self.values.add(value).map_err(failed)?;
+        let place = format!("${}", self.values.len());
+        write!(self.sql, " {}", piece.replace('#', &place)).map_err(|error| failed(error.into()))
+    }
+
+    fn of_run(&mut self, run: Option<&RunId>) -> Result<()> {
+        match run {
+            Some(run) => self.with("AND run = #", nul::hide(run.as_str())),
+            None => Ok(()),
+        }
+    }
+
+    fn of_agent(&mut self, agent: Option<&AgentKey>) -> Result<()> {
+        let Some(key) = agent else { return Ok(()) };
+        self.of_run(Some(&key.run))?;
+        self.with("AND agent = #", nul::hide(key.agent.as_str()))
+    }
+
+    /// The statement, as often as it is tried.
+    pub(crate) fn query(&self) -> Query {
+        // Made of the pieces in this file; what comes from outside is a value.
+        sqlx::query_with(AssertSqlSafe(self.sql.clone()), self.values.clone())
+    }
+}
+
+/// Cases that match, newest first.
+pub(crate) fn cases(doing: &'static str, filter: &CaseFilter) -> Result<Listing> {
+    let mut listing = Listing::of(doing, "cases");
+    listing.of_run(filter.run.as_ref())?;
+    listing.of_agent(filter.agent.as_ref())?;
+    match filter.open {
+        Some(true) => listing.sql.push_str(" AND is_open"),
+        Some(false) => listing.sql.push_str(" AND NOT is_open"),
+        None => {}
+    }
+    if !filter.states.is_empty() {
+        listing.with("AND state = ANY (#)", filter.states.as_slice())?;
+    }
+    if let Some((at, id)) = &filter.before {
+        listing.with("AND (opened_at, id) < (#,", At(*at))?;
+        listing.with("#)", nul::hide(id.as_str()))?;
+    }
+    listing.with(
+        "ORDER BY opened_at DESC, id DESC LIMIT #",
+        filter_limit(filter.limit),
+    )?;
+    Ok(listing)
+}
+
+/// Healings that match, newest first.
+pub(crate) fn healings(doing: &'static str, filter: &HealingFilter) -> Result<Listing> {
+    let mut listing = Listing::of(doing, "healings");
+    listing.of_run(filter.run.as_ref())?;
+    listing.of_agent(filter.agent.as_ref())?;
+    if let Some(case) = &filter.case {
+        listing.with("AND case_id = #", nul::hide(case.as_str()))?;
+    }
+    if let Some(before) = filter.before {
+        listing.with("AND started_at < #", At(before))?;
+    }
+    listing.with(
+        "ORDER BY started_at DESC, id DESC LIMIT #",
+        filter_limit(filter.limit),
+    )?;
+    Ok(listing)
+}
