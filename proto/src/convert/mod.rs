@@ -3,6 +3,7 @@
 //! Domain to wire is `From`, wire to domain `TryFrom` with [`WireError`]: what cannot be a domain value is refused
 //! with the path of its field. Nothing is decided here and nothing is lost on the way.
 
+pub mod bus;
 pub mod case;
 pub mod case_state;
 pub mod decision;
