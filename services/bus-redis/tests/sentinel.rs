@@ -1,0 +1,127 @@
+//! A primary, its replica, and a sentinel that replaces the primary.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use immune_bus_redis::Config;
+use immune_test_servers::{Redis, free_port};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use world::{Load, Process, Store, bare, prefix, until};
+
+/// A sentinel, which ends with the pipe that this process holds.
+struct Sentinel {
+    port: u16,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Sentinel {
+    fn start(primary: u16) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
+            folder.path().display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let script =
+            "redis-server \"$0\" --sentinel >/dev/null & sentinel=$!; cat >/dev/null; kill $sentinel";
+        let child = Command::new("sh")
+            .args(["-c", script])
+            .arg(&file)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Sentinel {
+            port,
+            child,
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ended = self.child.wait();
+    }
+}
+
+async fn info(redis: &Redis) -> String {
+    let mut command = redis::cmd("INFO");
+    command
+        .arg("replication")
+        .query_async(&mut bare(&redis.url()).await)
+        .await
+        .unwrap()
+}
+
+async fn says(redis: &Redis, answer: &str) {
+    let wait = async {
+        while !info(redis).await.contains(answer) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(world::DEADLINE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("never {answer:?}"));
+}
+
+/// Scenario: under load, every entry confirmed by the replica, the primary is killed; the sentinel makes the replica
+/// the primary, and the old one its replica when it comes back.
+/// Guarantees: the processes follow; every execution takes effect once, and each agent's in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sentinels_primary_is_followed() {
+    let options = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"];
+    let primary = Redis::start_with(&options).await;
+    let replica = Redis::start_with(&options).await;
+    let mut follow = redis::cmd("REPLICAOF");
+    follow.arg("127.0.0.1").arg(primary.port());
+    follow.exec_async(&mut bare(&replica.url()).await).await.unwrap();
+    says(&replica, "master_link_status:up").await;
+    let sentinel = Sentinel::start(primary.port());
+    // The first of the two does not exist.
+    let url = format!(
+        "redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main",
+        free_port(),
+        sentinel.port
+    );
+    let config = Config {
+        prefix: prefix("sentinel"),
+        replicas_min: 1,
+        ..Config::default()
+    };
+    let store = Arc::new(Store::default());
+    let load = Load::start(&url, &config, 20);
+    let process = Process::start(&url, &config, "w", &store);
+    until("work", || store.count() > 500).await;
+    // The sentinel must know the replica before it can choose it: it looks every ten seconds.
+    let sentinel_url = format!("redis://127.0.0.1:{}/", sentinel.port);
+    let known = async {
+        loop {
+            let mut command = redis::cmd("SENTINEL");
+            command.arg("REPLICAS").arg("main");
+            let replicas: Vec<redis::Value> =
+                command.query_async(&mut bare(&sentinel_url).await).await.unwrap();
+            if !replicas.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(world::DEADLINE, known).await.unwrap();
+
+    primary.kill().await;
+    says(&replica, "role:master").await;
+    primary.start_again().await;
+    says(&primary, "role:slave").await;
+    says(&primary, "master_link_status:up").await;
+    let before = store.count();
+    until("work after the failover", || store.count() > before + 500).await;
+    load.finish(&store).await;
+    process.stop().await;
+}
