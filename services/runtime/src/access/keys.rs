@@ -1,6 +1,6 @@
 //! API keys: bearer secrets for machines and the command line, bound to a role and to runs.
 
-use super::Role;
+use super::{Role, same_hash};
 use crate::config::Secret;
 use immune_domain::RunId;
 use immune_domain::case::Person;
@@ -109,8 +109,7 @@ impl KeyRing {
         let presented: [u8; 32] = Sha256::digest(presented).into();
         let mut found = None;
         for (hash, caller) in &self.keys {
-            let difference = hash.iter().zip(presented).fold(0u8, |acc, (a, b)| acc | (a ^ b));
-            if difference == 0 {
+            if same_hash(hash, &presented) {
                 found = Some(caller);
             }
         }

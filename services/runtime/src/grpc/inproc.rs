@@ -1,6 +1,7 @@
 //! The in-process channel: real gRPC over an in-memory pipe, so that a caller cannot tell a role in its own
 //! process from one in another.
 
+use super::channel::RoleChannel;
 use futures::stream::Stream;
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -8,7 +9,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Endpoint, Uri};
 
 /// Room in each direction of a pipe before the writer waits, bytes.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -18,7 +19,7 @@ const BACKLOG: usize = 16;
 /// A channel to a role in this process, and the connections that its server accepts. The channel may be used
 /// before the server runs; calls wait for it.
 pub fn pair() -> (
-    Channel,
+    RoleChannel,
     impl Stream<Item = io::Result<DuplexStream>> + Send + 'static,
 ) {
     let (sender, receiver) = mpsc::channel::<DuplexStream>(BACKLOG);
@@ -34,5 +35,5 @@ pub fn pair() -> (
         }
     });
     let channel = Endpoint::from_static("http://in-process").connect_with_connector_lazy(connector);
-    (channel, ReceiverStream::new(receiver).map(Ok))
+    (channel.into(), ReceiverStream::new(receiver).map(Ok))
 }

@@ -1,7 +1,31 @@
-//! gRPC between roles: error statuses, the in-process channel, and the server that a role listens on.
+//! gRPC between roles: error statuses, ways to other roles, and the server that a role listens on.
+//!
+//! - [`peers`]: the replicas of a role. [`target`], [`options`]: where they are, how they are called.
+//! - [`channel`]: what a generated client calls through. [`inproc`]: to a role of this process.
+//! - [`server`]: who is let in to what. [`methods`]: what the contracts say of each method.
+//!
+//! A method may be repeated after a failure when its contract says `option idempotency_level`; say so only where a
+//! second arrival changes nothing and answers the same.
 
+pub mod channel;
+mod deadline;
 pub mod inproc;
+pub mod methods;
+pub mod not_owner;
+pub mod options;
+mod owner;
+pub mod peers;
+mod resolve;
 pub mod server;
+pub mod target;
+mod trace;
+
+pub use channel::RoleChannel;
+pub use channel::pool::ClientSecurity;
+pub use options::Options;
+pub use peers::{Peer, Peers};
+pub use resolve::{Names, SystemNames};
+pub use target::{Target, TargetError};
 
 use immune_domain::ErrorKind;
 use tonic::{Code, Status};

@@ -1,0 +1,14 @@
+//! Roles in several processes, as far as one process can show it: real sockets on loopback, real certificates.
+
+mod calls;
+mod certificates;
+mod discovery;
+mod door;
+mod doors_tls;
+mod fake;
+mod health;
+mod mutual_tls;
+mod owner;
+mod reload;
+mod streams;
+mod trace;
