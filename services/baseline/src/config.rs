@@ -11,10 +11,12 @@ pub struct Config {
     /// Time without learning after which a profile is called stale, seconds, default 604,800 (a week). It still
     /// judges.
     pub stale_after_seconds: u64,
-    /// Executions that wait for their verdict, or are remembered so that a correction can replace them; default
-    /// 100,000. Beyond it the oldest are forgotten and teach nothing.
+    /// Executions that wait for their verdict or to be learned, and as many that are remembered so that a correction
+    /// can replace them; default 100,000. Beyond it the bus waits; where it delivers nothing twice, the oldest without
+    /// a verdict teach nothing.
     pub waiting_max: usize,
-    /// How long an execution waits for its verdict, or is remembered, seconds, default 600.
+    /// How long an execution waits for its verdict when the sentinel is silent, or is remembered, seconds, default
+    /// 600. When the sentinel has judged later ones, it waits for 30 seconds.
     pub waiting_seconds_max: u64,
     /// How long an execution of an agent with a baseline waits before it teaches, seconds, default 10: the window of
     /// the rule. If the agent turns out sick in between it teaches nothing. 0 teaches at once.

@@ -1,15 +1,17 @@
 //! `immune.v1.BaselineService`: translation only.
 
 use crate::Service;
-use crate::board::Change;
-use crate::learning::Command;
+use crate::board::{self, Change};
+use crate::learning::{Command, ResetError};
+use immune_domain::baseline::Profile;
 use immune_domain::{AgentKey, ErrorKind};
 use immune_proto::convert::{WireError, nested, run};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_server::BaselineService;
 use immune_proto::v1::watch_profiles_response::{Change as WireChange, Snapshot};
-use immune_runtime::grpc::status;
+use immune_runtime::grpc::{not_owner, status};
 use immune_store::StorageError;
+use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,7 +29,7 @@ impl BaselineService for Service {
         request: Request<v1::GetProfileRequest>,
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
         let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
-        self.board.loaded().await;
+        self.check_held(&key).await?;
         let profile = self.board.get(&key).map(|profile| v1::Profile::from(&*profile));
         Ok(Response::new(v1::GetProfileResponse { profile }))
     }
@@ -53,6 +55,7 @@ impl BaselineService for Service {
         request: Request<v1::ResetProfileRequest>,
     ) -> Result<Response<v1::ResetProfileResponse>, Status> {
         let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
+        self.check_held(&key).await?;
         let (answer, answered) = oneshot::channel();
         let stopped = || {
             status(
@@ -65,7 +68,10 @@ impl BaselineService for Service {
             .send(Command::Reset { key, answer })
             .await
             .map_err(|_| stopped())?;
-        let existed = answered.await.map_err(|_| stopped())?.map_err(stored)?;
+        let existed = answered.await.map_err(|_| stopped())?.map_err(|error| match error {
+            ResetError::NotHeld => not_owner::status(),
+            ResetError::Store(error) => stored(error),
+        })?;
         Ok(Response::new(v1::ResetProfileResponse { existed }))
     }
 
@@ -82,24 +88,37 @@ impl BaselineService for Service {
 type WatchSender = mpsc::Sender<Result<v1::WatchProfilesResponse, Status>>;
 
 impl Service {
-    /// Everything that is stored, then each change; ends when the reader is gone or too far behind.
-    async fn send_changes(&self, sender: &WatchSender) {
-        self.board.loaded().await;
-        let (mut changes, profiles) = self.board.watch();
-        let count = profiles.len() as u64;
-        for profile in profiles {
-            if send(sender, WireChange::Stored((&*profile).into()))
-                .await
-                .is_err()
-            {
-                return;
-            }
+    /// Refuses to speak of an agent whose partition is held elsewhere.
+    async fn check_held(&self, key: &AgentKey) -> Result<(), Status> {
+        if self.board.holds(key).await {
+            Ok(())
+        } else {
+            Err(not_owner::status())
         }
-        let mut next = WireChange::SnapshotDone(Snapshot { profiles: count });
+    }
+
+    /// Everything that is held, then each change; ends when the reader is gone or too far behind.
+    async fn send_changes(&self, sender: &WatchSender) {
+        self.board.holds_some().await;
+        let (mut changes, held) = self.board.watch();
+        if send_profiles(sender, &held.profiles).await.is_err() {
+            return;
+        }
+        let mut next = WireChange::SnapshotDone(snapshot(&held));
         while send(sender, next).await.is_ok() {
             next = match changes.recv().await {
                 Ok(Change::Stored(profile)) => WireChange::Stored((&*profile).into()),
                 Ok(Change::Removed(key)) => WireChange::Removed(key.into()),
+                Ok(Change::Gained(partition, profiles)) => {
+                    if send_profiles(sender, &profiles).await.is_err() {
+                        return;
+                    }
+                    WireChange::SnapshotDone(Snapshot {
+                        profiles: profiles.len() as u64,
+                        partitions: vec![u32::from(partition.index)],
+                        partition_count: u32::from(partition.count),
+                    })
+                }
                 Err(RecvError::Closed) => return,
                 Err(RecvError::Lagged(missed)) => {
                     let message = format!("{missed} changes were missed; watch again");
@@ -111,6 +130,21 @@ impl Service {
             };
         }
     }
+}
+
+fn snapshot(held: &board::Snapshot) -> Snapshot {
+    Snapshot {
+        profiles: held.profiles.len() as u64,
+        partitions: held.partitions.iter().copied().map(u32::from).collect(),
+        partition_count: u32::from(held.partition_count),
+    }
+}
+
+async fn send_profiles(sender: &WatchSender, profiles: &[Arc<Profile>]) -> Result<(), ()> {
+    for profile in profiles {
+        send(sender, WireChange::Stored((&**profile).into())).await?;
+    }
+    Ok(())
 }
 
 async fn send(sender: &WatchSender, change: WireChange) -> Result<(), ()> {

@@ -1,33 +1,34 @@
 //! The one loop that changes profiles and stores them.
 
 use crate::board::Board;
-use crate::config::Config;
-use crate::late::Late;
-use crate::matching::{Lesson, Matching, Outcome};
-use crate::metrics::Metrics;
-use crate::verdicts::Verdict;
-use immune_bus::{Consumer, Delivery, Record};
-use immune_domain::baseline::{Learner, Profile, State};
-use immune_domain::policy::Compiled;
-use immune_domain::{AgentKey, Timestamp};
+use crate::gaining::{Gaining, Taken, take_over};
+use crate::partition::{Held, Rules};
+use crate::state::State;
+use crate::verdicts::{Verdict, Verdicts};
+use crate::writing::{BATCH_MAX, Part, Write};
+use immune_bus::{Arrival, Consumer, Delivery, Partition};
+use immune_domain::AgentKey;
 use immune_runtime::clock::SharedClock;
-use immune_store::baselines::StoredProfile;
+use immune_store::baselines::{Put, StoredProfile};
 use immune_store::{BaselineStore, StorageError};
-use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Profiles per write, and per page when loading.
-const BATCH_MAX: usize = 500;
 /// Time between two looks for profiles that have become stale.
 const STALE_EVERY: Duration = Duration::from_secs(60);
-/// Wait before the store is asked again at start.
-const LOAD_RETRY: Duration = Duration::from_secs(1);
+/// Least time between two requests to repeat verdicts for which there was no room.
+const REPEAT_EVERY: Duration = Duration::from_secs(1);
+/// Verdicts taken at once.
+const VERDICTS_MAX: usize = 256;
+/// How long the role takes to store what it learned when it is shut down.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
 /// What others ask of the loop; it alone changes profiles, so that no write can undo another.
 pub(crate) enum Command {
@@ -36,377 +37,302 @@ pub(crate) enum Command {
         /// Whose.
         key: AgentKey,
         /// Whether there was one.
-        answer: oneshot::Sender<Result<bool, StorageError>>,
+        answer: oneshot::Sender<Result<bool, ResetError>>,
     },
 }
 
-/// The learner's state as stored beside its profile.
-#[derive(Debug, Serialize, Deserialize)]
-struct Saved {
-    /// Version of this form.
-    form: u32,
-    learner: Learner,
-    samples_min: u32,
+/// Why a profile was not forgotten.
+pub(crate) enum ResetError {
+    /// The agent's partition is held elsewhere.
+    NotHeld,
+    Store(StorageError),
 }
 
-const FORM: u32 = 1;
+/// What the store has answered.
+pub(crate) enum Answer {
+    TakenOver(Result<Vec<Taken>, StorageError>),
+    Written(Vec<StoredProfile>, Result<Put, StorageError>),
+    Removed(AgentKey, oneshot::Sender<Result<bool, ResetError>>, Result<bool, StorageError>),
+}
 
-#[derive(Debug)]
-struct Agent {
-    learner: Learner,
-    version: u64,
-    samples_min: u32,
-    updated_at: Timestamp,
-    /// As last stored.
-    state: State,
+/// What the loop is built from.
+pub(crate) struct Parts {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) store: Arc<dyn BaselineStore>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) clock: SharedClock,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) inbox: mpsc::Receiver<Command>,
 }
 
 /// The loop's state.
 pub(crate) struct Learning {
-    config: Config,
-    policies: Compiled,
-    store: Arc<dyn BaselineStore>,
-    board: Arc<Board>,
-    clock: SharedClock,
-    metrics: Metrics,
-    inbox: mpsc::Receiver<Command>,
-    agents: HashMap<AgentKey, Agent>,
-    changed: HashSet<AgentKey>,
-    matching: Matching,
-    late: Late,
+    pub(crate) parts: Parts,
+    pub(crate) held: BTreeMap<u16, Held>,
+    /// Partitions in all; 0 before the first is given.
+    pub(crate) count: u16,
+    pub(crate) gaining: Gaining,
+    /// Calls of the store under way: at most one that takes over, and one that writes or removes.
+    pub(crate) calls: JoinSet<Answer>,
+    /// What is being written.
+    pub(crate) writing: Option<Vec<Part>>,
+    pub(crate) is_removing: bool,
+    /// The partition with which the next write begins.
+    turn: u16,
+    /// Whether there was more for the last write than it has room for.
+    pub(crate) is_cut: bool,
+    /// Whether verdicts came for which there was no room.
+    has_refused: bool,
+    repeated_at: Option<Instant>,
 }
 
 impl Learning {
-    pub(crate) fn new(
-        config: Config,
-        policies: Compiled,
-        store: Arc<dyn BaselineStore>,
-        board: Arc<Board>,
-        clock: SharedClock,
-        metrics: Metrics,
-        inbox: mpsc::Receiver<Command>,
-    ) -> Self {
-        let matching = Matching::new(
-            config.waiting_max,
-            Duration::from_secs(config.waiting_seconds_max),
-        );
-        let late = Late::new(config.waiting_max, Duration::from_secs(config.learn_late_seconds));
-        let (agents, changed) = (HashMap::new(), HashSet::new());
+    pub(crate) fn new(parts: Parts) -> Self {
         Learning {
-            config,
-            policies,
-            store,
-            board,
-            clock,
-            metrics,
-            inbox,
-            agents,
-            changed,
-            matching,
-            late,
+            parts,
+            held: BTreeMap::new(),
+            count: 0,
+            gaining: Gaining::default(),
+            calls: JoinSet::new(),
+            writing: None,
+            is_removing: false,
+            turn: 0,
+            is_cut: false,
+            has_refused: false,
+            repeated_at: None,
         }
     }
 
-    /// Loads, then learns until the token is cancelled or the bus ends.
+    /// Learns until the token is cancelled or the bus ends, then stores what has taken effect, within
+    /// [`SHUTDOWN_MAX`]. The partitions are given back when `bus` is dropped at its end.
     pub(crate) async fn run(
         mut self,
         mut bus: Box<dyn Consumer>,
-        mut verdicts: mpsc::Receiver<Verdict>,
+        mut verdicts: Verdicts,
         shutdown: CancellationToken,
     ) {
-        if !self.load(&shutdown).await {
-            return;
-        }
-        let mut flush = every(Duration::from_millis(self.config.flush_interval_ms));
+        let mut flush = every(Duration::from_millis(self.parts.rules.config.flush_interval_ms));
         let mut stale = every(STALE_EVERY);
         let mut is_watching = true;
+        let mut heard = Vec::with_capacity(VERDICTS_MAX);
         loop {
+            let gain_at = self.gaining.due_at();
             tokio::select! {
-                delivery = bus.next() => match delivery {
-                    Some(delivery) => self.take(delivery),
+                arrival = bus.next(), if self.has_room() => match arrival {
+                    Some(Arrival::Gained(partition)) => self.gain(partition),
+                    Some(Arrival::Lost(partition)) => self.lose(partition),
+                    Some(Arrival::Batch(delivery)) => self.take(delivery),
                     None => break,
                 },
-                verdict = verdicts.recv(), if is_watching => match verdict {
-                    Some(verdict) => self.judge(&verdict),
-                    None => is_watching = false,
-                },
-                Some(command) = self.inbox.recv() => self.obey(command).await,
-                _ = flush.tick() => self.flush().await,
+                count = verdicts.next(&mut heard, VERDICTS_MAX), if is_watching => {
+                    is_watching = count > 0;
+                    self.judge(&heard);
+                    heard.clear();
+                }
+                Some(command) = self.parts.inbox.recv(), if !self.is_busy() => self.obey(command),
+                Some(answer) = self.calls.join_next() => {
+                    let begins = self.answered(answer);
+                    if !begins.is_empty() {
+                        verdicts.repeat();
+                    }
+                    for (partition, begin) in begins {
+                        bus.begin(partition, begin).await;
+                    }
+                }
+                () = sleep_until(gain_at.unwrap_or_else(Instant::now)), if gain_at.is_some() => self.take_over(),
+                _ = flush.tick() => {
+                    self.flush();
+                    if self.wants_repetition() {
+                        verdicts.repeat();
+                    }
+                }
                 _ = stale.tick() => self.mark_stale(),
                 () = shutdown.cancelled() => break,
             }
         }
-        self.flush().await;
+        if timeout(SHUTDOWN_MAX, self.finish()).await.is_err() {
+            warn!("not everything that was learned could be stored before the end");
+        }
     }
 
-    /// Loads every profile; `false` when shut down before it was done.
-    async fn load(&mut self, shutdown: &CancellationToken) -> bool {
-        let mut after: Option<AgentKey> = None;
-        loop {
-            let page = match self.store.page(after.as_ref(), BATCH_MAX as u32).await {
-                Ok(page) => page,
-                Err(error) => {
-                    warn!(error = %with_source(&error), "cannot load profiles; trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(LOAD_RETRY) => continue,
-                        () = shutdown.cancelled() => return false,
-                    }
-                }
-            };
-            let Some(last) = page.last() else { break };
-            after = Some(last.profile.key.clone());
-            for stored in page {
-                self.agents.insert(stored.profile.key.clone(), Agent::of(&stored));
-                self.board.show([Arc::new(stored.profile)]);
+    /// Whether there is room for another delivery. Where the bus delivers nothing twice the partition makes room.
+    fn has_room(&self) -> bool {
+        self.waiting() < self.parts.rules.config.waiting_max || !self.held.values().any(Held::is_placed)
+    }
+
+    fn waiting(&self) -> usize {
+        self.held.values().map(Held::waiting).sum()
+    }
+
+    /// Whether the store has a call of ours that changes profiles.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writing.is_some() || self.is_removing
+    }
+
+    fn gain(&mut self, partition: Partition) {
+        self.count = partition.count;
+        self.drop_partition(partition);
+        self.gaining.gained(partition);
+        self.parts.board.expect(partition);
+        self.tell_state();
+    }
+
+    fn lose(&mut self, partition: Partition) {
+        self.gaining.lost(partition);
+        self.drop_partition(partition);
+        self.tell_state();
+    }
+
+    /// Drops everything of a partition that is not stored.
+    pub(crate) fn drop_partition(&mut self, partition: Partition) {
+        if self.held.remove(&partition.index).is_some() {
+            info!(partition = partition.index, "partition given up");
+        }
+        self.parts.board.lose(partition);
+        self.set_gauges();
+    }
+
+    fn take_over(&mut self) {
+        let partitions = self.gaining.start();
+        if partitions.is_empty() {
+            return;
+        }
+        let rules = &self.parts.rules;
+        let room = rules.config.agents_max.saturating_sub(rules.agents.load(Ordering::Relaxed));
+        let store = self.parts.store.clone();
+        self.calls
+            .spawn(async move { Answer::TakenOver(take_over(store, partitions, room).await) });
+    }
+
+    fn take(&mut self, delivery: Delivery) {
+        let now = self.parts.clock.now();
+        let room = self.parts.rules.config.waiting_max.saturating_sub(self.waiting());
+        // What comes of a partition that is not held was sent before that was known.
+        if let Some(held) = self.held.get_mut(&delivery.partition.index) {
+            let room = room + held.waiting();
+            held.take(delivery, room, now);
+        }
+    }
+
+    fn judge(&mut self, verdicts: &[Verdict]) {
+        let now = self.parts.clock.now();
+        let has_room = self.early() < self.parts.rules.config.waiting_max;
+        for verdict in verdicts.iter().filter(|_| self.count > 0) {
+            let partition = Partition::of(&verdict.key, self.count);
+            if let Some(held) = self.held.get_mut(&partition.index)
+                && !held.judge(verdict, has_room, now)
+            {
+                self.has_refused = true;
             }
-            if self.agents.len() >= self.config.agents_max {
-                warn!(
-                    agents = self.agents.len(),
-                    "the limit of agents is reached while loading profiles"
-                );
+        }
+    }
+
+    fn early(&self) -> usize {
+        self.held.values().map(Held::early).sum()
+    }
+
+    /// Whether verdicts were refused for which there is room by now.
+    fn wants_repetition(&mut self) -> bool {
+        let has_room = self.early() <= self.parts.rules.config.waiting_max / 2;
+        let is_time = self.repeated_at.is_none_or(|at| at.elapsed() >= REPEAT_EVERY);
+        let wants = self.has_refused && has_room && is_time;
+        if wants {
+            (self.has_refused, self.repeated_at) = (false, Some(Instant::now()));
+        }
+        wants
+    }
+
+    /// Writes what has taken effect, unless the store is still at the last write.
+    pub(crate) fn flush(&mut self) {
+        if self.is_busy() {
+            return;
+        }
+        let now = self.parts.clock.now();
+        self.expire();
+        let mut write = Write::default();
+        let from_turn = self.held.range(self.turn..).map(|(index, _)| *index);
+        let order: Vec<u16> = from_turn.chain(self.held.range(..self.turn).map(|(index, _)| *index)).collect();
+        self.is_cut = false;
+        for index in order {
+            if write.profiles.len() >= BATCH_MAX {
+                (self.turn, self.is_cut) = (index, true);
                 break;
             }
-        }
-        self.metrics.agents.set(self.agents.len() as i64);
-        self.board.set_loaded();
-        info!(profiles = self.agents.len(), "profiles loaded");
-        true
-    }
-
-    /// Takes executions in. Acknowledged at once: what waits here and is lost with the process taught nothing, while
-    /// a redelivery after a restart could teach twice.
-    fn take(&mut self, delivery: Delivery) {
-        let now = self.clock.now();
-        for record in delivery.batch.iter() {
-            let outcome = match record {
-                Record::Vitals(vitals) => self.matching.vitals(vitals, now),
-                Record::Retracted(key, execution) => self.matching.withdraw(key, execution, now),
-            };
-            self.apply(outcome, now);
-        }
-        delivery.ack();
-    }
-
-    fn judge(&mut self, verdict: &Verdict) {
-        let now = self.clock.now();
-        let Verdict {
-            key,
-            execution,
-            revision,
-            teaches,
-            is_sick,
-        } = verdict;
-        if *is_sick {
-            self.metrics.withheld.inc_by(self.late.discard(key));
-        }
-        let outcome = self.matching.verdict(key, execution, *revision, *teaches, now);
-        self.apply(outcome, now);
-    }
-
-    fn apply(&mut self, outcome: Option<Outcome>, now: Timestamp) {
-        let Some(Outcome { key, forget, learn }) = outcome else {
-            return;
-        };
-        if let Some(sample) = forget
-            && !self.late.take_back(&key, &sample)
-            && let Some(agent) = self.agents.get_mut(&key)
-        {
-            agent.learner.forget(&sample);
-            self.metrics.forgotten.inc();
-            self.changed.insert(key.clone());
-        }
-        match learn {
-            Some(lesson) if self.is_judged(&lesson.key) => {
-                if !self.late.push(lesson, now) {
-                    self.metrics.withheld.inc();
-                }
-            }
-            Some(lesson) => self.learn(lesson, now),
-            None => {
-                self.metrics.withheld.inc();
+            if let Some(held) = self.held.get_mut(&index) {
+                held.fill(&mut write, now);
+                self.is_cut |= held.is_cut;
             }
         }
-    }
-
-    /// Whether the agent has a baseline that judges, so that its executions teach late.
-    fn is_judged(&self, key: &AgentKey) -> bool {
-        let judges =
-            |agent: &Agent| agent.samples_min > 0 && agent.learner.samples() >= u64::from(agent.samples_min);
-        self.config.learn_late_seconds > 0 && self.agents.get(key).is_some_and(judges)
-    }
-
-    fn learn(&mut self, lesson: Lesson, now: Timestamp) {
-        let policy = self.policies.resolve(
-            &lesson.key.run,
-            &lesson.key.agent,
-            lesson.agent_type.as_deref(),
-            lesson.namespace.as_deref(),
-        );
-        let is_known = self.agents.contains_key(&lesson.key);
-        if !is_known && self.agents.len() >= self.config.agents_max {
-            self.metrics.refused.inc();
+        if write.parts.is_empty() {
             return;
         }
-        let agent = self
-            .agents
-            .entry(lesson.key.clone())
-            .or_insert_with(|| Agent::new(now));
-        if !agent.learner.learn(&lesson.sample) {
-            self.metrics.incredible.inc();
-            return;
-        }
-        agent.samples_min = policy.baseline_samples_min;
-        agent.updated_at = now;
-        self.changed.insert(lesson.key);
-        self.metrics.learned.inc();
-        self.metrics.agents.set(self.agents.len() as i64);
+        let (store, Write { profiles, tenures, parts }) = (self.parts.store.clone(), write);
+        self.writing = Some(parts);
+        self.calls.spawn(async move {
+            let put = store.put(&profiles, &tenures).await;
+            Answer::Written(profiles, put)
+        });
     }
 
-    /// Stores what changed, then shows it. What cannot be stored stays changed and is tried with the next flush.
-    async fn flush(&mut self) {
-        let now = self.clock.now();
-        for lesson in self.late.due(now) {
-            self.learn(lesson, now);
+    /// Forgets what is remembered beyond the limits; partitions share the room as they need it.
+    fn expire(&mut self) {
+        let now = self.parts.clock.now();
+        let max = self.parts.rules.config.waiting_max;
+        let remembered: usize = self.held.values().map(Held::remembered).sum();
+        for held in self.held.values_mut() {
+            let share = held.remembered().saturating_mul(max) / remembered.max(max).max(1);
+            held.expire(share, now);
         }
-        self.metrics.unjudged.inc_by(self.matching.expire(now));
-        self.metrics.waiting.set(self.matching.len() as i64);
-        let keys: Vec<AgentKey> = self.changed.iter().cloned().collect();
-        for keys in keys.chunks(BATCH_MAX) {
-            let batch: Vec<StoredProfile> = keys
-                .iter()
-                .filter_map(|key| self.next_version(key, now))
-                .collect();
-            if let Err(error) = self.store.put(&batch).await {
-                self.metrics.store_failures.inc();
-                warn!(error = %with_source(&error), profiles = batch.len(), "cannot store profiles; trying again");
-                return;
-            }
-            self.metrics.stored.inc_by(batch.len() as u64);
-            for stored in batch {
-                self.changed.remove(&stored.profile.key);
-                if let Some(agent) = self.agents.get_mut(&stored.profile.key) {
-                    (agent.version, agent.state) = (stored.profile.version, stored.profile.state);
-                }
-                self.board.show([Arc::new(stored.profile)]);
-            }
-        }
-    }
-
-    fn next_version(&self, key: &AgentKey, now: Timestamp) -> Option<StoredProfile> {
-        let agent = self.agents.get(key)?;
-        let version = agent.version + 1;
-        let profile = agent.learner.profile(
-            key.clone(),
-            version,
-            agent.samples_min,
-            agent.updated_at,
-            now,
-            self.stale_after(),
-        );
-        let saved = Saved {
-            form: FORM,
-            learner: agent.learner,
-            samples_min: agent.samples_min,
-        };
-        let learner = serde_json::to_value(&saved).expect("numbers and names serialise");
-        Some(StoredProfile { profile, learner })
+        self.set_gauges();
     }
 
     fn mark_stale(&mut self) {
-        let (now, stale_after) = (self.clock.now(), self.stale_after());
-        let is_outdated = |agent: &Agent| {
-            let state = State::of(
-                agent.learner.samples(),
-                agent.samples_min,
-                agent.updated_at,
-                now,
-                stale_after,
-            );
-            state != agent.state
-        };
-        let outdated = self
-            .agents
-            .iter()
-            .filter(|(_, agent)| is_outdated(agent))
-            .map(|(key, _)| key.clone());
-        self.changed.extend(outdated);
+        let now = self.parts.clock.now();
+        self.held.values_mut().for_each(|held| held.mark_stale(now));
     }
 
-    fn stale_after(&self) -> Duration {
-        Duration::from_secs(self.config.stale_after_seconds)
-    }
-
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Reset { key, answer } => {
-                let removed = self.store.remove(&key).await;
-                if let Ok(was_stored) = &removed {
-                    let was_known = self.agents.remove(&key).is_some();
-                    self.changed.remove(&key);
-                    self.metrics.agents.set(self.agents.len() as i64);
-                    if was_known || *was_stored {
-                        self.board.take_away(&key);
-                    }
-                }
-                // The asker may be gone; the profile is too.
-                let _ = answer.send(removed);
-            }
+    fn obey(&mut self, command: Command) {
+        let Command::Reset { key, answer } = command;
+        let is_held = self.count > 0 && self.held.contains_key(&Partition::of(&key, self.count).index);
+        if !is_held {
+            // The asker may be gone.
+            let _ = answer.send(Err(ResetError::NotHeld));
+            return;
         }
-    }
-}
-
-impl Agent {
-    fn new(now: Timestamp) -> Self {
-        Agent {
-            learner: Learner::default(),
-            version: 0,
-            samples_min: 0,
-            updated_at: now,
-            state: State::Learning,
-        }
-    }
-
-    /// Continues from what is stored. A learner's state that cannot be read is begun from the profile's numbers.
-    fn of(stored: &StoredProfile) -> Self {
-        let Profile {
-            version,
-            state,
-            sample_count,
-            updated_at,
-            ..
-        } = stored.profile;
-        let saved = serde_json::from_value::<Saved>(stored.learner.clone())
-            .ok()
-            .filter(|saved| saved.form == FORM);
-        let samples_min = match state {
-            State::Learning => u32::try_from(sample_count).unwrap_or(u32::MAX).saturating_add(1),
-            State::Active | State::Stale => u32::try_from(sample_count).unwrap_or(u32::MAX),
-        };
-        let saved = saved.unwrap_or_else(|| Saved {
-            form: FORM,
-            learner: Learner::of(&stored.profile),
-            samples_min,
+        self.is_removing = true;
+        let store = self.parts.store.clone();
+        self.calls.spawn(async move {
+            let removed = store.remove(&key).await;
+            Answer::Removed(key, answer, removed)
         });
-        Agent {
-            learner: saved.learner,
-            version,
-            samples_min: saved.samples_min,
-            updated_at,
-            state,
-        }
+    }
+
+    pub(crate) fn tell_state(&self) {
+        let (partitions_held, partition_count) = (self.held.len(), self.count);
+        let is_loaded = partitions_held > 0 && self.gaining.is_done();
+        self.parts.state.send_if_modified(|state| {
+            let next = State {
+                partitions_held,
+                partition_count,
+                is_loaded,
+                store_error: state.store_error.clone(),
+            };
+            let has_changed = *state != next;
+            *state = next;
+            has_changed
+        });
+    }
+
+    pub(crate) fn set_gauges(&self) {
+        let (rules, remembered) = (&self.parts.rules, self.held.values().map(Held::remembered).sum::<usize>());
+        rules.metrics.waiting.set(remembered as i64);
+        rules.metrics.agents.set(rules.agents.load(Ordering::Relaxed) as i64);
+        rules.metrics.partitions.set(self.held.len() as i64);
     }
 }
 
-fn every(period: Duration) -> Interval {
+pub(crate) fn every(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-/// An error with what caused it, for the log.
-fn with_source(error: &StorageError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

@@ -6,39 +6,63 @@
 //!
 //! Not here: judging (`sentinel`), the arithmetic (`immune_domain::baseline`).
 //!
-//! - [`matching`]: brings an execution and its verdict together, whichever comes first.
-//! - [`late`]: keeps lessons waiting, so that the onset of a fault is not learned.
-//! - [`learning`]: the one loop that changes profiles and stores them.
+//! Several replicas share the agents by partition of the vitals bus. A replica takes a partition over at the store,
+//! loads its profiles, and goes on after the place up to which they contain the bus's entries; profiles and place are
+//! stored together, and a replica that was overtaken can store nothing. So every execution teaches once, whoever dies
+//! when.
+//!
+//! - [`learning`]: the one loop that changes profiles and stores them; [`answers`]: what becomes of the store's
+//!   answers.
+//! - [`gaining`]: partitions on their way here.
+//! - [`partition`]: one partition, its agents and what waits; [`teaching`]: the effect of a record; [`writing`]: a
+//!   partition's share of a write.
+//! - [`entries`], [`matching`], [`early`], [`late`]: what waits, in its order; what belongs together; verdicts without
+//!   a record; lessons that wait for time.
+//! - [`agent`], [`recent`], [`changes`]: an agent as stored, its last lessons, and who has changed.
 //! - [`board`]: the stored profiles, for readers and watchers.
-//! - [`verdicts`]: the watch on the sentinel.
+//! - [`verdicts`]: the watches on the sentinel's replicas.
 //!
 //! To teach the baseline something new: a field in `immune_domain::baseline::Learner`, filled in
-//! [`learning`] from what [`matching`] keeps of an execution.
+//! [`teaching`] from what [`entries::Lesson`] keeps of an execution.
 
+mod agent;
+mod answers;
 pub mod board;
+mod changes;
 pub mod config;
+pub mod early;
+pub mod entries;
+mod gaining;
 pub mod grpc;
 pub mod late;
 pub mod learning;
 pub mod matching;
 pub mod metrics;
+mod partition;
+pub mod recent;
+pub mod state;
+mod teaching;
 pub mod verdicts;
+mod writing;
 
 pub use config::Config;
 pub use metrics::Metrics;
+pub use state::State;
 
 use board::Board;
 use immune_bus::Consumer;
 use immune_domain::policy::Policies;
 use immune_proto::v1::baseline_service_server::BaselineServiceServer;
-use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_runtime::clock::SharedClock;
+use immune_runtime::grpc::Peers;
 use immune_store::BaselineStore;
-use learning::{Command, Learning};
+use learning::{Command, Learning, Parts};
+use partition::Rules;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use verdicts::Verdicts;
 
 /// Commands that may wait for the learning loop.
 const COMMANDS_MAX: usize = 64;
@@ -49,8 +73,8 @@ pub struct Dependencies {
     pub store: Arc<dyn BaselineStore>,
     /// Executions.
     pub bus: Box<dyn Consumer>,
-    /// Verdicts on them.
-    pub sentinel: SentinelServiceClient<Channel>,
+    /// Verdicts on them, from every replica.
+    pub sentinel: Peers,
     /// Which rules hold for which agent.
     pub policies: Policies,
     /// Tells the time.
@@ -71,7 +95,8 @@ pub struct Service {
     pub(crate) board: Arc<Board>,
     pub(crate) store: Arc<dyn BaselineStore>,
     pub(crate) commands: mpsc::Sender<Command>,
-    sentinel: SentinelServiceClient<Channel>,
+    sentinel: Peers,
+    state: watch::Receiver<State>,
     work: Arc<Mutex<Option<Work>>>,
 }
 
@@ -86,23 +111,30 @@ impl Service {
             clock,
             metrics,
         } = dependencies;
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new());
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let learning = Learning::new(
+        let (state_sender, state) = watch::channel(State::default());
+        let rules = Rules {
             config,
-            policies.compile(),
-            store.clone(),
-            board.clone(),
-            clock,
+            policies: policies.compile(),
             metrics,
+            agents: AtomicUsize::new(0),
+        };
+        let learning = Learning::new(Parts {
+            rules: Arc::new(rules),
+            store: store.clone(),
+            board: board.clone(),
+            clock,
+            state: state_sender,
             inbox,
-        );
+        });
         let work = Arc::new(Mutex::new(Some(Work { learning, bus })));
         Service {
             board,
             store,
             commands,
             sentinel,
+            state,
             work,
         }
     }
@@ -112,14 +144,21 @@ impl Service {
         BaselineServiceServer::new(self.clone())
     }
 
-    /// Loads the profiles, then learns until the token is cancelled or the bus ends; stores what it learned before
-    /// it returns, and ends the watches. A second call does nothing.
+    /// How the role stands, now and as it changes.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Learns until the token is cancelled or the bus ends; stores what has taken effect before it returns, within
+    /// [`learning::SHUTDOWN_MAX`], gives its partitions back and ends the watches. A second call does nothing.
     pub async fn run(self, shutdown: CancellationToken) {
         let taken = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Work { learning, bus }) = taken else {
             return;
         };
-        let verdicts = verdicts::watch(self.sentinel.clone(), shutdown.clone());
+        let watching = shutdown.child_token();
+        let _watching = watching.clone().drop_guard();
+        let verdicts = Verdicts::watch(self.sentinel.each(), watching);
         learning.run(bus, verdicts, shutdown).await;
         self.board.close();
     }

@@ -1,182 +1,245 @@
 //! Brings executions and verdicts together, whichever comes first, each exactly once.
 //!
-//! An execution is remembered for a while after it taught, so that a redelivery does not teach twice and a
-//! correction (a late child, a withdrawal) takes the first lesson back. Bounded by count and by time.
+//! An execution is remembered for a while after it taught, so that a repetition does not teach twice and a
+//! correction (a late child, a withdrawal) takes the first lesson back. What is remembered is bounded by count and by
+//! time; what still waits is bounded by whoever holds it.
 
-use immune_domain::baseline::{Learner, Sample};
-use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ExecutionId, Timestamp};
+use crate::early::Early;
+use crate::entries::Spot;
+use immune_domain::Timestamp;
+use immune_domain::baseline::Sample;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// What is left of an execution until its verdict comes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lesson {
-    /// Whose.
-    pub key: AgentKey,
-    /// Of which revision of the record.
-    pub revision: u32,
+/// What becomes of a record that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// Its verdict has not come.
+    Waits,
+    /// Its verdict was here before it.
+    Judged {
+        /// Whether it may teach.
+        teaches: bool,
+    },
+    /// It was here before.
+    Repeated,
+    /// It corrects a record that is not remembered, and may have taught: it must not teach a second time.
+    Orphaned,
+    /// Its execution does not count.
+    Void,
+}
+
+/// What a verdict meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// The record that waited for it.
+    Record(Spot),
+    /// Nothing yet; it is kept.
+    Nothing,
+    /// Nothing yet, and there is no room to keep it.
+    Refused,
+    /// A record that has had its verdict.
+    Judged,
+}
+
+/// What a record that takes effect does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Settled {
+    /// It counts.
+    Counts {
+        /// Taught earlier by the same execution, and no longer true.
+        forget: Option<Taught>,
+        /// No other record of its execution has counted.
+        is_first: bool,
+    },
+    /// Nothing: its execution was withdrawn, or a later record was quicker.
+    Void,
+}
+
+/// What an execution taught.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Taught {
     /// The numbers.
     pub sample: Sample,
-    /// What policy is resolved by.
-    pub agent_type: Option<String>,
-    /// What policy is resolved by.
-    pub namespace: Option<String>,
+    /// Which life of the agent has them; a reset begins another.
+    pub life: u64,
 }
 
-impl Lesson {
-    fn of(vitals: &Vitals) -> Self {
-        Lesson {
-            key: vitals.key.clone(),
-            revision: vitals.revision,
-            sample: Learner::sample(vitals),
-            agent_type: vitals.context.agent_type.clone(),
-            namespace: vitals.context.namespace().map(str::to_owned),
-        }
-    }
-}
-
-/// What a match changes in a baseline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Whose.
-    pub key: AgentKey,
-    /// Taught earlier by the same execution, and no longer true.
-    pub forget: Option<Sample>,
-    /// To be learned.
-    pub learn: Option<Lesson>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The execution is here, its verdict is not.
-    Lesson(Box<Lesson>),
-    /// The verdict is here, the execution is not.
-    Verdict { revision: u32, teaches: bool },
-    /// Both were here.
-    Settled { revision: u32 },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Whatever comes of it is judged on its own.
+    Counts,
     /// Turned out to be a part of another execution; nothing of it counts any more.
     Withdrawn,
+    /// What it taught is not remembered here; nothing of it counts a second time.
+    Foreign,
 }
 
 #[derive(Debug)]
 struct Slot {
-    state: State,
-    taught: Option<Sample>,
+    standing: Standing,
+    /// The highest revision of a record that came.
+    came: Option<u32>,
+    /// The highest revision that has taken effect.
+    settled: Option<u32>,
+    /// Records without a verdict.
+    waiting: Vec<(u32, Spot)>,
+    /// Records that have not taken effect.
+    open: u32,
+    taught: Option<Taught>,
 }
 
-/// Executions that wait for their verdict, and those remembered.
+/// Executions that wait for their verdict, and those remembered, by [`crate::recent::identity`].
 #[derive(Debug)]
 pub struct Matching {
     slots: HashMap<u64, Slot>,
     /// In the order in which they came.
     order: VecDeque<(u64, Timestamp)>,
-    /// Executions that were forgotten without a verdict since the last [`Matching::expire`].
-    unjudged: u64,
-    count_max: usize,
+    early: Early,
     age_max: Duration,
 }
 
 impl Matching {
-    /// Remembers at most so many, and none for longer.
-    pub fn new(count_max: usize, age_max: Duration) -> Self {
+    /// Remembers none for longer.
+    pub fn new(age_max: Duration) -> Self {
         Matching {
             slots: HashMap::new(),
             order: VecDeque::new(),
-            unjudged: 0,
-            count_max,
+            early: Early::default(),
             age_max,
         }
     }
 
-    /// An execution came.
-    pub fn vitals(&mut self, vitals: &Vitals, now: Timestamp) -> Option<Outcome> {
-        let id = identity(&vitals.key, vitals.execution.as_str());
-        let slot = match self.slots.get_mut(&id) {
+    /// A record came, and is held at `spot`. One that waits or is judged has to be followed by [`Matching::settle`]
+    /// or [`Matching::give_up`].
+    pub fn record(&mut self, identity: u64, revision: u32, spot: Spot, now: Timestamp) -> Came {
+        let early = self.early.take(identity, revision);
+        let slot = self.slot(identity, now);
+        match slot.standing {
+            Standing::Counts => {}
+            Standing::Withdrawn | Standing::Foreign => return Came::Void,
+        }
+        match slot.came {
+            Some(came) if came >= revision => return Came::Repeated,
+            None if revision > 0 => {
+                slot.standing = Standing::Foreign;
+                return Came::Orphaned;
+            }
+            None | Some(_) => slot.came = Some(revision),
+        }
+        slot.open += 1;
+        match early {
+            Some(teaches) => Came::Judged { teaches },
             None => {
-                self.put(id, State::Lesson(Box::new(Lesson::of(vitals))), now);
-                return None;
+                slot.waiting.push((revision, spot));
+                Came::Waits
             }
-            Some(slot) => slot,
-        };
-        match slot.state {
-            State::Verdict { revision, teaches } if revision == vitals.revision => {
-                Some(settle(slot, Lesson::of(vitals), teaches))
-            }
-            State::Verdict { revision, .. } | State::Settled { revision } if revision >= vitals.revision => {
-                None
-            }
-            State::Lesson(ref lesson) if lesson.revision >= vitals.revision => None,
-            State::Verdict { .. } | State::Settled { .. } | State::Lesson(_) => {
-                slot.state = State::Lesson(Box::new(Lesson::of(vitals)));
-                None
-            }
-            State::Withdrawn => None,
         }
     }
 
-    /// A verdict came.
+    /// A verdict came. Without its record it is kept, if `has_room`.
     pub fn verdict(
         &mut self,
-        key: &AgentKey,
-        execution: &str,
+        identity: u64,
         revision: u32,
         teaches: bool,
+        has_room: bool,
         now: Timestamp,
-    ) -> Option<Outcome> {
-        let id = identity(key, execution);
-        let slot = match self.slots.get_mut(&id) {
-            None => {
-                self.put(id, State::Verdict { revision, teaches }, now);
-                return None;
+    ) -> Met {
+        if let Some(slot) = self.slots.get_mut(&identity) {
+            if let Some(at) = slot.waiting.iter().position(|(waiting, _)| *waiting == revision) {
+                return Met::Record(slot.waiting.swap_remove(at).1);
             }
-            Some(slot) => slot,
-        };
-        match &slot.state {
-            State::Lesson(lesson) if lesson.revision == revision => {
-                let lesson = Lesson::clone(lesson);
-                Some(settle(slot, lesson, teaches))
+            let is_known = slot.came.is_some_and(|came| came >= revision);
+            if is_known || slot.standing != Standing::Counts {
+                return Met::Judged;
             }
-            State::Lesson(lesson) if lesson.revision > revision => None,
-            State::Verdict { revision: known, .. } | State::Settled { revision: known }
-                if *known >= revision =>
-            {
-                None
-            }
-            State::Lesson(_) | State::Verdict { .. } | State::Settled { .. } => {
-                slot.state = State::Verdict { revision, teaches };
-                None
-            }
-            State::Withdrawn => None,
+        }
+        if self.early.contains(identity, revision) {
+            Met::Judged
+        } else if has_room {
+            self.early.put(identity, revision, teaches, now);
+            Met::Nothing
+        } else {
+            Met::Refused
         }
     }
 
-    /// An execution turned out to be a part of another one.
-    pub fn withdraw(&mut self, key: &AgentKey, execution: &ExecutionId, now: Timestamp) -> Option<Outcome> {
-        let id = identity(key, execution.as_str());
-        let Some(slot) = self.slots.get_mut(&id) else {
-            self.put(id, State::Withdrawn, now);
-            return None;
-        };
-        slot.state = State::Withdrawn;
-        slot.taught.take().map(|sample| Outcome {
-            key: key.clone(),
-            forget: Some(sample),
-            learn: None,
-        })
+    /// An execution turned out to be a part of another one; returns the records of it that wait for a verdict, and
+    /// need none.
+    pub fn withdraw(&mut self, identity: u64, now: Timestamp) -> Vec<Spot> {
+        let slot = self.slot(identity, now);
+        slot.standing = Standing::Withdrawn;
+        let waiting = std::mem::take(&mut slot.waiting);
+        slot.open = slot.open.saturating_sub(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
+        waiting.into_iter().map(|(_, spot)| spot).collect()
     }
 
-    /// Forgets what is too old; returns how many executions were forgotten without a verdict since the last call.
-    pub fn expire(&mut self, now: Timestamp) -> u64 {
-        while self
-            .order
-            .front()
-            .is_some_and(|(_, since)| now.since(*since) > self.age_max)
-        {
-            self.drop_oldest();
+    /// Takes back what a withdrawn execution taught, if it is remembered.
+    pub fn retract(&mut self, identity: u64) -> Option<Taught> {
+        self.slots.get_mut(&identity)?.taught.take()
+    }
+
+    /// A judged record takes effect. What it teaches, if it does, is told with [`Matching::taught`].
+    pub fn settle(&mut self, identity: u64, revision: u32) -> Settled {
+        let Some(slot) = self.slots.get_mut(&identity) else {
+            return Settled::Void;
+        };
+        slot.open = slot.open.saturating_sub(1);
+        let is_outrun = slot.settled.is_some_and(|settled| settled >= revision);
+        if is_outrun || slot.standing != Standing::Counts {
+            return Settled::Void;
         }
-        std::mem::take(&mut self.unjudged)
+        let is_first = slot.settled.replace(revision).is_none();
+        let forget = slot.taught.take();
+        Settled::Counts { forget, is_first }
+    }
+
+    /// An execution taught this.
+    pub fn taught(&mut self, identity: u64, taught: Taught) {
+        if let Some(slot) = self.slots.get_mut(&identity) {
+            slot.taught = Some(taught);
+        }
+    }
+
+    /// An execution has taught elsewhere: nothing of it counts a second time.
+    pub fn disown(&mut self, identity: u64) {
+        if let Some(slot) = self.slots.get_mut(&identity) {
+            slot.standing = Standing::Foreign;
+        }
+    }
+
+    /// A record has waited too long for its verdict.
+    pub fn give_up(&mut self, identity: u64, revision: u32) {
+        if let Some(slot) = self.slots.get_mut(&identity) {
+            slot.open = slot.open.saturating_sub(1);
+            slot.waiting.retain(|(waiting, _)| *waiting != revision);
+        }
+    }
+
+    /// Forgets what is too old, and the oldest of those that are more than `count_max`. What still waits is kept.
+    pub fn expire(&mut self, count_max: usize, now: Timestamp) {
+        let age_max = self.age_max;
+        self.early.expire(age_max, now);
+        for _ in 0..self.order.len() {
+            let is_old = |(_, since): &(u64, Timestamp)| now.since(*since) > age_max;
+            if self.slots.len() <= count_max && !self.order.front().is_some_and(is_old) {
+                return;
+            }
+            let Some((identity, _)) = self.order.pop_front() else {
+                return;
+            };
+            if self.slots.get(&identity).is_some_and(|slot| slot.open > 0) {
+                self.order.push_back((identity, now));
+            } else {
+                self.slots.remove(&identity);
+            }
+        }
+    }
+
+    /// Verdicts kept until their record comes.
+    pub fn early(&self) -> usize {
+        self.early.len()
     }
 
     /// How many are waiting or remembered.
@@ -189,42 +252,19 @@ impl Matching {
         self.slots.is_empty()
     }
 
-    fn put(&mut self, id: u64, state: State, now: Timestamp) {
-        if self.order.len() >= self.count_max {
-            self.drop_oldest();
-        }
-        self.slots.insert(id, Slot { state, taught: None });
-        self.order.push_back((id, now));
+    fn slot(&mut self, identity: u64, now: Timestamp) -> &mut Slot {
+        self.slots.entry(identity).or_insert_with(|| {
+            self.order.push_back((identity, now));
+            Slot {
+                standing: Standing::Counts,
+                came: None,
+                settled: None,
+                waiting: Vec::new(),
+                open: 0,
+                taught: None,
+            }
+        })
     }
-
-    fn drop_oldest(&mut self) {
-        if let Some(slot) = self.order.pop_front().and_then(|(id, _)| self.slots.remove(&id)) {
-            self.unjudged += match slot.state {
-                State::Lesson(_) => 1,
-                State::Verdict { .. } | State::Settled { .. } | State::Withdrawn => 0,
-            };
-        }
-    }
-}
-
-fn settle(slot: &mut Slot, lesson: Lesson, teaches: bool) -> Outcome {
-    slot.state = State::Settled {
-        revision: lesson.revision,
-    };
-    let forget = slot.taught.take();
-    slot.taught = teaches.then_some(lesson.sample);
-    Outcome {
-        key: lesson.key.clone(),
-        forget,
-        learn: teaches.then_some(lesson),
-    }
-}
-
-/// 64 bits for an execution of an agent: two of a hundred thousand are taken for one once in 10^9 times.
-fn identity(key: &AgentKey, execution: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (key.run.as_str(), key.agent.as_str(), execution).hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -17,13 +17,21 @@ pub struct Metrics {
     pub unjudged: Counter,
     /// Executions with no credible metric.
     pub incredible: Counter,
+    /// Records that came again and did not teach again.
+    pub repeated: Counter,
+    /// Corrections and withdrawals of executions whose first lesson is not remembered here, and stays.
+    pub unreplaced: Counter,
+    /// Partitions that another replica took over before the bus said so.
+    pub overtaken: Counter,
     /// Executions of new agents beyond the limit of agents.
     pub refused: Counter,
     /// Profiles written.
     pub stored: Counter,
     /// Writes that failed and are tried again.
     pub store_failures: Counter,
-    /// Agents that have a profile.
+    /// Partitions held here.
+    pub partitions: Gauge,
+    /// Agents that have a profile and are held here.
     pub agents: Gauge,
     /// Executions that wait for a verdict, or are remembered.
     pub waiting: Gauge,
@@ -62,6 +70,21 @@ impl Metrics {
             "Executions of agents beyond the limit",
             &metrics.refused,
         );
+        counter(
+            "executions_repeated",
+            "Records that came again and did not teach again",
+            &metrics.repeated,
+        );
+        counter(
+            "executions_unreplaced",
+            "Corrections and withdrawals whose first lesson is not remembered and stays",
+            &metrics.unreplaced,
+        );
+        counter(
+            "partitions_overtaken",
+            "Partitions that another replica took over before the bus said so",
+            &metrics.overtaken,
+        );
         counter("profiles_stored", "Profiles written", &metrics.stored);
         counter(
             "store_failures",
@@ -70,8 +93,13 @@ impl Metrics {
         );
         registry.register(
             "immune_baseline_agents",
-            "Agents that have a profile",
+            "Agents that have a profile and are held here",
             metrics.agents.clone(),
+        );
+        registry.register(
+            "immune_baseline_partitions",
+            "Partitions held here",
+            metrics.partitions.clone(),
         );
         registry.register(
             "immune_baseline_executions_waiting",

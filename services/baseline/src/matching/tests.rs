@@ -1,145 +1,155 @@
 use super::*;
-use immune_domain::vitals::{Completeness, Source};
 
-fn vitals(execution: &str, revision: u32, latency_ms: f64) -> Vitals {
-    Vitals {
-        key: AgentKey::new("default", "a"),
-        execution: execution.into(),
-        revision,
-        started_at: Timestamp::EPOCH,
-        timestamp: Timestamp::EPOCH,
-        received_at: Timestamp::EPOCH,
-        latency_ms,
-        input_tokens: None,
-        output_tokens: None,
-        token_count: None,
-        tool_calls: None,
-        retries: None,
-        success: true,
-        completeness: Completeness::Complete,
-        source: Source::Otlp,
-        context: Box::default(),
+const X: u64 = 1;
+const NOW: Timestamp = Timestamp::EPOCH;
+
+fn matching() -> Matching {
+    Matching::new(Duration::from_secs(60))
+}
+
+fn spot(index: usize) -> Spot {
+    Spot { entry: 0, index }
+}
+
+fn verdict(matching: &mut Matching, identity: u64, revision: u32, teaches: bool) -> Met {
+    matching.verdict(identity, revision, teaches, true, NOW)
+}
+
+fn taught(latency_ms: f64) -> Taught {
+    Taught {
+        sample: [Some(latency_ms), None, None],
+        life: 1,
     }
 }
 
-fn matching() -> Matching {
-    Matching::new(1_000, Duration::from_secs(60))
+/// A record that is judged and teaches.
+fn teach(matching: &mut Matching, identity: u64, revision: u32, latency_ms: f64) -> Settled {
+    let came = matching.record(identity, revision, spot(0), NOW);
+    assert_eq!(came, Came::Waits);
+    assert_eq!(verdict(matching, identity, revision, true), Met::Record(spot(0)));
+    let settled = matching.settle(identity, revision);
+    matching.taught(identity, taught(latency_ms));
+    settled
 }
 
-fn comes(matching: &mut Matching, vitals: &Vitals) -> Option<Outcome> {
-    matching.vitals(vitals, Timestamp::EPOCH)
-}
+const FIRST: Settled = Settled::Counts {
+    forget: None,
+    is_first: true,
+};
 
-fn judged(matching: &mut Matching, execution: &str, revision: u32, teaches: bool) -> Option<Outcome> {
-    matching.verdict(
-        &AgentKey::new("default", "a"),
-        execution,
-        revision,
-        teaches,
-        Timestamp::EPOCH,
-    )
-}
-
-fn learned(outcome: &Option<Outcome>) -> Option<f64> {
-    outcome.as_ref()?.learn.as_ref()?.sample[0]
-}
-
-fn forgot(outcome: &Option<Outcome>) -> Option<f64> {
-    outcome.as_ref()?.forget?[0]
-}
-
-/// Guarantees: an execution is learned once when both are here, in either order; repeats change nothing.
+/// Guarantees: an execution counts once when record and verdict are here, in either order; repeats change nothing.
 #[test]
 fn both_orders_match_once() {
     let mut matching = matching();
-    assert_eq!(comes(&mut matching, &vitals("x", 0, 5.0)), None);
-    assert_eq!(learned(&judged(&mut matching, "x", 0, true)), Some(5.0));
-    assert_eq!(judged(&mut matching, "y", 0, true), None);
-    assert_eq!(learned(&comes(&mut matching, &vitals("y", 0, 7.0))), Some(7.0));
-    for execution in ["x", "y"] {
-        assert_eq!(comes(&mut matching, &vitals(execution, 0, 9.0)), None);
-        assert_eq!(judged(&mut matching, execution, 0, true), None);
+    assert_eq!(teach(&mut matching, X, 0, 5.0), FIRST);
+    assert_eq!(verdict(&mut matching, 2, 0, true), Met::Nothing);
+    assert_eq!(verdict(&mut matching, 2, 0, false), Met::Judged, "the first word stands");
+    assert_eq!(matching.record(2, 0, spot(3), NOW), Came::Judged { teaches: true });
+    assert_eq!(matching.settle(2, 0), FIRST);
+    for identity in [X, 2] {
+        assert_eq!(matching.record(identity, 0, spot(9), NOW), Came::Repeated);
+        assert_eq!(verdict(&mut matching, identity, 0, true), Met::Judged);
     }
-}
-
-/// Guarantees: what must not teach is settled without a lesson.
-#[test]
-fn withheld_executions_teach_nothing() {
-    let mut matching = matching();
-    comes(&mut matching, &vitals("x", 0, 5.0));
-    let outcome = judged(&mut matching, "x", 0, false);
-    assert!(outcome.is_some() && learned(&outcome).is_none());
 }
 
 /// Scenario: late spans correct an execution that has taught.
-/// Guarantees: the first lesson is taken back when the correction is judged, whatever its verdict.
+/// Guarantees: the first lesson is taken back when the correction takes effect.
 #[test]
 fn a_correction_replaces_the_lesson() {
-    for teaches in [true, false] {
-        let mut matching = matching();
-        comes(&mut matching, &vitals("x", 0, 5.0));
-        judged(&mut matching, "x", 0, true);
-        assert_eq!(comes(&mut matching, &vitals("x", 1, 6.0)), None);
-        let outcome = judged(&mut matching, "x", 1, teaches);
-        assert_eq!(forgot(&outcome), Some(5.0));
-        assert_eq!(learned(&outcome), teaches.then_some(6.0));
-    }
+    let mut matching = matching();
+    teach(&mut matching, X, 0, 5.0);
+    let forget = Some(taught(5.0));
+    let second = Settled::Counts {
+        forget,
+        is_first: false,
+    };
+    assert_eq!(teach(&mut matching, X, 1, 6.0), second);
+    assert_eq!(matching.retract(X), Some(taught(6.0)));
 }
 
-/// Guarantees: a verdict counts for its own revision only.
+/// Scenario: a record and its correction are judged, and the correction takes effect first.
+/// Guarantees: the record that was outrun teaches nothing.
+#[test]
+fn an_outrun_record_is_void() {
+    let mut matching = matching();
+    matching.record(X, 0, spot(0), NOW);
+    matching.record(X, 1, spot(1), NOW);
+    assert_eq!(verdict(&mut matching, X, 1, true), Met::Record(spot(1)));
+    assert_eq!(matching.settle(X, 1), FIRST);
+    assert_eq!(verdict(&mut matching, X, 0, true), Met::Record(spot(0)));
+    assert_eq!(matching.settle(X, 0), Settled::Void);
+}
+
+/// Scenario: a correction of an execution that was learned elsewhere, and one after that.
+/// Guarantees: neither teaches, because the first lesson cannot be taken back here.
+#[test]
+fn corrections_of_what_is_not_remembered_do_not_count() {
+    let mut matching = matching();
+    assert_eq!(matching.record(X, 1, spot(0), NOW), Came::Orphaned);
+    assert_eq!(verdict(&mut matching, X, 1, true), Met::Judged);
+    assert_eq!(matching.record(X, 2, spot(0), NOW), Came::Void);
+    matching.record(2, 0, spot(0), NOW);
+    matching.disown(2);
+    assert_eq!(matching.record(2, 1, spot(0), NOW), Came::Void);
+}
+
+/// Guarantees: a verdict counts for its own revision only, and those of several revisions may come before them.
 #[test]
 fn verdicts_count_for_their_revision() {
     let mut matching = matching();
-    comes(&mut matching, &vitals("x", 1, 6.0));
-    assert_eq!(
-        judged(&mut matching, "x", 0, true),
-        None,
-        "of a record that was replaced"
-    );
-    assert_eq!(
-        judged(&mut matching, "x", 2, true),
-        None,
-        "of a record that has not come"
-    );
-    assert_eq!(learned(&comes(&mut matching, &vitals("x", 2, 7.0))), Some(7.0));
+    assert_eq!(verdict(&mut matching, X, 0, true), Met::Nothing);
+    assert_eq!(verdict(&mut matching, X, 2, false), Met::Nothing);
+    assert_eq!(matching.record(X, 0, spot(0), NOW), Came::Judged { teaches: true });
+    assert_eq!(matching.record(X, 1, spot(1), NOW), Came::Waits);
+    assert_eq!(matching.record(X, 2, spot(2), NOW), Came::Judged { teaches: false });
+    assert_eq!(verdict(&mut matching, X, 1, true), Met::Record(spot(1)));
 }
 
-/// Guarantees: a withdrawn execution unteaches, and never teaches again, also when the withdrawal comes first.
+/// Guarantees: a verdict without its record is kept only while there is room; one with its record needs none.
+#[test]
+fn early_verdicts_need_room() {
+    let mut matching = matching();
+    matching.record(X, 0, spot(0), NOW);
+    assert_eq!(matching.verdict(X, 0, true, false, NOW), Met::Record(spot(0)));
+    assert_eq!(matching.verdict(2, 0, true, false, NOW), Met::Refused);
+    assert_eq!((matching.early(), verdict(&mut matching, 2, 0, true)), (0, Met::Nothing));
+    assert_eq!(matching.early(), 1);
+}
+
+/// Guarantees: a withdrawn execution unteaches, its records need no verdict any more, and it never teaches again, also
+/// when the withdrawal comes first.
 #[test]
 fn withdrawn_executions_do_not_count() {
     let mut matching = matching();
-    let key = AgentKey::new("default", "a");
-    comes(&mut matching, &vitals("x", 0, 5.0));
-    judged(&mut matching, "x", 0, true);
-    let outcome = matching.withdraw(&key, &"x".into(), Timestamp::EPOCH);
-    assert_eq!((forgot(&outcome), learned(&outcome)), (Some(5.0), None));
-    matching.withdraw(&key, &"y".into(), Timestamp::EPOCH);
-    for execution in ["x", "y"] {
-        assert_eq!(comes(&mut matching, &vitals(execution, 1, 6.0)), None);
-        assert_eq!(judged(&mut matching, execution, 1, true), None);
+    teach(&mut matching, X, 0, 5.0);
+    matching.record(X, 1, spot(4), NOW);
+    assert_eq!(matching.withdraw(X, NOW), [spot(4)]);
+    assert_eq!(matching.retract(X), Some(taught(5.0)));
+    assert_eq!(matching.retract(X), None);
+    assert_eq!(matching.withdraw(2, NOW), []);
+    for identity in [X, 2] {
+        assert_eq!(matching.record(identity, 2, spot(0), NOW), Came::Void);
+        assert_eq!(verdict(&mut matching, identity, 2, true), Met::Judged);
     }
 }
 
-/// Guarantees: bounded by count and by age; an execution without a verdict is counted when it is forgotten.
+/// Scenario: a hundred executions that have settled, and one that waits, longer than anything is remembered.
+/// Guarantees: what is remembered is bounded by count and by age, the oldest go first; what waits is kept.
 #[test]
 fn memory_is_bounded() {
-    let mut matching = Matching::new(10, Duration::from_secs(60));
-    (0..100).for_each(|i| assert_eq!(comes(&mut matching, &vitals(&i.to_string(), 0, 1.0)), None));
-    assert_eq!(matching.len(), 10);
-    judged(&mut matching, "99", 0, true);
-    assert_eq!(
-        matching.expire(Timestamp::EPOCH.plus(Duration::from_secs(60))),
-        90
-    );
-    assert_eq!(matching.expire(Timestamp::EPOCH.plus(Duration::from_secs(61))), 9);
-    assert!(matching.is_empty());
-}
-
-/// Guarantees: the same execution id of another agent is another execution.
-#[test]
-fn agents_do_not_share_executions() {
     let mut matching = matching();
-    comes(&mut matching, &vitals("x", 0, 5.0));
-    let other = AgentKey::new("default", "b");
-    assert_eq!(matching.verdict(&other, "x", 0, true, Timestamp::EPOCH), None);
+    matching.record(X, 0, spot(0), NOW);
+    for identity in 100..200 {
+        teach(&mut matching, identity, 0, 1.0);
+    }
+    matching.expire(10, NOW);
+    assert_eq!(matching.len(), 10);
+    assert_eq!(matching.record(199, 0, spot(0), NOW), Came::Repeated);
+    let later = NOW.plus(Duration::from_secs(61));
+    matching.expire(10, later);
+    assert_eq!(matching.len(), 1);
+    assert_eq!(matching.verdict(X, 0, true, true, later), Met::Record(spot(0)));
+    matching.settle(X, 0);
+    matching.expire(10, later.plus(Duration::from_secs(61)));
+    assert!(matching.is_empty());
 }

@@ -1,0 +1,121 @@
+//! One agent's learner, and the form in which it is stored.
+
+use crate::recent::Recent;
+use immune_domain::baseline::{Learner, Profile, State};
+use immune_domain::{AgentKey, Timestamp};
+use immune_store::baselines::StoredProfile;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The learner's state as stored beside its profile.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    /// Version of this form.
+    form: u32,
+    learner: Learner,
+    samples_min: u32,
+    #[serde(default)]
+    recent: Recent,
+}
+
+const FORM: u32 = 1;
+
+/// What is known of an agent whose partition is held.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) learner: Learner,
+    /// Of the profile that was written last, whether or not the write came to pass.
+    pub(crate) version: u64,
+    pub(crate) samples_min: u32,
+    pub(crate) updated_at: Timestamp,
+    /// As last stored.
+    pub(crate) state: State,
+    pub(crate) recent: Recent,
+    /// Tells the agent from one of its name that was reset.
+    pub(crate) life: u64,
+}
+
+impl Agent {
+    pub(crate) fn new(now: Timestamp, life: u64) -> Self {
+        Agent {
+            learner: Learner::default(),
+            version: 0,
+            samples_min: 0,
+            updated_at: now,
+            state: State::Learning,
+            recent: Recent::default(),
+            life,
+        }
+    }
+
+    /// Continues from what is stored. A learner's state that cannot be read is begun from the profile's numbers.
+    pub(crate) fn of(stored: &StoredProfile) -> Self {
+        let Profile {
+            version,
+            state,
+            sample_count,
+            updated_at,
+            ..
+        } = stored.profile;
+        let saved = serde_json::from_value::<Saved>(stored.learner.clone())
+            .ok()
+            .filter(|saved| saved.form == FORM);
+        let samples_min = match state {
+            State::Learning => u32::try_from(sample_count).unwrap_or(u32::MAX).saturating_add(1),
+            State::Active | State::Stale => u32::try_from(sample_count).unwrap_or(u32::MAX),
+        };
+        let saved = saved.unwrap_or_else(|| Saved {
+            form: FORM,
+            learner: Learner::of(&stored.profile),
+            samples_min,
+            recent: Recent::default(),
+        });
+        Agent {
+            learner: saved.learner,
+            version,
+            samples_min: saved.samples_min,
+            updated_at,
+            state,
+            recent: saved.recent,
+            life: 0,
+        }
+    }
+
+    /// Whether its profile judges, so that its executions teach late.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.samples_min > 0 && self.learner.samples() >= u64::from(self.samples_min)
+    }
+
+    /// Whether the stored state is no longer the true one.
+    pub(crate) fn is_outdated(&self, now: Timestamp, stale_after: Duration) -> bool {
+        let (samples, since) = (self.learner.samples(), self.updated_at);
+        State::of(samples, self.samples_min, since, now, stale_after) != self.state
+    }
+
+    /// The agent as it is to be stored now. Every call has a version of its own: a write whose answer was lost may
+    /// have come to pass, and what is written after it must win.
+    pub(crate) fn next_version(
+        &mut self,
+        key: &AgentKey,
+        now: Timestamp,
+        stale_after: Duration,
+    ) -> StoredProfile {
+        self.version += 1;
+        let profile = self.learner.profile(
+            key.clone(),
+            self.version,
+            self.samples_min,
+            self.updated_at,
+            now,
+            stale_after,
+        );
+        let saved = Saved {
+            form: FORM,
+            learner: self.learner,
+            samples_min: self.samples_min,
+            recent: self.recent.clone(),
+        };
+        let learner = serde_json::to_value(&saved).expect("numbers and names serialise");
+        StoredProfile { profile, learner }
+    }
+}
