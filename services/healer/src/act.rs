@@ -1,6 +1,7 @@
 //! Asks the levers for a healing action.
 
-use crate::Healer;
+use crate::error::Error;
+use crate::job::Job;
 use immune_domain::case::{Case, Step};
 use immune_levers::{Answer, Ask, Lever, Order, Outcome};
 use serde_json::{Value, json};
@@ -20,10 +21,13 @@ pub(crate) enum Acted {
     Unknown(String),
 }
 
-impl Healer {
+impl Job<'_> {
     /// Asks the agent's levers, in policy's order, until one can do it. The healing's id is the idempotency key, so
     /// that asking again, after a crash too, has no second effect.
-    pub(crate) async fn act(&self, case: &Case, step: &Step) -> Acted {
+    ///
+    /// # Errors
+    /// When the case may be in other hands.
+    pub(crate) async fn act(&self, case: &Case, step: &Step) -> Result<Acted, Error> {
         let ask = Ask {
             key: case.key.clone(),
             case: case.id.clone(),
@@ -37,29 +41,30 @@ impl Healer {
             ]),
         };
         let mut cannot = Vec::new();
-        for name in &self.policy(case).levers {
-            let Some(lever) = self.levers.get(name) else {
+        for name in &self.healer.policy(case).levers {
+            let Some(lever) = self.healer.levers.get(name) else {
                 cannot.push(format!("{name}: this process has no such lever"));
                 continue;
             };
-            let answer = self.ask(lever.as_ref(), &ask).await;
+            let answer = self.ask(lever.as_ref(), &ask).await?;
             let detail = answer.detail;
             match answer.outcome {
-                Outcome::Done => return Acted::Done(detail),
-                Outcome::Failed => return Acted::Failed(detail),
-                Outcome::Unknown => return Acted::Unknown(format!("no answer: {detail}")),
+                Outcome::Done => return Ok(Acted::Done(detail)),
+                Outcome::Failed => return Ok(Acted::Failed(detail)),
+                Outcome::Unknown => return Ok(Acted::Unknown(format!("no answer: {detail}"))),
                 Outcome::Unsupported => cannot.push(format!("{name}: {detail}")),
             }
         }
-        Acted::Unsupported(cannot.join("; "))
+        Ok(Acted::Unsupported(cannot.join("; ")))
     }
 
     /// Asks one lever, again with the same key as long as the effect is unknown.
-    async fn ask(&self, lever: &dyn Lever, ask: &Ask) -> Answer {
-        let mut wait = Duration::from_millis(self.config.ask_again_ms);
+    async fn ask(&self, lever: &dyn Lever, ask: &Ask) -> Result<Answer, Error> {
+        let mut wait = Duration::from_millis(self.healer.config.ask_again_ms);
         let mut asked = 0;
         loop {
-            let deadline = Duration::from_secs(self.config.ask_seconds_max);
+            self.still_held().await?;
+            let deadline = Duration::from_secs(self.healer.config.ask_seconds_max);
             let answer = match tokio::time::timeout(deadline, lever.ask(ask)).await {
                 Ok(answer) => answer,
                 Err(_) => Answer {
@@ -68,11 +73,11 @@ impl Healer {
                     evidence: Value::Null,
                 },
             };
-            self.metrics.asked(answer.outcome);
+            self.healer.metrics.asked(answer.outcome);
             asked += 1;
             match answer.outcome {
-                Outcome::Done | Outcome::Failed | Outcome::Unsupported => return answer,
-                Outcome::Unknown if asked >= self.config.asks_max => return answer,
+                Outcome::Done | Outcome::Failed | Outcome::Unsupported => return Ok(answer),
+                Outcome::Unknown if asked >= self.healer.config.asks_max => return Ok(answer),
                 Outcome::Unknown => {
                     tracing::info!(case = %ask.case, lever = lever.name(), asked, detail = answer.detail, "no answer");
                     tokio::time::sleep(wait).await;

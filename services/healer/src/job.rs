@@ -9,7 +9,7 @@ use immune_domain::healing::{Action, Healing, Outcome, Round, Trigger, plan};
 use immune_domain::{CaseId, HealingId};
 use immune_proto::{convert, v1};
 use immune_store::healings::HealingFilter;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Response, Status};
@@ -25,12 +25,13 @@ const RECORDS_MAX: u32 = 1_000;
 const CLOSED: &str = "quarantine.case_closed";
 
 /// Does what can be done for a case, as long as the lease holds.
-pub(crate) async fn run(healer: Arc<Healer>, case: Case, fence: u64) {
+pub(crate) async fn run(healer: Arc<Healer>, case: Case, fence: u64, claimed_at: Instant) {
     let id = case.id.clone();
     let job = Job {
         healer: &healer,
         case: id.clone(),
         fence,
+        held_until: Mutex::new(claimed_at + healer.config.lease()),
     };
     let result = tokio::select! {
         result = job.work(case) => result,
@@ -63,38 +64,11 @@ pub(crate) struct Job<'a> {
     pub(crate) healer: &'a Healer,
     pub(crate) case: CaseId,
     pub(crate) fence: u64,
+    /// Until when nobody else can have taken the case over, counted from before the last renewal was asked for.
+    pub(crate) held_until: Mutex<Instant>,
 }
 
 impl Job<'_> {
-    /// Renews the lease; returns only when it is lost.
-    async fn hold(&self) -> Error {
-        let lease = self.healer.config.lease();
-        let mut held_until = Instant::now() + lease;
-        loop {
-            tokio::time::sleep(lease / 3).await;
-            let request = v1::RenewHealingRequest {
-                case_id: self.case.to_string(),
-                fence: self.fence,
-                lease_ms: self.healer.config.lease_ms,
-            };
-            let asked_at = Instant::now();
-            let mut quarantine = self.healer.quarantine.clone();
-            let renewed = tokio::time::timeout(lease / 3, quarantine.renew_healing(request)).await;
-            match renewed.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
-                Ok(_) => held_until = asked_at + lease,
-                Err(status) => {
-                    let is_final = !immune_runtime::grpc::kind(&status).is_retryable();
-                    if is_final || Instant::now() >= held_until {
-                        return Error::Role {
-                            doing: "renewing the lease",
-                            status: Box::new(status),
-                        };
-                    }
-                }
-            }
-        }
-    }
-
     /// Goes on from wherever the case is.
     async fn work(&self, mut case: Case) -> Result<(), Error> {
         loop {
@@ -143,12 +117,16 @@ impl Job<'_> {
                 fence: self.fence,
                 detail,
             };
-            self.called("giving up", || {
+            let given_up = self.called("giving up", || {
                 let (mut quarantine, request) = (self.healer.quarantine.clone(), request.clone());
                 async move { quarantine.give_up_healing(request).await }
-            })
-            .await?;
-            return Ok(None);
+            });
+            match given_up.await {
+                Ok(_) => return Ok(None),
+                // An answer was lost: the case waits for a person already.
+                Err(error) if error.is_refusal("quarantine.wrong_state") => return Ok(None),
+                Err(error) => return Err(error),
+            }
         };
         let healing = HealingId::new(Uuid::new_v4().to_string());
         tracing::info!(case = %self.case, %healing, %action, trigger = trigger.as_str(), "step begins");
@@ -194,7 +172,8 @@ impl Job<'_> {
         let record = self.record(case, step, trigger).await?;
         let outcome = match &record.outcome {
             Outcome::Running => {
-                let acted = self.healer.act(case, step).await;
+                let acted = self.act(case, step).await?;
+                self.still_held().await?;
                 let at = self.healer.clock.now();
                 let outcome = match acted {
                     Acted::Done(detail) => Outcome::Verifying { acted_at: at, detail },
@@ -256,6 +235,7 @@ impl Job<'_> {
                 detail: detail.clone(),
             },
         };
+        self.still_held().await?;
         self.finish(record, outcome).await?;
         tracing::info!(case = %case.id, healing = %step.healing, action = %step.action, ?verdict, detail, "probation ended");
         let request = v1::VerifyHealingRequest {
@@ -338,7 +318,9 @@ impl Job<'_> {
     {
         let mut wait = RETRY_FIRST;
         loop {
-            match call().await {
+            let answer = call().await;
+            self.healer.said_by_store(&answer);
+            match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if error.kind().is_retryable() => {
                     tracing::debug!(%error, "trying again");

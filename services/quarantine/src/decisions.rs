@@ -1,11 +1,22 @@
 //! People's decisions. Every one is in the action log, the refused ones too.
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Tried};
 use crate::error::Error;
 use immune_domain::case::{self, Case, Command, Decision, Person};
 use immune_domain::{AgentKey, CaseId};
 use immune_store::action_log::LogRow;
 use serde_json::json;
+use std::time::Duration;
+
+/// How long after a decision the same one counts as its repetition although more has happened to the case.
+const REPEATED_MAX: Duration = Duration::from_secs(30);
+
+/// What a person asks for.
+struct Order<'a> {
+    decision: Decision,
+    by: &'a Person,
+    reason: &'a str,
+}
 
 impl Desk {
     /// Applies a person's decision; refused ones are recorded, too.
@@ -33,16 +44,56 @@ impl Desk {
             .ok_or_else(|| Error::CaseNotFound(id.clone()))?;
         let key = case.key.clone();
         let result = match expected_version {
-            Some(expected) if expected != case.version => {
-                Err(self.changed_meanwhile(case, command, expected))
+            Some(expected) => {
+                let order = Order {
+                    decision,
+                    by: &by,
+                    reason: &reason,
+                };
+                self.decide_at(case, command, expected, order).await
             }
-            Some(_) | None => self.apply_to(case, command).await.map(|applied| applied.case),
+            None => self.apply_to(case, command).await.map(|applied| applied.case),
         };
         self.metrics.decided(decision, result.is_ok());
         if let Err(error) = &result {
             self.record_refusal(&key, id, decision, &by, &reason, error).await;
         }
         result
+    }
+
+    /// Applies a decision to the version that the person saw, and to no other. The same decision of the same person
+    /// once more is answered with the case: whoever lost the first answer asks again.
+    async fn decide_at(
+        &self,
+        mut case: Case,
+        command: Command,
+        expected: u64,
+        order: Order<'_>,
+    ) -> Result<Case, Error> {
+        if case.version == expected {
+            match self.try_apply(case, command.clone()).await? {
+                Tried::Applied(applied) => return Ok(applied.case),
+                Tried::Conflict(newer) => case = *newer,
+            }
+        }
+        if self.is_repeated(&case, expected, &order) {
+            return Ok(case);
+        }
+        Err(self.changed_meanwhile(case, command, expected))
+    }
+
+    /// Whether a decision is the one that the case took last: either nothing has happened since, or it is so recent
+    /// that a caller may still be asking again (a healer may have taken the case by then).
+    fn is_repeated(&self, case: &Case, expected: u64, order: &Order<'_>) -> bool {
+        let Some(last) = &case.last_decision else {
+            return false;
+        };
+        let is_same = last.decision == order.decision
+            && last.by == *order.by
+            && is_same_reason(&last.reason, order.reason);
+        let is_next = expected.checked_add(1) == Some(case.version);
+        let is_recent = case.version > expected && self.clock.now().since(last.at) < REPEATED_MAX;
+        is_same && (is_next || is_recent)
     }
 
     /// Why a decision on an older version is refused: because of what happened meanwhile, if that refuses it.
@@ -91,4 +142,11 @@ impl Desk {
             tracing::error!(%error, case = %id, by = %by.subject, "a refused decision could not be recorded");
         }
     }
+}
+
+/// Whether a reason is the one on record, which is trimmed, and cut where it was too long.
+fn is_same_reason(stored: &str, given: &str) -> bool {
+    let given = given.trim();
+    let is_cut = |kept: &str| given.len() > stored.len() && given.starts_with(kept);
+    given == stored || stored.strip_suffix('…').is_some_and(is_cut)
 }

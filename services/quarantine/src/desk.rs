@@ -1,28 +1,23 @@
 //! The one way to change a case: fetch, decide, save with what comes alongside, and tell those who wait.
 
+use crate::admission::Asking;
 use crate::directory::Directory;
 use crate::error::Error;
 use crate::{Config, Dependencies, Metrics};
-use immune_domain::case::{self, Case, Command, Context, Effect, State, WaitReason};
-use immune_domain::detection::Infection;
+use immune_domain::case::{self, Case, Command, Effect};
 use immune_domain::policy::{Compiled, Policy};
-use immune_domain::{AgentKey, CaseId, RunId, Timestamp};
+use immune_domain::{CaseId, Timestamp};
 use immune_levers::Levers;
 use immune_runtime::clock::SharedClock;
 use immune_store::action_log::LogRow;
-use immune_store::cases::{Alongside, CaseFilter, NewEvent, Opened, Saved};
+use immune_store::cases::{Alongside, NewEvent, Saved};
 use immune_store::{ActionLog, CaseStore, VitalsStore};
-use serde_json::json;
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use std::sync::Arc;
+use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 /// How often a change is decided anew because somebody else saved first.
-const CONFLICTS_MAX: usize = 16;
-/// Open cases fetched at a time while loading.
-const LOAD_PAGE: u32 = 500;
+pub(crate) const CONFLICTS_MAX: usize = 16;
 
 /// Fetches, decides and saves.
 pub struct Desk {
@@ -34,22 +29,17 @@ pub struct Desk {
     pub(crate) directory: Directory,
     /// Wakes the reconciler.
     pub(crate) levers_wanted: Notify,
-    /// Grows with every save, so that watchers look for new events.
-    pub(crate) saves: watch::Sender<u64>,
+    /// Name under which this process drives levers.
+    pub(crate) replica: String,
+    /// How the role is, for whoever reports readiness.
+    pub(crate) state: watch::Sender<crate::State>,
     pub(crate) action_log: Arc<dyn ActionLog>,
-    vitals: Arc<dyn VitalsStore>,
-    policies: Compiled,
-    /// Runs whose blast radius is used up and has been said to be.
-    alerted: Mutex<HashSet<RunId>>,
-}
-
-/// The answer to a report.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reported {
-    /// The agent's case.
-    pub case: CaseId,
-    /// Whether this report opened it.
-    pub opened: bool,
+    pub(crate) vitals: Arc<dyn VitalsStore>,
+    pub(crate) policies: Compiled,
+    /// Asks of the store for admission checks that may be under way.
+    pub(crate) asking: Asking,
+    /// The turn to say that a run's blast radius is used up.
+    pub(crate) alerting: Semaphore,
 }
 
 /// The answer to a command.
@@ -59,6 +49,14 @@ pub struct Applied {
     pub case: Case,
     /// Whether the command changed it.
     pub changed: bool,
+}
+
+/// How an attempt to apply a command to one version of a case ended.
+pub(crate) enum Tried {
+    /// Applied, or without effect.
+    Applied(Box<Applied>),
+    /// Somebody else saved first; the case as it is now.
+    Conflict(Box<Case>),
 }
 
 impl Desk {
@@ -72,6 +70,10 @@ impl Desk {
             clock,
             metrics,
         } = dependencies;
+        let replica = match config.replica.as_str() {
+            "" => format!("quarantine-{}", Uuid::new_v4().simple()),
+            name => name.to_owned(),
+        };
         Desk {
             config,
             store: cases,
@@ -80,36 +82,14 @@ impl Desk {
             metrics,
             directory: Directory::default(),
             levers_wanted: Notify::new(),
-            saves: watch::Sender::new(0),
+            replica,
+            state: watch::Sender::new(crate::State::default()),
             action_log,
             vitals,
             policies: policies.compile(),
-            alerted: Mutex::default(),
+            asking: Asking::default(),
+            alerting: Semaphore::new(1),
         }
-    }
-
-    /// Reads every open case into the directory.
-    pub(crate) async fn load(&self) -> Result<(), Error> {
-        let mut before = None;
-        loop {
-            let filter = CaseFilter {
-                open: Some(true),
-                before,
-                limit: LOAD_PAGE,
-                ..CaseFilter::default()
-            };
-            let page = self.store.list(&filter).await?;
-            page.iter().for_each(|case| self.directory.put(case));
-            match page.last() {
-                Some(last) if page.len() == LOAD_PAGE as usize => {
-                    before = Some((last.opened_at, last.id.clone()));
-                }
-                Some(_) | None => break,
-            }
-        }
-        self.directory.loaded();
-        self.levers_wanted.notify_one();
-        Ok(())
     }
 
     /// What holds for the agent of a case.
@@ -117,144 +97,6 @@ impl Desk {
         let (agent_type, namespace) = (case.agent_type.as_deref(), case.namespace.as_deref());
         self.policies
             .resolve(&case.key.run, &case.key.agent, agent_type, namespace)
-    }
-
-    /// Opens a case for a report, or merges it into the agent's open one.
-    pub(crate) async fn report(
-        &self,
-        infection: Infection,
-        agent_type: Option<String>,
-        namespace: Option<String>,
-    ) -> Result<Reported, Error> {
-        if !self.directory.is_loaded() {
-            return Err(Error::Starting);
-        }
-        // A case that closes between "it is open" and the merge makes the next round open a new one.
-        for _ in 0..CONFLICTS_MAX {
-            let opened = self
-                .open(&infection, agent_type.clone(), namespace.clone())
-                .await?;
-            let open = match opened {
-                (case, Opened::New) => {
-                    self.metrics.opened.inc();
-                    return Ok(Reported {
-                        case: case.id,
-                        opened: true,
-                    });
-                }
-                (_, Opened::AlreadyReported(case)) => {
-                    self.metrics.merged.inc();
-                    return Ok(Reported {
-                        case: case.id,
-                        opened: false,
-                    });
-                }
-                (_, Opened::AlreadyOpen(open)) => open.id,
-            };
-            let merge = Command::ReportAgain {
-                infection: Box::new(infection.clone()),
-            };
-            match self.apply(&open, merge).await {
-                Ok(_) => {
-                    self.metrics.merged.inc();
-                    return Ok(Reported {
-                        case: open,
-                        opened: false,
-                    });
-                }
-                Err(Error::Refused {
-                    refusal: case::Refusal::Closed { .. },
-                    ..
-                }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Contended(CaseId::from(infection.id.as_str())))
-    }
-
-    async fn open(
-        &self,
-        infection: &Infection,
-        agent_type: Option<String>,
-        namespace: Option<String>,
-    ) -> Result<(Case, Opened), Error> {
-        let key = &infection.key;
-        let now = self.clock.now();
-        let policy = self
-            .policies
-            .resolve(&key.run, &key.agent, agent_type.as_deref(), namespace.as_deref());
-        let place = self.directory.take_place(&key.run);
-        let context = Context {
-            agent_type,
-            namespace,
-            quarantined_now: place.others,
-            agents_seen_last_hour: self.agents_seen(key, policy, place.others, now).await,
-        };
-        let id = CaseId::new(new_id(now));
-        let (case, effects) = case::open(id, infection.clone(), policy, context, now);
-        let mut alongside = alongside(&case, effects, now);
-        let is_first_beyond = self.note_blast_radius(&case);
-        if is_first_beyond {
-            alongside.log.push(LogRow {
-                run: key.run.clone(),
-                at: now,
-                kind: "blast_radius_reached".to_owned(),
-                agent: None,
-                actor: "quarantine".to_owned(),
-                outcome: "done".to_owned(),
-                payload: json!({ "quarantined": place.others, "case_id": case.id }),
-            });
-        }
-        let opened = self.store.open_case(&case, &alongside).await?;
-        match &opened {
-            Opened::New => {
-                self.published(&case);
-                if is_first_beyond {
-                    tracing::warn!(run = %key.run, quarantined = place.others, "blast radius reached");
-                }
-            }
-            Opened::AlreadyOpen(known) | Opened::AlreadyReported(known) => self.directory.put(known),
-        }
-        Ok((case, opened))
-    }
-
-    /// Agents of the run seen in the last hour. Asked only where the answer matters; 0, which makes the cap
-    /// smallest, when the store cannot say.
-    async fn agents_seen(&self, key: &AgentKey, policy: &Policy, taken: u32, now: Timestamp) -> u64 {
-        if taken < policy.blast_radius.agents {
-            return 0;
-        }
-        match self
-            .vitals
-            .agents_seen(&key.run, now.minus(Duration::from_secs(3_600)))
-            .await
-        {
-            Ok(seen) => seen,
-            Err(error) => {
-                tracing::warn!(%error, run = %key.run, "agents seen in the last hour are not known");
-                0
-            }
-        }
-    }
-
-    /// Counts a case that was not contained for the blast radius; whether it is the first of its run since one was
-    /// contained, so that one alert is given and not one per agent.
-    fn note_blast_radius(&self, case: &Case) -> bool {
-        let is_beyond = matches!(
-            &case.state,
-            State::AwaitingApproval {
-                reason: WaitReason::BlastRadius { .. },
-                ..
-            }
-        );
-        let mut alerted = self.alerted.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_beyond {
-            self.metrics.beyond_blast_radius.inc();
-            alerted.insert(case.key.run.clone())
-        } else {
-            alerted.remove(&case.key.run);
-            false
-        }
     }
 
     /// Applies a command to a case as it is now; when somebody else saves first, to the case as it is then.
@@ -269,48 +111,55 @@ impl Desk {
 
     pub(crate) async fn apply_to(&self, mut current: Case, command: Command) -> Result<Applied, Error> {
         for _ in 0..CONFLICTS_MAX {
-            let (id, version, now) = (current.id.clone(), current.version, self.clock.now());
-            let policy = self.policy(&current).clone();
-            let decided = case::decide(current, command.clone(), &policy, now);
-            let (next, effects) = decided.map_err(|refusal| Error::Refused {
-                case: id.clone(),
-                refusal,
-            })?;
-            if next.version == version {
-                return Ok(Applied {
-                    case: next,
-                    changed: false,
-                });
-            }
-            let alongside = alongside(&next, effects, now);
-            match self.store.save_case(&next, version, &alongside).await? {
-                Saved::Done => {
-                    self.published(&next);
-                    return Ok(Applied {
-                        case: next,
-                        changed: true,
-                    });
-                }
-                Saved::Conflict(newer) => {
-                    self.metrics.conflicts.inc();
-                    current = *newer;
-                }
-                Saved::Missing => return Err(Error::CaseNotFound(id)),
+            match self.try_apply(current, command.clone()).await? {
+                Tried::Applied(applied) => return Ok(*applied),
+                Tried::Conflict(newer) => current = *newer,
             }
         }
         Err(Error::Contended(current.id))
     }
 
-    /// Tells those who wait that a case was saved.
-    fn published(&self, case: &Case) {
+    /// Applies a command to exactly this version of a case.
+    pub(crate) async fn try_apply(&self, current: Case, command: Command) -> Result<Tried, Error> {
+        let (id, version, now) = (current.id.clone(), current.version, self.clock.now());
+        let policy = self.policy(&current).clone();
+        let decided = case::decide(current, command, &policy, now);
+        let (next, effects) = decided.map_err(|refusal| Error::Refused {
+            case: id.clone(),
+            refusal,
+        })?;
+        if next.version == version {
+            return Ok(Tried::Applied(Box::new(Applied {
+                case: next,
+                changed: false,
+            })));
+        }
+        let alongside = alongside(&next, effects, now);
+        match self.store.save_case(&next, version, &alongside).await? {
+            Saved::Done => {
+                self.published(&next);
+                Ok(Tried::Applied(Box::new(Applied {
+                    case: next,
+                    changed: true,
+                })))
+            }
+            Saved::Conflict(newer) => {
+                self.metrics.conflicts.inc();
+                Ok(Tried::Conflict(newer))
+            }
+            Saved::Missing => Err(Error::CaseNotFound(id)),
+        }
+    }
+
+    /// Tells those of this process who wait that a case was saved; the others hear of its events.
+    pub(crate) fn published(&self, case: &Case) {
         self.directory.put(case);
         self.levers_wanted.notify_one();
-        self.saves.send_modify(|saves| *saves = saves.wrapping_add(1));
     }
 }
 
 /// An id that sorts by time.
-fn new_id(now: Timestamp) -> String {
+pub(crate) fn new_id(now: Timestamp) -> String {
     let micros = u64::try_from(now.as_micros()).unwrap_or_default();
     let (seconds, nanos) = (micros / 1_000_000, (micros % 1_000_000) * 1_000);
     let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos as u32);
@@ -318,7 +167,7 @@ fn new_id(now: Timestamp) -> String {
 }
 
 /// What the store writes in the transaction that saves the case.
-fn alongside(case: &Case, effects: Vec<Effect>, now: Timestamp) -> Alongside {
+pub(crate) fn alongside(case: &Case, effects: Vec<Effect>, now: Timestamp) -> Alongside {
     let mut alongside = Alongside::default();
     for effect in effects {
         match effect {

@@ -1,11 +1,12 @@
 //! Open cases in memory: the admission check and the blast radius are answered from here. Filled from the store at
-//! start and from every save.
+//! start, from every save of this process, and from the events of every other one (`follow`).
 
-use immune_domain::case::{Case, QuarantinePhase, State};
+use immune_domain::case::{Case, QuarantinePhase, State, WaitReason};
 use immune_domain::{AgentKey, CaseId, RunId, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long the last word about a closed case is kept, so that a slower save of an older version cannot bring the
 /// case back to life.
@@ -28,16 +29,75 @@ pub struct Entry {
     pub phase: QuarantinePhase,
     /// Whether the agent must not act.
     pub denies: bool,
-    /// Whether it counts for the blast radius.
-    pub occupies: bool,
+    /// How it counts for the blast radius.
+    pub place: Place,
     /// One sentence for whoever is denied.
     pub reason: String,
     /// When time alone changes it.
     pub ticks_at: Option<Timestamp>,
 }
 
-impl Entry {
+/// How a case counts for the blast radius of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The agent is to be contained.
+    Contained,
+    /// The agent runs under watch and may be contained again.
+    Watched,
+    /// The agent was not contained: too many were.
+    Beyond,
+    /// Not at all.
+    Outside,
+}
+
+impl Place {
     fn of(case: &Case) -> Self {
+        if case.occupies_blast_radius() {
+            return match case.denies_admission() {
+                true => Place::Contained,
+                false => Place::Watched,
+            };
+        }
+        match &case.state {
+            State::AwaitingApproval {
+                reason: WaitReason::BlastRadius { .. },
+                ..
+            } => Place::Beyond,
+            State::AwaitingApproval { .. }
+            | State::Rejected { .. }
+            | State::HealQueued { .. }
+            | State::Healing { .. }
+            | State::Probation { .. }
+            | State::Healed { .. }
+            | State::Released { .. } => Place::Outside,
+        }
+    }
+}
+
+/// How many open cases of a run are where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Crowd {
+    /// Agents to be contained.
+    pub contained: u32,
+    /// Agents under watch.
+    pub watched: u32,
+    /// Agents not contained because too many are.
+    pub beyond: u32,
+}
+
+impl Crowd {
+    fn seats(&mut self, place: Place) -> Option<&mut u32> {
+        match place {
+            Place::Contained => Some(&mut self.contained),
+            Place::Watched => Some(&mut self.watched),
+            Place::Beyond => Some(&mut self.beyond),
+            Place::Outside => None,
+        }
+    }
+}
+
+impl Entry {
+    pub(crate) fn of(case: &Case) -> Self {
         let ticks_at = match &case.state {
             State::AwaitingApproval { escalates_at, .. } => Some(*escalates_at),
             State::Rejected { .. }
@@ -55,12 +115,12 @@ impl Entry {
             is_closed: case.state.is_closed(),
             phase: case.quarantine.phase,
             denies: case.denies_admission(),
-            occupies: case.occupies_blast_radius(),
+            place: Place::of(case),
             reason: format!(
-                "quarantined: {} of severity {:.1}, {}",
+                "quarantined: {} of severity {:.1}, case {}",
                 case.diagnosis(),
                 case.infection.severity,
-                case.state.as_str()
+                case.id
             ),
             ticks_at,
         }
@@ -75,40 +135,32 @@ pub struct Directory {
 
 #[derive(Debug, Default)]
 struct Inner {
-    is_loaded: bool,
+    /// When the store's events had been followed to their end; `None` before every open case was read once.
+    followed_at: Option<Instant>,
     agents: HashMap<AgentKey, Entry>,
-    /// Agents that count for the blast radius, per run, those about to be contained included.
-    occupied: HashMap<RunId, u32>,
+    runs: HashMap<RunId, Crowd>,
 }
 
 impl Inner {
-    fn occupy(&mut self, run: &RunId) {
-        *self.occupied.entry(run.clone()).or_default() += 1;
-    }
-
-    fn vacate(&mut self, run: &RunId) {
-        if let Some(count) = self.occupied.get_mut(run) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.occupied.remove(run);
-            }
+    fn take(&mut self, run: &RunId, place: Place) {
+        if place == Place::Outside {
+            return;
+        }
+        if let Some(seats) = self.runs.entry(run.clone()).or_default().seats(place) {
+            *seats += 1;
         }
     }
-}
 
-/// A place within the blast radius, held while a case is being opened: two agents that fall ill at the same moment
-/// cannot both take the last place.
-#[derive(Debug)]
-pub struct Place<'a> {
-    directory: &'a Directory,
-    run: RunId,
-    /// Places taken by others.
-    pub others: u32,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.directory.lock().vacate(&self.run);
+    fn leave(&mut self, run: &RunId, place: Place) {
+        let Some(crowd) = self.runs.get_mut(run) else {
+            return;
+        };
+        if let Some(seats) = crowd.seats(place) {
+            *seats = seats.saturating_sub(1);
+        }
+        if *crowd == Crowd::default() {
+            self.runs.remove(run);
+        }
     }
 }
 
@@ -117,14 +169,20 @@ impl Directory {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that every open case of the store is known.
-    pub fn loaded(&self) {
-        self.lock().is_loaded = true;
+    /// Says that everything that had been saved by anyone at a moment is known.
+    pub fn followed(&self, at: Instant) {
+        self.lock().followed_at = Some(at);
     }
 
-    /// Whether every open case of the store is known.
+    /// Whether every open case of the store has been read once.
     pub fn is_loaded(&self) -> bool {
-        self.lock().is_loaded
+        self.lock().followed_at.is_some()
+    }
+
+    /// How old the last news may be: the time since the store's events had been followed to their end. `None`
+    /// before every open case was read once.
+    pub fn age(&self) -> Option<Duration> {
+        self.lock().followed_at.map(|at| at.elapsed())
     }
 
     /// Takes in a saved case, unless something newer is known.
@@ -139,15 +197,21 @@ impl Directory {
         if is_older {
             return;
         }
-        let occupied = known.is_some_and(|known| known.occupies);
         let entry = Entry::of(case);
-        if entry.occupies && !occupied {
-            inner.occupy(&case.key.run);
+        inner.take(&case.key.run, entry.place);
+        if let Some(before) = inner.agents.insert(case.key.clone(), entry) {
+            inner.leave(&case.key.run, before.place);
         }
-        if !entry.occupies && occupied {
-            inner.vacate(&case.key.run);
+    }
+
+    /// Forgets a case that the store no longer has.
+    pub fn forget(&self, key: &AgentKey, case: &CaseId) {
+        let mut inner = self.lock();
+        if inner.agents.get(key).is_some_and(|known| known.case == *case)
+            && let Some(gone) = inner.agents.remove(key)
+        {
+            inner.leave(&key.run, gone.place);
         }
-        inner.agents.insert(case.key.clone(), entry);
     }
 
     /// What is known of an agent's latest case.
@@ -155,26 +219,29 @@ impl Directory {
         self.lock().agents.get(key).cloned()
     }
 
-    /// Takes a place within the blast radius of a run.
-    pub fn take_place(&self, run: &RunId) -> Place<'_> {
-        let mut inner = self.lock();
-        let others = inner.occupied.get(run).copied().unwrap_or_default();
-        inner.occupy(run);
-        Place {
-            directory: self,
-            run: run.clone(),
-            others,
-        }
+    /// How many open cases of a run are where.
+    pub fn crowd(&self, run: &RunId) -> Crowd {
+        self.lock().runs.get(run).copied().unwrap_or_default()
     }
 
-    /// Cases that time alone changes now.
-    pub fn due(&self, now: Timestamp) -> Vec<CaseId> {
+    /// Every case that is open as far as is known.
+    pub fn open_cases(&self) -> HashMap<CaseId, AgentKey> {
+        let inner = self.lock();
+        let open = inner.agents.iter().filter(|(_, entry)| !entry.is_closed);
+        open.map(|(key, entry)| (entry.case.clone(), key.clone()))
+            .collect()
+    }
+
+    /// Cases that time alone changes now, at most `limit`.
+    pub fn due(&self, now: Timestamp, limit: usize) -> Vec<(CaseId, AgentKey)> {
         let inner = self.lock();
         let due = inner
             .agents
-            .values()
-            .filter(|entry| entry.ticks_at.is_some_and(|at| at <= now));
-        due.map(|entry| entry.case.clone()).collect()
+            .iter()
+            .filter(|(_, entry)| entry.ticks_at.is_some_and(|at| at <= now));
+        due.map(|(key, entry)| (entry.case.clone(), key.clone()))
+            .take(limit)
+            .collect()
     }
 
     /// Forgets cases that closed a while ago; returns how many cases are open and how many agents contained.
@@ -184,7 +251,11 @@ impl Directory {
             .agents
             .retain(|_, entry| !entry.is_closed || now.since(entry.updated_at) < CLOSED_KEPT);
         let open = inner.agents.values().filter(|entry| !entry.is_closed).count();
-        (open, inner.agents.values().filter(|entry| entry.occupies).count())
+        let contained = inner.agents.values().filter(|entry| match entry.place {
+            Place::Contained | Place::Watched => true,
+            Place::Beyond | Place::Outside => false,
+        });
+        (open, contained.count())
     }
 }
 
@@ -237,7 +308,7 @@ mod tests {
         directory.put(&released(&case));
         directory.put(&case);
         assert!(!directory.get(&case.key).expect("known").denies);
-        assert_eq!(directory.take_place(&case.key.run).others, 0);
+        assert_eq!(directory.crowd(&case.key.run), Crowd::default());
     }
 
     /// Scenario: late news of a closed case arrives when the agent has a new one.
@@ -252,25 +323,27 @@ mod tests {
         assert_eq!(directory.get(&first.key).expect("known").case, second.id);
     }
 
-    /// Scenario: places are taken, kept by cases, given back by failed openings and by releases.
+    /// Scenario: cases come, come again, close, are forgotten.
     /// Guarantees: each counts once; closed cases are forgotten after a minute.
     #[test]
     fn places_are_counted_once() {
         let directory = Directory::default();
         let cases = ["a", "b", "c"].map(|agent| opened(agent, agent, START));
         let run = &cases[0].key.run;
-        for (i, case) in cases.iter().enumerate() {
-            let place = directory.take_place(run);
-            assert_eq!(place.others, i as u32);
+        for case in &cases {
             directory.put(case);
             directory.put(case);
         }
-        drop(directory.take_place(run));
-        assert_eq!(directory.take_place(run).others, 3);
+        assert_eq!(directory.crowd(run).contained, 3);
         assert_eq!(directory.sweep(START), (3, 3));
         directory.put(&released(&cases[0]));
-        assert_eq!(directory.take_place(run).others, 2);
+        assert_eq!(directory.crowd(run).contained, 2);
         assert_eq!(directory.sweep(START.plus(CLOSED_KEPT)), (2, 2));
         assert_eq!(directory.get(&cases[0].key), None);
+        directory.forget(&cases[1].key, &"another".into());
+        directory.forget(&cases[1].key, &cases[1].id);
+        directory.forget(&cases[1].key, &cases[1].id);
+        assert_eq!(directory.crowd(run).contained, 1);
+        assert_eq!(directory.open_cases().len(), 1);
     }
 }

@@ -40,6 +40,9 @@ pub enum Error {
     /// The open cases are being loaded.
     #[error("quarantine is starting")]
     Starting,
+    /// The store of cases has not been heard of for too long to say how an agent stands.
+    #[error("how the agent stands is not known: the store of cases does not answer")]
+    Unknown,
     /// A number is out of its range.
     #[error("{field} = {value}: must be between {low} and {high}")]
     OutOfRange {
@@ -65,7 +68,7 @@ impl Error {
             Error::CaseNotFound(_) => ErrorKind::NotFound,
             Error::Refused { refusal, .. } => refusal.kind(),
             Error::VersionChanged { .. } => ErrorKind::Conflict,
-            Error::Contended(_) | Error::Starting => ErrorKind::Unavailable,
+            Error::Contended(_) | Error::Starting | Error::Unknown => ErrorKind::Unavailable,
             Error::OutOfRange { .. } => ErrorKind::Invalid,
             Error::Store(error) => error.kind(),
         }
@@ -80,6 +83,7 @@ impl Error {
             Error::VersionChanged { .. } => "version_changed",
             Error::Contended(_) => "contended",
             Error::Starting => "starting",
+            Error::Unknown => "unknown",
             Error::OutOfRange { .. } => "out_of_range",
             Error::Store(_) => "store",
         };

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::{Service, watch};
-use immune_domain::case::{Command, QuarantinePhase, State};
+use immune_domain::case::{Command, State};
 use immune_domain::healing::Action;
 use immune_domain::{AgentKey, CaseId, HealingId};
 use immune_proto::convert::decision::{decision, verdict};
@@ -20,8 +20,6 @@ const LEASE_MS: std::ops::RangeInclusive<u32> = 1_000..=300_000;
 /// Cases listed when the caller names no limit, and at most.
 const LIST_DEFAULT: u32 = 100;
 const LIST_MAX: u32 = 1_000;
-/// Cases offered to a healer in one call; those refused (contained too recently) are passed over.
-const CLAIM_CANDIDATES: u32 = 64;
 /// The longest name of a worker, bytes.
 const WORKER_BYTES_MAX: usize = 200;
 
@@ -131,24 +129,11 @@ impl QuarantineService for Service {
         request: Request<v1::CheckAdmissionRequest>,
     ) -> Answer<v1::CheckAdmissionResponse> {
         let key: AgentKey = convert::nested("key", request.into_inner().key).map_err(Error::from)?;
-        if !self.desk.directory.is_loaded() {
-            return Err(Error::Starting.into());
-        }
-        let entry = self.desk.directory.get(&key).filter(|entry| entry.denies);
-        Ok(Response::new(match entry {
-            Some(entry) => {
-                self.desk.metrics.denied.inc();
-                let (reason, case_id) = (entry.reason, entry.case.to_string());
-                v1::CheckAdmissionResponse {
-                    allowed: false,
-                    reason,
-                    case_id,
-                }
-            }
-            None => v1::CheckAdmissionResponse {
-                allowed: true,
-                ..Default::default()
-            },
+        let admission = self.desk.admission(&key).await?;
+        Ok(Response::new(v1::CheckAdmissionResponse {
+            allowed: admission.is_allowed,
+            reason: admission.reason,
+            case_id: admission.case,
         }))
     }
 
@@ -160,34 +145,9 @@ impl QuarantineService for Service {
         let key: AgentKey = convert::nested("key", request.key).map_err(Error::from)?;
         let execution = convert::id("execution_id", request.execution_id).map_err(Error::from)?;
         let started_at = convert::time::from_wire("started_at", request.started_at).map_err(Error::from)?;
-        let contained = self.desk.directory.get(&key).filter(|entry| match entry.phase {
-            QuarantinePhase::Confirmed | QuarantinePhase::Breached => true,
-            QuarantinePhase::NotWanted
-            | QuarantinePhase::Requested
-            | QuarantinePhase::Partial
-            | QuarantinePhase::Probation
-            | QuarantinePhase::Releasing
-            | QuarantinePhase::Released => false,
-        });
-        let Some(entry) = contained else {
-            return Ok(Response::new(v1::ReportExecutionResponse { breached: false }));
-        };
-        let applied = self
-            .desk
-            .apply(
-                &entry.case,
-                Command::ExecutionSeen {
-                    execution,
-                    started_at,
-                },
-            )
-            .await?;
-        if applied.changed {
-            self.desk.metrics.breaches.inc();
-            tracing::warn!(agent = %key, case = %entry.case, "a quarantined agent executed");
-        }
+        let is_breached = self.desk.executed(&key, execution, started_at).await?;
         Ok(Response::new(v1::ReportExecutionResponse {
-            breached: applied.changed,
+            breached: is_breached,
         }))
     }
 
@@ -204,44 +164,15 @@ impl QuarantineService for Service {
             return Err(Error::from(WireError::new("worker", problem)).into());
         }
         let lease = lease(request.lease_ms)?;
-        let now = self.desk.clock.now();
-        let candidates = self
-            .desk
-            .store
-            .claimable(now, CLAIM_CANDIDATES)
-            .await
-            .map_err(Error::from)?;
-        for case in candidates {
-            let id = case.id.clone();
-            match self
-                .desk
-                .apply_to(
-                    case,
-                    Command::Claim {
-                        worker: request.worker.clone(),
-                        lease,
-                    },
-                )
-                .await
-            {
-                Ok(applied) => {
-                    let fence = fence(&applied.case.state);
-                    let case = Some(applied.case.into());
-                    return Ok(Response::new(v1::ClaimHealingResponse { case, fence }));
-                }
-                Err(Error::Refused {
-                    refusal: immune_domain::case::Refusal::NeedsApproval { .. },
-                    ..
-                }) => {
-                    // Policy has become stricter since the case was queued; time makes it wait for a person.
-                    self.desk.apply(&id, Command::Tick).await?;
-                }
-                // Another healer was faster, or it is not due yet.
-                Err(Error::Refused { .. } | Error::Contended(_) | Error::CaseNotFound(_)) => {}
-                Err(error) => return Err(error.into()),
+        let claimed = self.desk.claim_healing(request.worker, lease).await?;
+        let (case, fence) = match claimed {
+            Some(case) => {
+                let fence = fence(&case.state);
+                (Some(case.into()), fence)
             }
-        }
-        Ok(Response::new(v1::ClaimHealingResponse::default()))
+            None => (None, 0),
+        };
+        Ok(Response::new(v1::ClaimHealingResponse { case, fence }))
     }
 
     async fn renew_healing(

@@ -6,9 +6,18 @@
 //! Not here: judging agents (`sentinel`), choosing and doing healing steps (`healer`), knowing people (the door that
 //! verified them hands the identity on).
 //!
+//! Several replicas work on one store at the same time. What they do is guarded there: a case is saved at the version
+//! it was decided on, opened within the blast radius, and its levers are driven under a claim. What they know of each
+//! other's work they read from the store's events.
+//!
 //! - [`desk`]: the one way to change a case, with optimistic concurrency.
+//! - [`opening`]: reports become cases.
 //! - `decisions`: people's decisions, the refused ones recorded, too.
+//! - `executions`: those of agents that should not be able to execute.
+//! - `healing`: which case a healer gets.
 //! - [`directory`]: open cases in memory, for the admission check and the blast radius.
+//! - [`follow`]: keeps the directory up to date with what every replica saves.
+//! - [`admission`]: may the agent act? Also when the store is away.
 //! - [`reconcile`]: asks levers for what cases want; repeatable, resumable.
 //! - [`tick`]: what time alone changes.
 //! - [`watch`]: events in order, for those who listen.
@@ -16,19 +25,25 @@
 //! To add a command: the domain first (`immune_domain::case`), then a method in `quarantine.proto` and its
 //! translation in `grpc.rs`.
 
+pub mod admission;
 pub mod config;
 mod decisions;
 pub mod desk;
 pub mod directory;
 pub mod error;
+mod executions;
+pub mod follow;
 mod grpc;
+mod healing;
 pub mod metrics;
+pub mod opening;
 pub mod reconcile;
 pub mod tick;
 pub mod watch;
 
 pub use config::Config;
 pub use error::Error;
+pub use follow::State;
 pub use metrics::Metrics;
 
 use desk::Desk;
@@ -38,7 +53,7 @@ use immune_proto::v1::quarantine_service_server::QuarantineServiceServer;
 use immune_runtime::clock::SharedClock;
 use immune_store::{ActionLog, CaseStore, VitalsStore};
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 /// What the role is built from.
@@ -81,23 +96,25 @@ impl Service {
         QuarantineServiceServer::new(self.clone())
     }
 
-    /// Loads the open cases, then drives levers and time until the token is cancelled. Asks under way get
-    /// [`reconcile::DRAIN_MAX`] to end; what does not end is asked again, with the same key, at the next start.
+    /// How the role is, and how that changes.
+    pub fn state(&self) -> Receiver<State> {
+        self.desk.state.subscribe()
+    }
+
+    /// Follows the cases of every replica, drives levers and time until the token is cancelled. Asks under way get
+    /// [`reconcile::DRAIN_MAX`] to end; what does not end is asked again, with the same key, by another replica or
+    /// at the next start. Watches end at once, and say so to their listeners.
     pub async fn run(self, shutdown: CancellationToken) {
+        // Also where this future is dropped.
         let _watches_end = self.stopped.clone().drop_guard();
-        while let Err(error) = self.desk.load().await {
-            tracing::warn!(%error, "open cases could not be loaded; trying again");
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LOAD_RETRY) => {}
-            }
-        }
         tokio::join!(
+            async {
+                shutdown.cancelled().await;
+                self.stopped.cancel();
+            },
+            follow::run(self.desk.clone(), shutdown.clone()),
             reconcile::run(self.desk.clone(), shutdown.clone()),
             tick::run(self.desk.clone(), shutdown.clone()),
         );
     }
 }
-
-/// Wait before the open cases are loaded once more.
-const LOAD_RETRY: Duration = Duration::from_millis(500);

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 
 /// What a person decided, and whether it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +46,12 @@ pub struct Metrics {
     pub escalations: Counter,
     /// Admission checks that said no.
     pub denied: Counter,
+    /// Admission checks answered as last known, because the store could not be asked.
+    pub admissions_uncertain: Counter,
+    /// Openings decided anew because other replicas had contained more agents.
+    pub crowded: Counter,
+    /// How old the news of other replicas may be, seconds; 0 while they are followed.
+    pub feed_lag: Gauge<f64, AtomicU64>,
     /// Open cases.
     pub open: Gauge,
     /// Open cases whose agent is contained or on probation.
@@ -81,6 +88,21 @@ impl Metrics {
         );
         counter("escalations", "Waits for a person that escalated", &m.escalations);
         counter("admissions_denied", "Admission checks that said no", &m.denied);
+        counter(
+            "admissions_uncertain",
+            "Admission checks answered as last known: the store could not be asked",
+            &m.admissions_uncertain,
+        );
+        counter(
+            "openings_crowded",
+            "Openings decided anew: others had contained more agents",
+            &m.crowded,
+        );
+        registry.register(
+            "immune_quarantine_feed_lag_seconds",
+            "How old the news of other replicas may be",
+            m.feed_lag.clone(),
+        );
         registry.register(
             "immune_quarantine_decisions",
             "People's decisions",

@@ -3,22 +3,34 @@
 //! The loop takes no input but the store: it does the same whether a save woke it, the timer did, or the process has
 //! just started after a crash. What it asks carries a key made of the case, the lever, what is wanted and its
 //! generation, so that an ask whose answer was lost is repeated without a second effect.
+//!
+//! Of several replicas one drives a case's levers at a time: it claims unsettled cases in the store, as many as it
+//! has asks to spare, and renews the claims at every look, so that they hold for as long as an ask takes. The claims of
+//! a replica that died lapse after the lease; one that stops gives them back. Should a claim lapse under an ask, the
+//! same thing may be asked twice with the same key, and the second answer finds nothing left to change.
 
 use crate::desk::Desk;
-use immune_domain::CaseId;
 use immune_domain::case::{Case, Command, LeverState, LeverStatus};
+use immune_domain::{CaseId, Timestamp};
 use immune_levers::{Answer, Ask, Order, Outcome};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long asks under way may take when the role stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// Unsettled cases looked at in one pass.
+/// How long the store may take to take claims back when the role stops.
+const UNCLAIM_MAX: Duration = Duration::from_secs(2);
+/// Unsettled cases claimed at most, and at least.
 const CASES_MAX: u32 = 1_000;
+const CASES_MIN: u32 = 32;
+/// First and longest wait after the store could not answer.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// A case and the name of one of its levers.
 type Busy = (CaseId, String);
@@ -27,8 +39,14 @@ type Busy = (CaseId, String);
 pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
     let mut asks: JoinSet<Busy> = JoinSet::new();
     let mut busy: HashSet<Busy> = HashSet::new();
+    let mut claims = Claims {
+        limit: CASES_MIN,
+        renewed_at: None,
+    };
     let mut timer = tokio::time::interval(desk.config.reconcile_interval());
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut retry = RETRY_FIRST;
+    let mut is_away = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -40,11 +58,19 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
             forget(&mut busy, ended, asks.is_empty());
         }
         let room = desk.config.asks_max.saturating_sub(asks.len());
-        if room == 0 {
+        if room == 0 && !claims.is_renewal_due(&desk) {
             continue;
         }
-        match due(&desk, &busy, room).await {
+        let due = tokio::select! {
+            () = shutdown.cancelled() => break,
+            due = claims.due(&desk, &busy, room) => due,
+        };
+        match due {
             Ok(due) => {
+                if is_away {
+                    tracing::info!("unsettled cases can be read again");
+                }
+                (is_away, retry) = (false, RETRY_FIRST);
                 for (case, lever) in due {
                     let who = (case.id.clone(), lever.lever.clone());
                     busy.insert(who.clone());
@@ -55,15 +81,33 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
                     });
                 }
             }
-            Err(error) => tracing::warn!(%error, "unsettled cases could not be read"),
+            Err(error) => {
+                if !is_away {
+                    tracing::warn!(%error, "unsettled cases cannot be read; trying again");
+                }
+                is_away = true;
+                tokio::select! {
+                    () = shutdown.cancelled() => break,
+                    () = tokio::time::sleep(retry) => {}
+                }
+                retry = (retry * 2).min(RETRY_MAX);
+                desk.levers_wanted.notify_one();
+            }
         }
     }
     let drained = tokio::time::timeout(DRAIN_MAX, async { while asks.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(
             asks = asks.len(),
-            "levers have not answered in time; they are asked again at the next start"
+            "levers have not answered in time; they are asked again by another replica or at the next start"
         );
+        // What is under way here must not be recorded after another replica has begun to ask.
+        asks.shutdown().await;
+    }
+    match tokio::time::timeout(UNCLAIM_MAX, desk.store.unclaim(&desk.replica)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "claims could not be given back; they lapse"),
+        Err(_) => tracing::warn!("claims could not be given back in time; they lapse"),
     }
 }
 
@@ -80,15 +124,52 @@ fn forget(busy: &mut HashSet<Busy>, ended: Result<Busy, tokio::task::JoinError>,
     }
 }
 
-/// What is to be asked now, at most `room`.
-async fn due(
-    desk: &Desk,
-    busy: &HashSet<Busy>,
-    room: usize,
-) -> Result<Vec<(Case, LeverState)>, immune_store::StorageError> {
-    let now = desk.clock.now();
+/// How many unsettled cases this replica claims. No more than it can ask for, or the others would have nothing to do;
+/// no fewer than it takes to find some that are due behind those that failed and wait.
+struct Claims {
+    limit: u32,
+    renewed_at: Option<Instant>,
+}
+
+impl Claims {
+    fn is_renewal_due(&self, desk: &Desk) -> bool {
+        self.renewed_at
+            .is_none_or(|at| at.elapsed() >= desk.config.lever_lease() / 3)
+    }
+
+    /// What is to be asked now, at most `room`; claims it, and renews what is claimed.
+    async fn due(
+        &mut self,
+        desk: &Desk,
+        busy: &HashSet<Busy>,
+        room: usize,
+    ) -> Result<Vec<(Case, LeverState)>, immune_store::StorageError> {
+        loop {
+            let (renewed_at, now) = (Instant::now(), desk.clock.now());
+            let until = now.plus(desk.config.lever_lease());
+            let claimed = desk
+                .store
+                .claim_unsettled(&desk.replica, now, until, self.limit)
+                .await?;
+            self.renewed_at = Some(renewed_at);
+            let is_page_full = claimed.len() >= self.limit as usize;
+            let due = pending(claimed, busy, now, room);
+            if is_page_full && due.len() < room && self.limit < CASES_MAX {
+                self.limit = (self.limit * 2).min(CASES_MAX);
+                continue;
+            }
+            if due.len() >= room {
+                self.limit = (self.limit / 2).max(CASES_MIN);
+            }
+            return Ok(due);
+        }
+    }
+}
+
+/// The levers of cases that have to be asked at `now` and are not being asked, at most `room`.
+fn pending(cases: Vec<Case>, busy: &HashSet<Busy>, now: Timestamp, room: usize) -> Vec<(Case, LeverState)> {
     let mut due = Vec::new();
-    for case in desk.store.unsettled(CASES_MAX).await? {
+    for case in cases {
         for lever in &case.quarantine.levers {
             let is_due = lever.is_pending() && lever.retry_at <= now;
             if is_due && due.len() < room && !busy.contains(&(case.id.clone(), lever.lever.clone())) {
@@ -96,7 +177,7 @@ async fn due(
             }
         }
     }
-    Ok(due)
+    due
 }
 
 async fn ask(desk: &Desk, case: &Case, lever: &LeverState) {

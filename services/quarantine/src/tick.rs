@@ -2,9 +2,13 @@
 
 use crate::desk::Desk;
 use crate::error::Error;
+use immune_domain::Timestamp;
 use immune_domain::case::Command;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// Cases escalated in one pass at most; the rest follow in the next.
+const CASES_MAX: usize = 1_000;
 
 /// Runs until the token is cancelled.
 pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
@@ -16,21 +20,38 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
             _ = timer.tick() => {}
         }
         let now = desk.clock.now();
-        for id in desk.directory.due(now) {
-            match desk.apply(&id, Command::Tick).await {
-                Ok(applied) if applied.changed => {
-                    desk.metrics.escalations.inc();
-                }
-                // The directory was behind: bring it up to date, or this case would be looked at for ever.
-                Ok(applied) => desk.directory.put(&applied.case),
-                Err(Error::CaseNotFound(id)) => tracing::warn!(case = %id, "case is gone"),
-                Err(error) => tracing::warn!(%error, case = %id, "time could not be applied to a case"),
-            }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = apply(&desk, now) => {}
         }
         let (open, contained) = desk.directory.sweep(now);
         desk.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
         desk.metrics
             .contained
             .set(i64::try_from(contained).unwrap_or(i64::MAX));
+    }
+}
+
+/// Applies the passing of time to the cases that it changes. Every replica does; the first save wins, and the others
+/// find that the case has escalated already.
+async fn apply(desk: &Desk, now: Timestamp) {
+    for (id, key) in desk.directory.due(now, CASES_MAX) {
+        match desk.apply(&id, Command::Tick).await {
+            Ok(applied) if applied.changed => {
+                desk.metrics.escalations.inc();
+            }
+            // The directory was behind: bring it up to date, or this case would be looked at for ever.
+            Ok(applied) => desk.directory.put(&applied.case),
+            Err(Error::CaseNotFound(id)) => {
+                tracing::warn!(case = %id, "case is gone");
+                desk.directory.forget(&key, &id);
+            }
+            // What follows would fail as well; the follower says that the store is away.
+            Err(Error::Store(error)) => {
+                tracing::debug!(%error, case = %id, "time could not be applied");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, case = %id, "time could not be applied to a case"),
+        }
     }
 }

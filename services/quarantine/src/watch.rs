@@ -1,10 +1,14 @@
 //! Events in order, for those who listen: open cases first, then everything that happens, nothing missed.
 
 use crate::desk::Desk;
+use crate::follow::changed;
+use immune_domain::CaseId;
+use immune_domain::case::Case;
 use immune_proto::convert::time;
 use immune_proto::v1;
 use immune_proto::v1::watch_cases_response::{Change, Snapshot};
 use immune_store::cases::{CaseFilter, Event};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,7 +19,7 @@ use tonic::Status;
 const WAITING_MAX: usize = 64;
 /// Rows read from the store at a time.
 const PAGE: u32 = 200;
-/// How long a watch sleeps when no save wakes it: events that another process wrote are seen after this time.
+/// How long a watch sleeps when nothing wakes it; a wake-up may have been missed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a watch sends.
@@ -49,7 +53,7 @@ pub(crate) fn watch(desk: Arc<Desk>, from: From, stopped: CancellationToken) -> 
 }
 
 async fn follow(desk: &Desk, from: From, sender: &mpsc::Sender<Sent>) -> Over {
-    let mut saves = desk.saves.subscribe();
+    let mut changes = desk.store.changes();
     let mut after = match from {
         From::Event(sequence) => sequence,
         From::Now => match snapshot(desk, sender).await {
@@ -58,15 +62,15 @@ async fn follow(desk: &Desk, from: From, sender: &mpsc::Sender<Sent>) -> Over {
         },
     };
     loop {
-        saves.mark_unchanged();
+        changes.mark_unchanged();
         match desk.store.events_after(after, PAGE).await {
             Ok(events) => {
                 let is_last = events.len() < PAGE as usize;
-                for event in events {
-                    after = event.sequence;
-                    if send_event(desk, event, sender).await.is_err() {
-                        return Over;
-                    }
+                if let Some(last) = events.last() {
+                    after = last.sequence;
+                }
+                if let Err(over) = send_events(desk, events, sender).await {
+                    return over;
                 }
                 if !is_last {
                     continue;
@@ -75,8 +79,7 @@ async fn follow(desk: &Desk, from: From, sender: &mpsc::Sender<Sent>) -> Over {
             Err(error) => return fail(sender, error).await,
         }
         tokio::select! {
-            // An error means that the desk is gone, and this future with it.
-            _ = saves.changed() => {}
+            () = changed(&mut changes) => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             () = sender.closed() => return Over,
         }
@@ -115,21 +118,31 @@ async fn snapshot(desk: &Desk, sender: &mpsc::Sender<Sent>) -> Result<u64, Over>
     Ok(last_sequence)
 }
 
-async fn send_event(desk: &Desk, event: Event, sender: &mpsc::Sender<Sent>) -> Result<(), Over> {
-    let case = match desk.store.get(&event.event.case).await {
-        Ok(case) => case.map(Into::into),
-        Err(error) => return Err(fail(sender, error).await),
+/// Sends events, each with its case as it is now.
+async fn send_events(desk: &Desk, events: Vec<Event>, sender: &mpsc::Sender<Sent>) -> Result<(), Over> {
+    let ids: BTreeSet<&CaseId> = events.iter().map(|event| &event.event.case).collect();
+    let ids: Vec<CaseId> = ids.into_iter().cloned().collect();
+    let cases = match ids.as_slice() {
+        [] => Vec::new(),
+        ids => match desk.store.cases(ids).await {
+            Ok(cases) => cases,
+            Err(error) => return Err(fail(sender, error).await),
+        },
     };
-    let Event { sequence, event } = event;
-    let event = v1::CaseEvent {
-        sequence,
-        kind: event.kind,
-        at: Some(time::to_wire(event.at)),
-        text: event.text,
-        payload: event.payload.to_string(),
-        case,
-    };
-    send(sender, Change::Event(event)).await
+    let cases: HashMap<CaseId, Case> = cases.into_iter().map(|case| (case.id.clone(), case)).collect();
+    for Event { sequence, event } in events {
+        let case = cases.get(&event.case).map(|case| case.clone().into());
+        let event = v1::CaseEvent {
+            sequence,
+            kind: event.kind,
+            at: Some(time::to_wire(event.at)),
+            text: event.text,
+            payload: event.payload.to_string(),
+            case,
+        };
+        send(sender, Change::Event(event)).await?;
+    }
+    Ok(())
 }
 
 async fn send(sender: &mpsc::Sender<Sent>, change: Change) -> Result<(), Over> {

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A small generator: the seed is all that a failure needs to be replayed.
-struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -18,7 +18,7 @@ impl Chance {
     }
 }
 
-async fn check_once(world: &World, key: &AgentKey, case: &str, seed: u64) {
+pub async fn check_once(world: &World, key: &AgentKey, case: &str, seed: u64) {
     let case_now = world.quarantine.case(case);
     assert_eq!(
         case_now

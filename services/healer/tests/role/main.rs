@@ -11,5 +11,6 @@ mod healing;
 mod memory;
 mod platform;
 mod quarantine;
+mod replicas;
 mod sentinel;
 mod world;

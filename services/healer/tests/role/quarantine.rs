@@ -10,7 +10,7 @@ use immune_proto::convert::decision::verdict;
 use immune_proto::v1;
 use immune_proto::v1::quarantine_service_server::QuarantineService;
 use immune_runtime::clock::{Clock, System};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +30,10 @@ struct Inner {
     cases: BTreeMap<CaseId, Case>,
     /// Calls whose answer is lost after they took effect.
     lost: Vec<&'static str>,
+    /// Fencing tokens of healers that cannot reach quarantine any more.
+    cut_off: BTreeSet<u64>,
+    /// Whether nobody can.
+    is_away: bool,
     lease: Option<Duration>,
 }
 
@@ -43,6 +47,28 @@ impl Quarantine {
 
     pub fn lose_answer_of(&self, call: &'static str) {
         self.inner.lock().unwrap().lost.push(call);
+    }
+
+    /// The healer that holds a case cannot reach quarantine any more; others can.
+    pub fn cut_off_the_holder_of(&self, id: &str) {
+        let fence = match &self.case(id).state {
+            State::Healing { lease, .. } | State::Probation { lease, .. } => lease.fence,
+            other => panic!("nobody holds it: {other:?}"),
+        };
+        self.inner.lock().unwrap().cut_off.insert(fence);
+    }
+
+    /// Nobody can reach quarantine, or everybody again.
+    pub fn is_away(&self, is_away: bool) {
+        self.inner.lock().unwrap().is_away = is_away;
+    }
+
+    fn reached(&self, fence: u64) -> Result<(), Status> {
+        let inner = self.inner.lock().unwrap();
+        match inner.is_away || inner.cut_off.contains(&fence) {
+            true => Err(Status::unavailable("the connection is cut")),
+            false => Ok(()),
+        }
     }
 
     pub fn lease_is(&self, lease: Duration) {
@@ -179,6 +205,7 @@ impl QuarantineService for Quarantine {
         &self,
         request: Request<v1::ClaimHealingRequest>,
     ) -> Answer<v1::ClaimHealingResponse> {
+        self.reached(0)?;
         let Some((case, lease)) = self.claimable() else {
             return Ok(Response::new(v1::ClaimHealingResponse::default()));
         };
@@ -204,6 +231,7 @@ impl QuarantineService for Quarantine {
         request: Request<v1::RenewHealingRequest>,
     ) -> Answer<v1::RenewHealingResponse> {
         let request = request.into_inner();
+        self.reached(request.fence)?;
         let command = Command::RenewLease {
             fence: request.fence,
             lease: self.lease(),
@@ -214,6 +242,7 @@ impl QuarantineService for Quarantine {
 
     async fn begin_step(&self, request: Request<v1::BeginStepRequest>) -> Answer<v1::BeginStepResponse> {
         let request = request.into_inner();
+        self.reached(request.fence)?;
         let command = Command::BeginStep {
             fence: request.fence,
             healing: request.healing_id.into(),
@@ -231,6 +260,7 @@ impl QuarantineService for Quarantine {
     async fn end_step(&self, request: Request<v1::EndStepRequest>) -> Answer<v1::EndStepResponse> {
         use v1::end_step_request::Outcome;
         let request = request.into_inner();
+        self.reached(request.fence)?;
         let outcome = request.outcome();
         let (fence, healing, detail) = (request.fence, request.healing_id.into(), request.detail);
         let command = match outcome {
@@ -265,6 +295,7 @@ impl QuarantineService for Quarantine {
         request: Request<v1::GiveUpHealingRequest>,
     ) -> Answer<v1::GiveUpHealingResponse> {
         let request = request.into_inner();
+        self.reached(request.fence)?;
         let command = Command::LadderExhausted {
             fence: request.fence,
             detail: request.detail,
@@ -283,6 +314,7 @@ impl QuarantineService for Quarantine {
         request: Request<v1::VerifyHealingRequest>,
     ) -> Answer<v1::VerifyHealingResponse> {
         let request = request.into_inner();
+        self.reached(request.fence)?;
         let verdict = verdict("verdict", request.verdict).unwrap();
         let (fence, healing, detail) = (request.fence, request.healing_id.into(), request.detail);
         let case = self.apply(

@@ -8,7 +8,7 @@ use immune_domain::diagnosis::Diagnosis;
 use immune_domain::healing::Healing;
 use immune_domain::policy::{Policies, Policy};
 use immune_domain::{AgentKey, CaseId};
-use immune_healer::{Config, Dependencies, Metrics, Service};
+use immune_healer::{Config, Dependencies, Metrics, Service, State};
 use immune_levers::Levers;
 use immune_proto::v1::healer_service_client::HealerServiceClient;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
@@ -16,16 +16,17 @@ use immune_proto::v1::quarantine_service_server::QuarantineServiceServer;
 use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_proto::v1::sentinel_service_server::SentinelServiceServer;
 use immune_runtime::clock::{Clock, Manual, SharedClock, System};
+use immune_runtime::grpc::RoleChannel;
 use immune_runtime::grpc::{inproc, server};
 use immune_store::Stores;
 use immune_store::healings::HealingFilter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Channel;
 
 pub struct World {
     pub quarantine: Quarantine,
@@ -34,8 +35,8 @@ pub struct World {
     pub stores: Stores,
     pub clock: Arc<Manual>,
     pub config: Config,
-    quarantine_channel: Channel,
-    sentinel_channel: Channel,
+    quarantine_channel: RoleChannel,
+    sentinel_channel: RoleChannel,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -47,8 +48,19 @@ impl Drop for World {
 
 /// A running healer; dropping it is a crash.
 pub struct Healer {
-    pub client: HealerServiceClient<Channel>,
+    pub state: watch::Receiver<State>,
+    shutdown: CancellationToken,
+    pub client: HealerServiceClient<RoleChannel>,
     tasks: Vec<JoinHandle<()>>,
+}
+
+impl Healer {
+    /// Ends it as SIGTERM does, and waits until it has ended.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        let running = self.tasks.pop().unwrap();
+        running.await.unwrap();
+    }
 }
 
 impl Drop for Healer {
@@ -57,7 +69,7 @@ impl Drop for Healer {
     }
 }
 
-fn serve(routes: Routes) -> (Channel, JoinHandle<()>) {
+fn serve(routes: Routes) -> (RoleChannel, JoinHandle<()>) {
     let (channel, connections) = inproc::pair();
     let serving = tokio::spawn(async move {
         let _ = server::serve_in_process(routes, connections, CancellationToken::new()).await;
@@ -122,8 +134,11 @@ impl World {
             },
         );
         let (channel, serving) = serve(Routes::new(service.grpc()));
-        let running = tokio::spawn(service.run(CancellationToken::new()));
+        let (state, shutdown) = (service.state(), CancellationToken::new());
+        let running = tokio::spawn(service.run(shutdown.clone()));
         Healer {
+            state,
+            shutdown,
             client: HealerServiceClient::new(channel),
             tasks: vec![serving, running],
         }

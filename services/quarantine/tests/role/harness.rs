@@ -8,20 +8,21 @@ use immune_domain::{AgentKey, InfectionId, Timestamp};
 use immune_levers::{Answer, Ask, Lever, Levers, Observed, Outcome};
 use immune_proto::v1;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
-use immune_quarantine::{Config, Dependencies, Metrics, Service};
+use immune_quarantine::{Config, Dependencies, Metrics, Service, State};
 use immune_runtime::access::with_person;
 use immune_runtime::clock::{Clock, Manual, SharedClock, System};
+use immune_runtime::grpc::RoleChannel;
 use immune_runtime::grpc::{inproc, server};
 use immune_store::Stores;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-pub type Client = QuarantineServiceClient<Channel>;
+pub type Client = QuarantineServiceClient<RoleChannel>;
 
 /// A lever that gives scripted answers, then `Done`; it remembers what it was asked, and may be made to hang.
 #[derive(Default)]
@@ -38,6 +39,11 @@ impl Scripted {
 
     pub fn hang(self: &Arc<Self>) {
         *self.hangs.lock().unwrap() = true;
+    }
+
+    /// Later asks are answered; what hangs goes on hanging.
+    pub fn hang_no_more(self: &Arc<Self>) {
+        *self.hangs.lock().unwrap() = false;
     }
 
     pub fn asks(&self) -> Vec<Ask> {
@@ -80,7 +86,10 @@ pub struct World {
     pub stores: Stores,
     pub lever: Arc<Scripted>,
     pub clock: Arc<Manual>,
+    pub state: watch::Receiver<State>,
     policy: Policy,
+    config: Config,
+    shutdown: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -102,20 +111,74 @@ impl World {
     /// The role started again over the same store, with a new lever.
     pub async fn restarted(self) -> World {
         let (stores, policy, clock) = (self.stores.clone(), self.policy.clone(), self.clock.clone());
+        let (lever, config) = (Arc::default(), self.config.clone());
         drop(self);
-        World::start(stores, policy, clock).await
+        World::start_as(config, stores, policy, clock, lever).await
     }
 
-    async fn start(stores: Stores, policy: Policy, clock: Arc<Manual>) -> World {
-        let lever = Arc::new(Scripted::default());
+    /// Another replica beside this one, over the same store and lever.
+    pub async fn beside(&self, replica: &str) -> World {
+        self.beside_over(replica, self.stores.clone()).await
+    }
+
+    /// The same, reaching the store in its own way.
+    pub async fn beside_over(&self, replica: &str, stores: Stores) -> World {
         let config = Config {
+            replica: replica.into(),
+            ..self.config.clone()
+        };
+        let (policy, clock, lever) = (self.policy.clone(), self.clock.clone(), self.lever.clone());
+        World::start_as(config, stores, policy, clock, lever).await
+    }
+
+    /// Ends the role as SIGTERM does, and waits until it has ended.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        for task in self.tasks.drain(..) {
+            task.await.unwrap();
+        }
+    }
+
+    pub async fn start(stores: Stores, policy: Policy, clock: Arc<Manual>) -> World {
+        World::start_as(World::config(), stores, policy, clock, Arc::default()).await
+    }
+
+    pub fn config() -> Config {
+        Config {
             reconcile_interval_ms: 10,
             tick_interval_ms: 10,
+            replica: "first".into(),
             ..Config::default()
-        };
+        }
+    }
+
+    pub async fn start_as(
+        config: Config,
+        stores: Stores,
+        policy: Policy,
+        clock: Arc<Manual>,
+        lever: Arc<Scripted>,
+    ) -> World {
+        let world = World::begin_as(config, stores, policy, clock, lever);
+        world
+            .until("the role has loaded its cases", async |w| {
+                w.state.borrow().is_loaded
+            })
+            .await;
+        world
+    }
+
+    /// A role that may not be ready yet.
+    pub fn begin_as(
+        config: Config,
+        stores: Stores,
+        policy: Policy,
+        clock: Arc<Manual>,
+        lever: Arc<Scripted>,
+    ) -> World {
         let shared: SharedClock = clock.clone();
         let service = Service::new(
-            config,
+            config.clone(),
             Dependencies {
                 cases: stores.cases.clone(),
                 action_log: stores.action_log.clone(),
@@ -129,6 +192,7 @@ impl World {
                 metrics: Metrics::default(),
             },
         );
+        let state = service.state();
         let (channel, connections) = inproc::pair();
         let routes = Routes::new(service.grpc());
         let shutdown = CancellationToken::new();
@@ -138,22 +202,19 @@ impl World {
                 let _ = server::serve_in_process(routes, connections, shutdown).await;
             }
         });
-        let running = tokio::spawn(service.run(shutdown));
+        let running = tokio::spawn(service.run(shutdown.clone()));
         let client = QuarantineServiceClient::new(channel);
-        let world = World {
+        World {
             client,
             stores,
             lever,
             clock,
+            state,
             policy,
-            tasks: vec![serving, running],
-        };
-        world
-            .until("the role has loaded its cases", async |w| {
-                w.admission("nobody").await.is_ok()
-            })
-            .await;
-        world
+            config,
+            shutdown,
+            tasks: vec![running, serving],
+        }
     }
 
     /// Waits for a condition, ten seconds at most.
@@ -255,31 +316,29 @@ impl World {
     }
 
     pub async fn executed(&self, agent: &str, started_at: Timestamp) -> bool {
+        self.try_executed(agent, started_at).await.unwrap()
+    }
+
+    pub async fn try_executed(&self, agent: &str, started_at: Timestamp) -> Result<bool, Status> {
         let request = v1::ReportExecutionRequest {
             key: Some(AgentKey::new("default", agent).into()),
             execution_id: "trace-span".into(),
             started_at: Some(immune_proto::convert::time::to_wire(started_at)),
         };
-        self.client
-            .clone()
-            .report_execution(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .breached
+        let answer = self.client.clone().report_execution(request).await?;
+        Ok(answer.into_inner().breached)
     }
 
     pub async fn claim(&self, worker: &str) -> v1::ClaimHealingResponse {
+        self.try_claim(worker).await.unwrap()
+    }
+
+    pub async fn try_claim(&self, worker: &str) -> Result<v1::ClaimHealingResponse, Status> {
         let request = v1::ClaimHealingRequest {
             worker: worker.into(),
             lease_ms: 30_000,
         };
-        self.client
-            .clone()
-            .claim_healing(request)
-            .await
-            .unwrap()
-            .into_inner()
+        Ok(self.client.clone().claim_healing(request).await?.into_inner())
     }
 
     /// Kinds in the action log, oldest first, with the outcome where it is not `done`.

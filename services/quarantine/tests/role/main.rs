@@ -5,9 +5,16 @@
     reason = "a test that cannot go on should say so and stop"
 )]
 
+mod away;
+mod claims;
 mod concurrency;
 mod containment;
+mod deaf;
 mod decisions;
+mod faults;
 mod harness;
+mod postgres;
+mod repeated;
+mod replicas;
 mod reports;
 mod watching;
