@@ -1,5 +1,6 @@
 //! Options of the dashboard role.
 
+use immune_runtime::tls::DoorFiles;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,6 +11,10 @@ use std::time::Duration;
 pub struct Config {
     /// Address of REST, default 127.0.0.1:8090. Any other than a loopback address needs API keys.
     pub listen: SocketAddr,
+    /// Certificate of the listener, read again whenever its files change: REST comes over TLS then, and only so.
+    /// Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DoorFiles>,
     /// Largest request body, bytes, default 1 MiB.
     pub body_bytes_max: usize,
     /// Longest time that a request may take, seconds, default 30. Live events are not bound by it.
@@ -29,6 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            tls: None,
             body_bytes_max: 1 << 20,
             request_seconds_max: 30,
             requests_max: 512,
@@ -53,6 +59,9 @@ impl Config {
         within("request_seconds_max", self.request_seconds_max, 1, 300);
         within("requests_max", self.requests_max as u64, 1, 100_000);
         within("event_streams_max", self.event_streams_max as u64, 1, 10_000);
+        if let Some(tls) = &self.tls {
+            tls.check(&format!("{path}.tls"), mistakes);
+        }
         for (i, origin) in self.allowed_origins.iter().enumerate() {
             if !(origin.starts_with("http://") || origin.starts_with("https://")) {
                 mistakes.push(format!(

@@ -32,11 +32,11 @@ pub use roles::Channels;
 
 use access::Door;
 use app::App;
-use axum::serve::ListenerExt;
 use immune_domain::policy::Policies;
 use immune_proto::v1::dashboard_service_server::DashboardServiceServer;
 use immune_runtime::access::KeyRing;
 use immune_runtime::clock::SharedClock;
+use immune_runtime::tls::{Listener, Protocols};
 use immune_store::{ActionLog, ClientRecordStore, VitalsStore};
 use roles::Roles;
 use std::io;
@@ -114,7 +114,8 @@ impl Service {
     /// their readers come back with the last id.
     ///
     /// # Errors
-    /// When the listener is open to other machines and there are no keys, and when it fails.
+    /// When the listener is open to other machines and there are no keys, when its certificate cannot be used, and
+    /// when it fails.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let address = listener.local_addr()?;
         if matches!(self.app.door, Door::Open) && !address.ip().is_loopback() {
@@ -123,10 +124,9 @@ impl Service {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let router = rest::service(self.app.clone());
-        let listener = listener.tap_io(|connection| {
-            // Small answers must not wait for more to send; a connection that refuses this works all the same.
-            let _ = connection.set_nodelay(true);
-        });
+        let (files, counts) = (self.app.config.tls.as_ref(), &self.app.metrics.tls);
+        let listener =
+            Listener::for_door(listener, files, Protocols::Either, counts).map_err(io::Error::other)?;
         let stopped = self.app.stopped.clone();
         let stop = async move {
             shutdown.cancelled().await;

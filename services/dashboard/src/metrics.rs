@@ -1,5 +1,6 @@
 //! What the dashboard role counts.
 
+use immune_runtime::metrics::TlsMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub refused: Family<RefusalLabels, Counter>,
     /// Readers of live events.
     pub event_streams: Gauge,
+    /// TLS of the listener.
+    pub tls: TlsMetrics,
 }
 
 impl Default for Metrics {
@@ -45,6 +48,7 @@ impl Default for Metrics {
             request_seconds: Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
             refused: Family::default(),
             event_streams: Gauge::default(),
+            tls: TlsMetrics::default(),
         }
     }
 }
@@ -52,7 +56,10 @@ impl Default for Metrics {
 impl Metrics {
     /// Metrics that the registry knows.
     pub fn register(registry: &mut Registry) -> Self {
-        let m = Metrics::default();
+        let m = Metrics {
+            tls: TlsMetrics::register(registry, "immune_dashboard"),
+            ..Metrics::default()
+        };
         registry.register(
             "immune_dashboard_requests",
             "Answered REST requests",

@@ -18,22 +18,22 @@ use immune_runtime::access::with_person;
 use immune_runtime::grpc;
 use immune_runtime::http::problem::Problem;
 use std::time::Duration;
-use tonic::transport::Channel;
+use immune_runtime::grpc::RoleChannel;
 use tonic::{Code, Response, Status, Streaming};
 
 /// Ways to the other roles.
 #[derive(Debug, Clone)]
 pub struct Channels {
     /// Takes posted vitals.
-    pub ingestion: Channel,
+    pub ingestion: RoleChannel,
     /// Knows profiles.
-    pub baseline: Channel,
+    pub baseline: RoleChannel,
     /// Knows agents.
-    pub sentinel: Channel,
+    pub sentinel: RoleChannel,
     /// Owns cases.
-    pub quarantine: Channel,
+    pub quarantine: RoleChannel,
     /// Owns healings and memory.
-    pub healer: Channel,
+    pub healer: RoleChannel,
 }
 
 /// The largest answer of a role, bytes: a page of whole cases.
@@ -44,11 +44,11 @@ const CASES_PAGE: u32 = 200;
 /// The other roles.
 #[derive(Clone)]
 pub(crate) struct Roles {
-    ingestion: IngestionServiceClient<Channel>,
-    baseline: BaselineServiceClient<Channel>,
-    sentinel: SentinelServiceClient<Channel>,
-    quarantine: QuarantineServiceClient<Channel>,
-    healer: HealerServiceClient<Channel>,
+    ingestion: IngestionServiceClient<RoleChannel>,
+    baseline: BaselineServiceClient<RoleChannel>,
+    sentinel: SentinelServiceClient<RoleChannel>,
+    quarantine: QuarantineServiceClient<RoleChannel>,
+    healer: HealerServiceClient<RoleChannel>,
     deadline: Duration,
 }
 

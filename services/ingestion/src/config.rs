@@ -1,6 +1,7 @@
 //! Options of the ingestion role.
 
 use crate::{assemble, dialect};
+use immune_runtime::tls::DoorFiles;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,6 +13,9 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// Address of OTLP over HTTP, default 127.0.0.1:4318. Any other than loopback needs API keys.
     pub http_listen: SocketAddr,
+    /// Certificate of both, read again whenever its files change: OTLP comes over TLS then, and only so. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DoorFiles>,
     /// The largest request after decompression, bytes, default 16,777,216 (16 MiB). Larger ones are refused (413,
     /// `RESOURCE_EXHAUSTED` without retry information).
     pub body_bytes_max: usize,
@@ -39,6 +43,7 @@ impl Default for Config {
         Config {
             grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4317)),
             http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4318)),
+            tls: None,
             body_bytes_max: 16 * 1024 * 1024,
             bytes_under_way_max: 128 * 1024 * 1024,
             requests_max: 256,
@@ -73,6 +78,9 @@ impl Config {
         within("connections_max", self.connections_max, 1, 1_000_000);
         within("body_seconds_max", self.body_seconds_max as usize, 1, 3_600);
         within("waiting_max", self.waiting_max, 1, 65_536);
+        if let Some(tls) = &self.tls {
+            tls.check(&format!("{path}.tls"), mistakes);
+        }
         self.spans.check(&format!("{path}.spans"), mistakes);
         self.dialect.check(&format!("{path}.dialect"), mistakes);
     }

@@ -1,5 +1,6 @@
 //! What the ingestion role counts. Accepted and refused come as a pair.
 
+use immune_runtime::metrics::TlsMetrics;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -62,12 +63,17 @@ pub struct Metrics {
     pub store_retries: Counter,
     /// Records that were dropped because the store refuses them for good.
     pub records_lost: Counter,
+    /// TLS of both listeners.
+    pub tls: TlsMetrics,
 }
 
 impl Metrics {
     /// Metrics that the registry knows.
     pub fn register(registry: &mut Registry) -> Self {
-        let m = Metrics::default();
+        let m = Metrics {
+            tls: TlsMetrics::register(registry, "immune_ingestion"),
+            ..Metrics::default()
+        };
         let name = |thing: &str| format!("immune_ingestion_{thing}");
         registry.register(
             name("requests"),

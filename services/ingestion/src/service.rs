@@ -15,6 +15,7 @@ use immune_proto::v1::ingestion_service_server::IngestionServiceServer;
 use immune_proto::v1::watch_profiles_response::Change;
 use immune_runtime::access::KeyRing;
 use immune_runtime::clock::SharedClock;
+use immune_runtime::grpc::RoleChannel;
 use immune_store::VitalsStore;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -24,14 +25,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 /// Time between two looks at open traces.
 const TICK: Duration = Duration::from_millis(250);
 /// How long a request waits for room behind the writer before its sender is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
-/// How long the records of open traces wait for room behind the writer when the process ends.
-const DRAIN_ROOM_WAIT: Duration = Duration::from_secs(30);
+/// How long draining may take once no more requests come: open traces are finished, and what is left is stored and
+/// published. With the time that requests under way have to end it stays below the process's own limit,
+/// [`immune_runtime::lifecycle::DRAIN_MAX`].
+pub const DRAIN_MAX: Duration = Duration::from_secs(8);
+/// How long the records of open traces wait for room behind the writer then.
+const DRAIN_ROOM_WAIT: Duration = Duration::from_secs(4);
 /// How long a request waits for the store.
 const STORE_WAIT: Duration = Duration::from_secs(10);
 /// Agents whose limits are kept for the watch on running executions.
@@ -46,7 +50,7 @@ pub struct Dependencies {
     /// Where vitals go on to.
     pub bus: Arc<dyn Publisher>,
     /// What is normal, for the watch on running executions.
-    pub baseline: BaselineServiceClient<Channel>,
+    pub baseline: BaselineServiceClient<RoleChannel>,
     /// Who may send.
     pub keys: KeyRing,
     /// Tells the time.
@@ -61,7 +65,7 @@ pub enum NotTaken {
     /// Too many requests wait to be stored.
     #[error("too many requests wait to be stored; repeat the request later")]
     Overloaded,
-    /// The store is away.
+    /// The store, the bus or one of its consumers is away.
     #[error("records cannot be stored at the moment; repeat the request later")]
     Unavailable,
     /// The process drains.
@@ -90,8 +94,10 @@ struct Inner {
     assembler: Mutex<Assembler>,
     work: RwLock<Option<mpsc::Sender<Work>>>,
     writer: Mutex<Option<(Writer, mpsc::Receiver<Work>)>>,
+    /// Ends the writer's attempts.
+    end: CancellationToken,
     limits: RwLock<HashMap<AgentKey, Limits>>,
-    baseline: BaselineServiceClient<Channel>,
+    baseline: BaselineServiceClient<RoleChannel>,
     keys: KeyRing,
     clock: SharedClock,
     metrics: Metrics,
@@ -113,11 +119,13 @@ impl Service {
         } = dependencies;
         let started_at = clock.now();
         let (work, waiting) = mpsc::channel(config.waiting_max);
+        let end = CancellationToken::new();
         let writer = Writer {
             store,
             bus,
             metrics: metrics.clone(),
             held_max: config.waiting_max,
+            end: end.clone(),
         };
         let assembler = Assembler::new(config.spans.clone(), config.dialect.apply());
         Service {
@@ -126,6 +134,7 @@ impl Service {
                 assembler: Mutex::new(assembler),
                 work: RwLock::new(Some(work)),
                 writer: Mutex::new(Some((writer, waiting))),
+                end,
                 limits: RwLock::default(),
                 baseline,
                 keys,
@@ -279,7 +288,8 @@ impl Service {
     }
 
     /// Writes, watches profiles and open traces until the token is cancelled; then finishes open traces as
-    /// incomplete and returns when everything is stored. A second call does nothing.
+    /// incomplete and returns when everything is stored and published, at the latest after [`DRAIN_MAX`]: what the
+    /// store or the bus has not taken by then is lost, counted and logged. A second call does nothing.
     pub async fn run(self, shutdown: CancellationToken) {
         let taken = self
             .inner
@@ -298,6 +308,14 @@ impl Service {
             }
         }
         watching.abort();
+        let end = tokio::time::Instant::now() + DRAIN_MAX;
+        let ending = tokio::spawn({
+            let inner = self.inner.clone();
+            async move {
+                tokio::time::sleep_until(end).await;
+                inner.end.cancel();
+            }
+        });
         self.look_at_open_traces(true).await;
         self.inner
             .work
@@ -307,6 +325,7 @@ impl Service {
         if let Err(error) = writing.await {
             tracing::error!(%error, "the writer of vitals failed");
         }
+        ending.abort();
     }
 
     async fn look_at_open_traces(&self, drain: bool) {
@@ -414,7 +433,8 @@ impl Service {
 async fn stored_in_time(stored: oneshot::Receiver<Result<(), NotStored>>) -> Result<(), NotTaken> {
     match tokio::time::timeout(STORE_WAIT, stored).await {
         Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(NotStored))) | Err(_) => Err(NotTaken::Unavailable),
+        Ok(Ok(Err(NotStored::Overloaded))) => Err(NotTaken::Overloaded),
+        Ok(Ok(Err(NotStored::Unavailable))) | Err(_) => Err(NotTaken::Unavailable),
         Ok(Err(_)) => Err(NotTaken::Stopping),
     }
 }

@@ -6,25 +6,25 @@
 //! request gives no second record (the assembler knows the spans), but its answer still waits behind the first one's
 //! records. So nothing that was answered with success can be lost, and nothing is counted twice.
 //!
-//! The exception is a record that the store refuses for good while it takes others: it is dropped, counted and
-//! logged, or it would stand in the way of all that come after it.
+//! The exception is a record that the store refuses for good while it takes others, or that a consumer of the bus
+//! cannot read: it is dropped, counted and logged, or it would stand in the way of all that come after it.
 
 use crate::assemble::Emitted;
 use crate::metrics::Metrics;
 use immune_bus::{BusError, Publisher, Record};
+use immune_domain::ErrorKind;
 use immune_domain::vitals::{Completeness, Vitals};
 use immune_store::{StorageError, VitalsStore};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Requests whose records are stored together.
 const GROUP_MAX: usize = 128;
 /// Wait before a failed write is tried again, doubled up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// Attempts at draining before records are given up, with an error in the log.
-const DRAIN_ATTEMPTS: u32 = 5;
 
 /// The records of one request, and whom to tell.
 pub(crate) struct Work {
@@ -32,10 +32,14 @@ pub(crate) struct Work {
     pub(crate) done: Option<oneshot::Sender<Result<(), NotStored>>>,
 }
 
-/// Records could not be stored yet; the sender should repeat the request.
+/// Records could not be stored and published yet; the sender should repeat the request.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("records cannot be stored at the moment")]
-pub(crate) struct NotStored;
+pub(crate) enum NotStored {
+    #[error("a consumer of vitals is behind")]
+    Overloaded,
+    #[error("records cannot be stored at the moment")]
+    Unavailable,
+}
 
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
@@ -50,7 +54,27 @@ impl WriteError {
     fn is_final(&self) -> bool {
         match self {
             WriteError::Store(StorageError::Failed { .. } | StorageError::Damaged { .. }) => true,
-            WriteError::Store(StorageError::Unavailable { .. }) | WriteError::Bus(_) => false,
+            WriteError::Store(StorageError::Unavailable { .. }) => false,
+            WriteError::Bus(error) => !error.kind().is_retryable(),
+        }
+    }
+
+    /// What the senders are told.
+    fn word(&self) -> NotStored {
+        let kind = match self {
+            WriteError::Store(error) => error.kind(),
+            WriteError::Bus(error) => error.kind(),
+        };
+        match kind {
+            ErrorKind::Overloaded => NotStored::Overloaded,
+            ErrorKind::Invalid
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Forbidden
+            | ErrorKind::NotFound
+            | ErrorKind::Conflict
+            | ErrorKind::Unavailable
+            | ErrorKind::Timeout
+            | ErrorKind::Internal => NotStored::Unavailable,
         }
     }
 }
@@ -61,6 +85,8 @@ pub(crate) struct Writer {
     pub(crate) metrics: Metrics,
     /// Requests whose records may be held here while the store is away.
     pub(crate) held_max: usize,
+    /// Cancelled when the process has no more time: what is not written by then is lost.
+    pub(crate) end: CancellationToken,
 }
 
 impl Writer {
@@ -74,28 +100,16 @@ impl Writer {
                 records.extend(emitted);
                 waiting.extend(done);
             }
-            let mut wait = RETRY;
-            let mut attempts = 0;
-            let mut room = self.held_max.saturating_sub(waiting.len());
-            while let Err(error) = self.write(&mut records).await {
-                self.metrics.store_retries.inc();
-                attempts += 1;
-                tracing::warn!(%error, records = records.len(), "records not stored; trying again");
-                for done in waiting.drain(..) {
-                    let _ = done.send(Err(NotStored));
-                }
-                if error.is_final() {
-                    self.write_singly(&mut records).await;
-                }
-                if work.is_closed() && attempts >= DRAIN_ATTEMPTS {
-                    tracing::error!(
-                        records = records.len(),
-                        "records lost: the store was away while draining"
-                    );
-                    break;
-                }
-                gather(&mut work, wait, &mut room, &mut records).await;
-                wait = (wait * 2).min(RETRY_MAX);
+            let written = self
+                .end
+                .run_until_cancelled(self.write_all(&mut work, &mut records, &mut waiting));
+            if written.await.is_none() {
+                tracing::error!(
+                    records = records.len(),
+                    "records lost: the store or the bus was away while draining"
+                );
+                self.metrics.records_lost.inc_by(records.len() as u64);
+                refuse(&mut waiting, NotStored::Unavailable);
             }
             for done in waiting {
                 // A sender that has gone does not need its answer.
@@ -104,8 +118,31 @@ impl Writer {
         }
     }
 
+    /// Tries until everything is written, or refused for good. Those who wait are told at the first failure.
+    async fn write_all(
+        &self,
+        work: &mut mpsc::Receiver<Work>,
+        records: &mut Vec<Emitted>,
+        waiting: &mut Vec<oneshot::Sender<Result<(), NotStored>>>,
+    ) {
+        let mut wait = RETRY;
+        let mut room = self.held_max.saturating_sub(waiting.len());
+        while let Err(error) = self.write(records).await {
+            self.metrics.store_retries.inc();
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, cause, records = records.len(), "records not stored; trying again");
+            refuse(waiting, error.word());
+            if error.is_final() {
+                self.write_singly(records).await;
+            }
+            gather(work, wait, &mut room, records, error.word()).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
     /// Writes record by record, and keeps those that failed; but one that was refused for good while another was
-    /// taken is dropped. When none is taken, it is the store that is at fault, not the record.
+    /// taken is dropped. When none is taken, it is the store that is at fault, not the record. A consumer that cannot
+    /// read a record says so of that record alone.
     async fn write_singly(&self, records: &mut Vec<Emitted>) {
         let (mut refused, mut left) = (Vec::new(), Vec::new());
         let mut is_any_taken = false;
@@ -114,6 +151,7 @@ impl Writer {
             let mut single = vec![record];
             match self.write(&mut single).await {
                 Ok(()) => is_any_taken = true,
+                Err(error @ WriteError::Bus(_)) if error.is_final() => self.lose(1),
                 Err(error) if error.is_final() => refused.append(&mut single),
                 Err(_) => {
                     left.append(&mut single);
@@ -122,14 +160,18 @@ impl Writer {
             }
         }
         if is_any_taken && !refused.is_empty() {
-            tracing::error!(
-                records = refused.len(),
-                "records lost: the store refuses them, and takes others"
-            );
-            self.metrics.records_lost.inc_by(refused.len() as u64);
+            self.lose(refused.len());
             refused.clear();
         }
         records.extend(refused.into_iter().chain(left).chain(all));
+    }
+
+    fn lose(&self, records: usize) {
+        tracing::error!(
+            records,
+            "records lost: they are refused for good, and others are taken"
+        );
+        self.metrics.records_lost.inc_by(records as u64);
     }
 
     /// Stores and publishes. What succeeded is taken out, so that a repetition does only what is left.
@@ -184,6 +226,13 @@ impl Writer {
     }
 }
 
+fn refuse(waiting: &mut Vec<oneshot::Sender<Result<(), NotStored>>>, word: NotStored) {
+    for done in waiting.drain(..) {
+        // A sender that has gone does not need its answer.
+        let _ = done.send(Err(word));
+    }
+}
+
 /// Lets the wait before the next attempt pass. What comes meanwhile joins the records as long as there is room, and
 /// its senders are told to come back at once.
 async fn gather(
@@ -191,6 +240,7 @@ async fn gather(
     wait: Duration,
     room: &mut usize,
     records: &mut Vec<Emitted>,
+    word: NotStored,
 ) {
     let waited = tokio::time::sleep(wait);
     tokio::pin!(waited);
@@ -202,7 +252,7 @@ async fn gather(
                 *room -= usize::from(!emitted.is_empty());
                 records.extend(emitted);
                 if let Some(done) = done {
-                    let _ = done.send(Err(NotStored));
+                    let _ = done.send(Err(word));
                 }
             }
         }

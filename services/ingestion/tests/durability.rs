@@ -3,6 +3,7 @@
 
 mod world;
 
+use immune_bus::conformance::delivery;
 use immune_bus::{Consumer, Record};
 use immune_domain::vitals::{Completeness, Vitals};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
@@ -28,7 +29,7 @@ fn with_store(store: Arc<Gate>) -> Plan {
 /// The vitals published by now, or until the bus is closed.
 async fn published(consumer: &mut impl Consumer) -> Vec<Vitals> {
     let mut published = Vec::new();
-    while let Ok(Some(delivery)) = tokio::time::timeout(PATIENCE, consumer.next()).await {
+    while let Ok(Some(delivery)) = tokio::time::timeout(PATIENCE, delivery(consumer)).await {
         for record in delivery.batch.iter() {
             match record {
                 Record::Vitals(vitals) => published.push(vitals.clone()),

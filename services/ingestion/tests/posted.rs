@@ -5,18 +5,18 @@ mod world;
 use immune_domain::vitals::Source;
 use immune_proto::v1;
 use immune_proto::v1::ingestion_service_client::IngestionServiceClient;
+use immune_runtime::grpc::RoleChannel;
 use immune_runtime::grpc::{inproc, server};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::service::Routes;
-use tonic::transport::Channel;
 use world::World;
 use world::telemetry::{execution, now_ns};
 
 const SECOND: i64 = 1_000_000_000;
 
 /// A client of the role, as other roles of the process have it.
-fn client(world: &World, shutdown: CancellationToken) -> IngestionServiceClient<Channel> {
+fn client(world: &World, shutdown: CancellationToken) -> IngestionServiceClient<RoleChannel> {
     let (channel, connections) = inproc::pair();
     let routes = Routes::new(world.service.grpc());
     tokio::spawn(server::serve_in_process(routes, connections, shutdown));

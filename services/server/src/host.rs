@@ -1,12 +1,15 @@
 //! Starts the roles of a process, serves them, and drains them in the order of the flow.
 
+use crate::bus::{Bus, Closing};
+use crate::channels::{Channels, Connections};
 use crate::config::{Checked, Config};
-use crate::roles::{self, Channels, Connections, Role, Surroundings};
+use crate::roles::{self, Role, Surroundings};
+use crate::security::Security;
 use crate::wiring::Backends;
 use anyhow::Context;
-use immune_bus::local::local;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::server;
+use immune_runtime::health::{self, Readiness};
 use immune_store::retention;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -17,23 +20,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-/// Batches that may wait for each consumer of the bus.
-const BUS_BATCHES_MAX: usize = 256;
 /// Time between two sweeps of old records.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Where a process listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a process listens; what belongs to a role that runs elsewhere is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// OTLP over gRPC.
-    pub otlp_grpc: SocketAddr,
+    pub otlp_grpc: Option<SocketAddr>,
     /// OTLP over HTTP.
-    pub otlp_http: SocketAddr,
+    pub otlp_http: Option<SocketAddr>,
     /// REST.
-    pub rest: SocketAddr,
-    /// Each role's gRPC, in the order of [`Role::ALL`]; empty when switched off.
+    pub rest: Option<SocketAddr>,
+    /// gRPC of each role of this process; empty when switched off.
     pub grpc: Vec<(Role, SocketAddr)>,
-    /// Metrics, unless switched off.
+    /// Metrics and health, unless switched off.
     pub metrics: Option<SocketAddr>,
 }
 
@@ -48,120 +49,171 @@ pub struct Running {
     intake_tasks: JoinSet<anyhow::Result<()>>,
     work_tasks: JoinSet<anyhow::Result<()>>,
     backends: Backends,
+    bus: Closing,
+    readiness: Readiness,
+    /// Ends what watches over the others: connections to other processes, readiness.
+    watching: CancellationToken,
 }
 
-/// Starts all roles in this process.
+/// A role on its way up.
+struct Served {
+    role: Role,
+    routes: Routes,
+    listener: Option<TcpListener>,
+}
+
+/// Starts the roles of this process.
 ///
 /// # Errors
-/// When a store cannot be opened or an address cannot be listened on; nothing is left running then.
+/// When a store cannot be opened, certificates cannot be read, or an address cannot be listened on; nothing is left
+/// running then.
 pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Running> {
     let config = &checked.config;
-    let backends = Backends::open(config).await?;
-    let (channels, connections) = Channels::in_process();
+    let mut registry = Registry::default();
+    let metrics = immune_runtime::metrics::Metrics::register(&mut registry);
+    let (intake, work) = (CancellationToken::new(), CancellationToken::new());
+    let watching = CancellationToken::new();
+    // Whatever was begun ends when this function fails.
+    let guards = [intake.clone(), work.clone(), watching.clone()].map(CancellationToken::drop_guard);
+
+    let readiness = Readiness::new();
+    let security = Security::read(config, &metrics)?;
+    let backends = Backends::open(config, &mut registry).await?;
+    let calls = |role: Role| {
+        Role::ALL
+            .iter()
+            .any(|of| config.has(*of) && of.calls().contains(&role))
+    };
+    let (channels, mut connections) = Channels::new(|role| {
+        if !calls(role) {
+            return None;
+        }
+        let target = checked
+            .targets
+            .iter()
+            .find(|target| target.role() == role.name())?;
+        Some(security.peers(target, &config.calls, &metrics, watching.clone()))
+    });
+    let mut bus = Bus::open(config, &channels, &mut registry, &work).await?;
     let around = Surroundings {
         policies: &config.policy,
         keys: &checked.keys,
         clock: clock.clone(),
         channels: channels.clone(),
     };
-    let mut registry = Registry::default();
-    let (publisher, consumers) = local(&["baseline", "sentinel"], BUS_BATCHES_MAX);
-    let [for_baseline, for_sentinel] = <[_; 2]>::try_from(consumers).ok().expect("one consumer per name");
 
-    let stores = &backends.stores;
-    let baseline = roles::baseline::build(
-        &config.baseline,
-        &around,
-        stores,
-        Box::new(for_baseline),
-        &mut registry,
-    );
-    let sentinel = roles::sentinel::build(
-        &config.sentinel,
-        &around,
-        stores,
-        Box::new(for_sentinel),
-        &mut registry,
-    );
-    let quarantine = roles::quarantine::build(
-        &config.quarantine,
-        &around,
-        stores,
-        &backends.levers,
-        &mut registry,
-    );
-    let healer = roles::healer::build(&config.healer, &around, stores, &backends.levers, &mut registry);
-    let dashboard = roles::dashboard::build(&config.dashboard, &around, stores, &mut registry);
-    let ingestion = roles::ingestion::build(
-        &config.ingestion,
-        &around,
-        stores,
-        Arc::new(publisher),
-        &mut registry,
-    );
-    let receivers = immune_ingestion::Receivers::bind(&config.ingestion).await?;
-    let rest = server::bind(config.dashboard.listen, "REST (dashboard.listen)").await?;
-    let metrics = match config.metrics.enabled {
-        true => Some(server::bind(config.metrics.listen, "metrics (metrics.listen)").await?),
-        false => None,
-    };
-    let listeners = grpc_listeners(config).await?;
-    let addresses = Addresses {
-        otlp_grpc: receivers.grpc_address(),
-        otlp_http: receivers.http_address(),
-        rest: rest.local_addr()?,
-        grpc: listeners
-            .iter()
-            .map(|(role, l)| Ok((*role, l.local_addr()?)))
-            .collect::<std::io::Result<_>>()?,
-        metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
-    };
-
-    let (intake, work) = (CancellationToken::new(), CancellationToken::new());
     let (mut intake_tasks, mut work_tasks) = (JoinSet::new(), JoinSet::new());
-    let services = [
-        Routes::new(ingestion.grpc()),
-        Routes::new(baseline.grpc()),
-        Routes::new(sentinel.grpc()),
-        Routes::new(quarantine.grpc()),
-        Routes::new(healer.grpc()),
-        Routes::new(dashboard.grpc()),
-    ];
-    let mut listeners: Vec<Option<TcpListener>> = listeners.into_iter().map(|(_, l)| Some(l)).collect();
-    listeners.resize_with(Role::ALL.len(), || None);
-    for (((role, routes), connections), listener) in Role::ALL
-        .into_iter()
-        .zip(services)
-        .zip(connections)
-        .zip(listeners)
-    {
-        serve(role, routes, connections, listener, &work, &mut work_tasks).await?;
+    let mut addresses = Addresses::default();
+    let mut served = Vec::new();
+    let stores = &backends.stores;
+    for role in Role::ALL.into_iter().filter(|role| config.has(*role)) {
+        let routes = match role {
+            Role::Baseline => {
+                let bus = bus
+                    .baseline
+                    .take()
+                    .expect("the bus has an end for each role of the process");
+                let service = roles::baseline::build(&config.baseline, &around, stores, bus, &mut registry);
+                let routes = Routes::new(service.grpc());
+                spawn(&mut work_tasks, service.run(work.clone()));
+                routes
+            }
+            Role::Sentinel => {
+                let bus = bus
+                    .sentinel
+                    .take()
+                    .expect("the bus has an end for each role of the process");
+                let service = roles::sentinel::build(&config.sentinel, &around, stores, bus, &mut registry);
+                let routes = Routes::new(service.grpc());
+                spawn(&mut work_tasks, service.run(work.clone()));
+                routes
+            }
+            Role::Quarantine => {
+                let levers = &backends.levers;
+                let service =
+                    roles::quarantine::build(&config.quarantine, &around, stores, levers, &mut registry);
+                let routes = Routes::new(service.grpc());
+                spawn(&mut work_tasks, service.run(work.clone()));
+                let (stores, keep) = (stores.clone(), config.retention.clone());
+                spawn(&mut work_tasks, sweep(stores, keep, clock.clone(), work.clone()));
+                routes
+            }
+            Role::Healer => {
+                let levers = &backends.levers;
+                let service = roles::healer::build(&config.healer, &around, stores, levers, &mut registry);
+                let routes = Routes::new(service.grpc());
+                spawn(&mut work_tasks, service.run(work.clone()));
+                routes
+            }
+            Role::Dashboard => {
+                let service = roles::dashboard::build(&config.dashboard, &around, stores, &mut registry);
+                let routes = Routes::new(service.grpc());
+                let rest = server::bind(config.dashboard.listen, "REST (dashboard.listen)").await?;
+                addresses.rest = Some(rest.local_addr()?);
+                let stop = intake.clone();
+                intake_tasks.spawn(async move { service.serve(rest, stop).await.context("REST") });
+                routes
+            }
+            Role::Ingestion => {
+                let bus = bus
+                    .publisher
+                    .take()
+                    .expect("the bus has an end for each role of the process");
+                let service = roles::ingestion::build(&config.ingestion, &around, stores, bus, &mut registry);
+                let routes = Routes::new(service.grpc());
+                let receivers = immune_ingestion::Receivers::bind(&config.ingestion).await?;
+                addresses.otlp_grpc = Some(receivers.grpc_address());
+                addresses.otlp_http = Some(receivers.http_address());
+                let stop = intake.clone();
+                intake_tasks.spawn(async move { receivers.run(service, stop).await.context("OTLP") });
+                routes
+            }
+        };
+        let routes = match bus.receivers.iter().position(|(of, _)| *of == role) {
+            Some(place) => routes.add_service(bus.receivers.swap_remove(place).1),
+            None => routes,
+        };
+        let listener = match config.grpc.enabled {
+            true => Some(listen(config, role, &mut addresses).await?),
+            false => None,
+        };
+        for called in role.calls() {
+            channels.peers(*called).report(&readiness, watching.clone());
+        }
+        served.push(Served {
+            role,
+            routes,
+            listener,
+        });
     }
-    if let Some(listener) = metrics {
-        let stop = work.clone();
+    backends.report(&readiness, &watching);
+    bus.closing.report(&readiness, &watching);
+    for one in served {
+        let connections = connections[one.role.index()].take();
+        serve(
+            one,
+            connections,
+            &security,
+            &metrics,
+            &readiness,
+            &work,
+            &mut work_tasks,
+        )
+        .await?;
+    }
+    if config.metrics.enabled {
+        let listener = server::bind(config.metrics.listen, "metrics (metrics.listen)").await?;
+        addresses.metrics = Some(listener.local_addr()?);
+        let (stop, readiness) = (work.clone(), readiness.clone());
         work_tasks.spawn(async move {
-            immune_runtime::metrics::serve(Arc::new(registry), listener, stop)
+            health::serve(Arc::new(registry), readiness, listener, stop)
                 .await
                 .context("metrics")
         });
     }
-    spawn(&mut work_tasks, baseline.run(work.clone()));
-    spawn(&mut work_tasks, sentinel.run(work.clone()));
-    spawn(&mut work_tasks, quarantine.run(work.clone()));
-    spawn(&mut work_tasks, healer.run(work.clone()));
-    spawn(
-        &mut work_tasks,
-        sweep(
-            backends.stores.clone(),
-            config.retention.clone(),
-            clock,
-            work.clone(),
-        ),
-    );
-    let stop = intake.clone();
-    intake_tasks.spawn(async move { dashboard.serve(rest, stop).await.context("REST") });
-    let stop = intake.clone();
-    intake_tasks.spawn(async move { receivers.run(ingestion, stop).await.context("OTLP") });
+    for guard in guards {
+        guard.disarm();
+    }
     Ok(Running {
         addresses,
         channels,
@@ -170,54 +222,57 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
         intake_tasks,
         work_tasks,
         backends,
+        bus: bus.closing,
+        readiness,
+        watching,
     })
 }
 
-async fn grpc_listeners(config: &Config) -> anyhow::Result<Vec<(Role, TcpListener)>> {
-    let mut listeners = Vec::new();
-    if config.grpc.enabled {
-        for (role, offset) in Role::ALL.into_iter().zip(0u16..) {
-            let port = match config.grpc.first_port {
-                0 => 0,
-                first => first + offset,
-            };
-            let what = format!("gRPC of {} (grpc.host, grpc.first_port)", role.as_str());
-            listeners.push((
-                role,
-                server::bind(SocketAddr::from((config.grpc.host, port)), &what).await?,
-            ));
-        }
-    }
-    Ok(listeners)
+async fn listen(config: &Config, role: Role, addresses: &mut Addresses) -> anyhow::Result<TcpListener> {
+    let what = format!("gRPC of {} (grpc.host, grpc.first_port)", role.as_str());
+    let listener = server::bind(config.grpc.address(role), &what).await?;
+    addresses.grpc.push((role, listener.local_addr()?));
+    Ok(listener)
 }
 
-/// Serves a role to others in this process and, if it listens, to programs on this machine.
+/// Serves a role to others in this process and, if it listens, to other processes.
 async fn serve(
-    role: Role,
-    routes: Routes,
-    connections: Connections,
-    listener: Option<TcpListener>,
+    served: Served,
+    connections: Option<Connections>,
+    security: &Security,
+    metrics: &immune_runtime::metrics::Metrics,
+    readiness: &Readiness,
     stop: &CancellationToken,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
+    let Served {
+        role,
+        routes,
+        listener,
+    } = served;
     let (routes, health) = server::with_standard_services(routes).context("gRPC reflection")?;
-    health
-        .set_service_status(role.service(), tonic_health::ServingStatus::Serving)
-        .await;
+    let (readiness, ended) = (readiness.clone(), stop.clone());
+    spawn(tasks, async move {
+        readiness.keep_health(health, &[role.service()], ended).await;
+    });
     if let Some(listener) = listener {
-        let (routes, stop) = (routes.clone(), stop.clone());
+        let (routes, stop, security, metrics) =
+            (routes.clone(), stop.clone(), security.server(), metrics.clone());
         tasks.spawn(async move {
-            server::serve_loopback(routes, listener, stop)
+            server::serve(routes, listener, security, &metrics, stop)
                 .await
                 .with_context(|| format!("gRPC of {}", role.as_str()))
         });
     }
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        server::serve_in_process(routes, connections, stop)
-            .await
-            .with_context(|| format!("calls to {}", role.as_str()))
-    });
+    // A role that is called over the network even from here has no pipe.
+    if let Some(connections) = connections {
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            server::serve_in_process(routes, connections, stop)
+                .await
+                .with_context(|| format!("calls to {}", role.as_str()))
+        });
+    }
     Ok(())
 }
 
@@ -269,15 +324,19 @@ impl Running {
     ) -> (T, anyhow::Result<()>) {
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            ended = self.intake_tasks.join_next() => unexpected(ended),
+            ended = self.intake_tasks.join_next(), if !self.intake_tasks.is_empty() => unexpected(ended),
             ended = self.work_tasks.join_next() => unexpected(ended),
         };
         let last = last.await;
+        self.readiness.drain();
         self.intake.cancel();
         let doors = all(&mut self.intake_tasks).await;
+        self.bus.flush().await;
         self.work.cancel();
         let work = all(&mut self.work_tasks).await;
+        self.bus.close().await;
         self.backends.close().await;
+        self.watching.cancel();
         (last, ended.and(doors).and(work))
     }
 }

@@ -1,15 +1,19 @@
 //! The binary `immune`: the six roles in one process, and the command line.
 //!
-//! - [`config`]: everything that can be set. [`wiring`]: the only place that names a backend.
+//! - [`config`]: everything that can be set. [`wiring`], [`bus`]: the only places that name a backend.
+//! - [`channels`], [`security`]: ways to the roles, in this process and in others, and how they know each other.
 //! - [`roles`]: a file per role, each builds its service from the wiring. [`host`]: serves and drains them.
 //! - [`cli`]: a file per command.
 //!
 //! [`start`] is also how another program embeds the whole system.
 
+pub mod bus;
+pub mod channels;
 pub mod cli;
 pub mod config;
 pub mod host;
 pub mod roles;
+pub mod security;
 pub mod wiring;
 
 pub use config::{Checked, Config};

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
-use tonic::transport::Channel;
+use immune_runtime::grpc::RoleChannel;
 
 /// How long a test waits for what must happen.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub struct World {
 pub type Said = (StatusCode, Value);
 
 /// Serves one role's routes, with health, for as long as the test runs.
-async fn role(routes: Routes, service: &str) -> Channel {
+async fn role(routes: Routes, service: &str) -> RoleChannel {
     let (channel, connections) = pair();
     let (routes, health) = with_standard_services(routes).expect("the descriptors can be read");
     health

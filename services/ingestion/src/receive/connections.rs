@@ -7,12 +7,12 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use immune_runtime::tls::{Listener, Stream};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,8 +26,6 @@ const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_WAIT: Duration = Duration::from_secs(20);
 /// How long requests under way may take to end when the process does. Who gets no answer repeats the request.
 const END_MAX: Duration = Duration::from_secs(8);
-/// Wait after a connection could not be accepted, for instance for want of file descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a listener speaks. Telling by the first bytes would need a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +49,7 @@ pub(super) struct Limits {
 /// # Errors
 /// Never at present; a connection's failure is its own.
 pub(super) async fn serve(
-    listener: TcpListener,
+    mut listener: Listener,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
@@ -68,20 +66,11 @@ pub(super) async fn serve(
             Some(_) = open.join_next() => continue,
             accepted = accept => accepted,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), limits.clone(), shutdown.clone());
-                open.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            Err(error) if is_of_the_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "connections are not accepted; trying again");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-            }
-        }
+        let connection = connection(accepted.stream, router.clone(), limits.clone(), shutdown.clone());
+        open.spawn(async move {
+            connection.await;
+            drop(place);
+        });
     }
     drop(listener);
     let end = Instant::now() + END_MAX;
@@ -95,9 +84,7 @@ pub(super) async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, shutdown: CancellationToken) {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
+async fn connection(stream: Stream, router: Router, limits: Limits, shutdown: CancellationToken) {
     let begun = Arc::new(AtomicBool::new(false));
     let service = {
         let begun = begun.clone();
@@ -144,11 +131,4 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT);
     builder
-}
-
-fn is_of_the_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    )
 }

@@ -22,6 +22,7 @@ use crate::{Config, Service};
 use admission::Admission;
 use connections::{Limits, Protocol};
 use immune_runtime::grpc::server::bind;
+use immune_runtime::tls::{Listener, Protocols};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -72,7 +73,7 @@ impl Receivers {
     /// answered, open traces finished, and everything stored.
     ///
     /// # Errors
-    /// When a listener fails.
+    /// When a listener fails, and when its certificate cannot be used.
     pub async fn run(self, service: Service, shutdown: CancellationToken) -> std::io::Result<()> {
         let door = Door {
             admission: Arc::new(Admission::new(service.config(), service.metrics())),
@@ -85,11 +86,17 @@ impl Receivers {
             silence_max: door.admission.body_time_max,
         };
         let (of_grpc, of_http) = (limits(Protocol::Http2), limits(Protocol::Http1));
+        let (files, counts) = (service.config().tls.clone(), service.metrics().tls.clone());
+        let door_of = |tcp, protocols| {
+            Listener::for_door(tcp, files.as_ref(), protocols, &counts).map_err(std::io::Error::other)
+        };
+        let grpc = door_of(self.grpc, Protocols::Http2)?;
+        let http = door_of(self.http, Protocols::Http1)?;
         let behind = CancellationToken::new();
         let running = tokio::spawn(service.run(behind.clone()));
         let served = tokio::try_join!(
-            connections::serve(self.grpc, grpc::router(door.clone()), of_grpc, shutdown.clone()),
-            connections::serve(self.http, http::router(door), of_http, shutdown)
+            connections::serve(grpc, grpc::router(door.clone()), of_grpc, shutdown.clone()),
+            connections::serve(http, http::router(door), of_http, shutdown)
         );
         // Only now, when every request has its answer, may what stands behind them end.
         behind.cancel();

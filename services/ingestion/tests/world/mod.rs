@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub mod case;
+pub mod consumer;
 pub mod gate;
 pub mod telemetry;
 
+use immune_bus::Publisher;
 use immune_bus::local::{LocalConsumer, local};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
@@ -73,6 +75,8 @@ pub struct Plan {
     pub keys: KeyRing,
     /// Batches that fit into the bus.
     pub bus_capacity: usize,
+    /// Another bus than the one in process, whose consumer then gets nothing.
+    pub bus: Option<Arc<dyn Publisher>>,
 }
 
 impl Default for Plan {
@@ -85,6 +89,7 @@ impl Default for Plan {
             store: immune_store::memory::stores().vitals,
             keys: KeyRing::default(),
             bus_capacity: 4_096,
+            bus: None,
         }
     }
 }
@@ -101,7 +106,7 @@ impl World {
         let clock = Arc::new(Late::default());
         let dependencies = Dependencies {
             store: plan.store.clone(),
-            bus: Arc::new(publisher),
+            bus: plan.bus.unwrap_or_else(|| Arc::new(publisher)),
             baseline: BaselineServiceClient::new(channel),
             keys: plan.keys,
             clock: clock.clone(),

@@ -4,7 +4,7 @@ mod narrator;
 mod summary;
 
 use super::serve;
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use crate::host;
 use anyhow::Context;
 use immune_runtime::access::with_person;
@@ -75,12 +75,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     checked.config.levers.lifecycle =
         immune_levers_lifecycle::Config::for_everyone(format!("http://{platform}"));
     checked.config.log.filter = "warn".to_owned();
+    checked.config.roles = Roles::default();
     telemetry::start(&checked.config.log);
 
     let shutdown = lifecycle::on_signal()?;
     let running = host::start(&checked, clock::system()).await?;
+    let otlp = running
+        .addresses
+        .otlp_grpc
+        .context("the demo runs every role in this process")?;
     let agents = Simulator::start(immune_simulator::Config {
-        otlp_endpoint: format!("http://{}", running.addresses.otlp_grpc),
+        otlp_endpoint: format!("http://{otlp}"),
         agents: args.agents,
         seed: args.seed,
         infect_every: Some(infect_every),

@@ -41,7 +41,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (config, findings) = local::configuration(args.config.as_deref());
     report.add(findings)?;
-    report.add([local::store(&config), levers::configured(&config)])?;
+    report.add([local::store(&config).await, levers::configured(&config)])?;
     report.add(levers::reachable(&config).await)?;
 
     let clock = clock::system();

@@ -15,9 +15,24 @@ pub struct Args {
 /// Migrates the store that the configuration names. Running it again changes nothing.
 ///
 /// # Errors
-/// When the configuration is wrong, the file cannot be opened, or a server has it open.
+/// When the configuration is wrong, the database is away, the file cannot be opened, or a server has it open.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let checked = Config::read(args.config.as_deref(), &[])?;
+    let store = &checked.config.store;
+    if store.is_shared() {
+        let migrated = immune_store_postgres::migrate(&store.url).await?;
+        match migrated.applied.as_slice() {
+            [] => println!("{}: schema {} is the newest", store.shown(), migrated.to),
+            applied => println!(
+                "{}: schema {} -> {} ({})",
+                store.shown(),
+                migrated.from,
+                migrated.to,
+                applied.join(", ")
+            ),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let Some(path) = checked.config.sqlite_path() else {
         println!("the store is in memory: there is nothing to migrate");
         return Ok(ExitCode::SUCCESS);

@@ -1,8 +1,10 @@
-//! `immune serve`: all roles in this process.
+//! `immune serve`: all roles in this process, or some of them.
 
 use crate::config::{Checked, Config};
 use crate::host::{self, Addresses};
+use crate::roles::Role;
 use immune_runtime::{clock, lifecycle, telemetry};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +17,9 @@ pub struct Args {
     /// Keep nothing: every store in memory.
     #[arg(long)]
     ephemeral: bool,
+    /// Run this role and not the others; may be given several times. The others are where `peers` says.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<Role>,
 }
 
 /// Runs until a signal; drains and exits.
@@ -22,13 +27,17 @@ pub struct Args {
 /// # Errors
 /// When the configuration is wrong, an address is taken, or a part of the process fails.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let flags = flags(args.ephemeral);
+    let mut flags = flags(args.ephemeral);
+    if !args.roles.is_empty() {
+        let names: Vec<&str> = args.roles.iter().map(|role| role.as_str()).collect();
+        flags.push((&["roles"], serde_json::to_string(&names)?));
+    }
     let checked = Config::read(args.config.as_deref(), &flags)?;
     telemetry::start(&checked.config.log);
     warn(&checked);
     let shutdown = lifecycle::on_signal()?;
     let running = host::start(&checked, clock::system()).await?;
-    announce(&running.addresses);
+    announce(&checked.config.roles.0, &running.addresses);
     running.until(shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -46,23 +55,33 @@ fn warn(checked: &Checked) {
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
-    if checked.keys.is_empty() {
+    let has = |role| checked.config.has(role);
+    if checked.keys.is_empty() && (has(Role::Ingestion) || has(Role::Dashboard)) {
         tracing::warn!("no API keys: everybody on this machine may do everything (access.api_keys)");
     }
-    if checked.config.levers.lifecycle.bases.is_empty() {
+    let acts = has(Role::Quarantine) || has(Role::Healer);
+    if acts && checked.config.levers.lifecycle.bases.is_empty() {
         tracing::warn!(
             "no platform to act on: agents are watched, and can be neither contained nor healed (levers.lifecycle.bases)"
         );
     }
 }
 
-fn announce(addresses: &Addresses) {
+fn announce(roles: &[Role], addresses: &Addresses) {
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let shown = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     tracing::info!(
-        otlp_grpc = %addresses.otlp_grpc,
-        otlp_http = %addresses.otlp_http,
-        rest = %addresses.rest,
-        metrics = ?addresses.metrics,
-        "immune is ready; agents need OTEL_EXPORTER_OTLP_ENDPOINT=http://{}",
-        addresses.otlp_grpc,
+        roles = names.join(","),
+        otlp_grpc = shown(addresses.otlp_grpc),
+        otlp_http = shown(addresses.otlp_http),
+        rest = shown(addresses.rest),
+        metrics = shown(addresses.metrics),
+        "immune has started",
     );
+    for (role, address) in &addresses.grpc {
+        tracing::debug!(role = role.as_str(), %address, "gRPC");
+    }
+    if let Some(otlp) = addresses.otlp_grpc {
+        tracing::info!("agents need OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp}");
+    }
 }

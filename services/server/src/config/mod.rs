@@ -1,12 +1,18 @@
 //! The configuration of a process: every role's options in one file.
 
+mod cluster;
+
+pub use cluster::{Addresses, Grpc, Redis, Roles};
+
+use crate::roles::Role;
 use immune_domain::policy::Policies;
 use immune_runtime::access::{ApiKey, KeyRing};
 use immune_runtime::config::{Mistakes, load};
+use immune_runtime::grpc::Target;
 use immune_runtime::telemetry;
 use immune_store::retention::Retention;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Everything that can be set. Names in a file are those of the fields; in the environment `IMMUNE_` and the path
@@ -14,8 +20,18 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Roles of this process; default all.
+    pub roles: Roles,
+    /// Where the others are.
+    pub peers: Addresses,
     /// Where records and workflow live.
     pub store: Store,
+    /// Vitals in InfluxDB, and a copy of everything else for dashboards; default none: vitals live in `store`.
+    pub influx: Option<immune_store_influx::Config>,
+    /// The vitals bus for several replicas of baseline and sentinel; default none: it needs no server.
+    pub redis: Option<Redis>,
+    /// The vitals bus between processes where there is no Redis.
+    pub bus: immune_bus_grpc::Config,
     /// How long records are kept.
     pub retention: Retention,
     /// gRPC between roles and for programs.
@@ -42,46 +58,59 @@ pub struct Config {
     pub levers: Levers,
     /// Our own logs.
     pub log: telemetry::Config,
+    /// What is sent to an OpenTelemetry backend.
+    pub telemetry: immune_export_otlp::Config,
+    /// How roles call roles in other processes.
+    pub calls: immune_runtime::grpc::Options,
 }
 
 /// Where records and workflow live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH` (default `sqlite:immune.db`, beside the working directory) or `memory:` (nothing survives).
+    /// `sqlite:PATH` (default `sqlite:immune.db`, beside the working directory), `postgres://USER:PASSWORD@HOST/NAME`
+    /// or `memory:` (nothing survives). May hold a password, and is printed without it.
+    #[serde(serialize_with = "masked")]
     pub url: String,
+    /// The same, in a file.
+    pub url_file: Option<PathBuf>,
+    /// Sizes and times of the connections to PostgreSQL.
+    pub postgres: immune_store_postgres::Limits,
 }
 
 impl Default for Store {
     fn default() -> Self {
         Store {
             url: "sqlite:immune.db".to_owned(),
+            url_file: None,
+            postgres: immune_store_postgres::Limits::default(),
         }
     }
 }
 
-/// gRPC between roles and for programs. In one process the roles call each other without a socket; the listeners
-/// are for programs on this machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Grpc {
-    /// Whether to listen; default true.
-    pub enabled: bool,
-    /// Address of all roles' listeners; loopback, since anybody who reaches them is believed. Default 127.0.0.1.
-    pub host: IpAddr,
-    /// Port of the first role (ingestion), the others follow: baseline, sentinel, quarantine, healer, dashboard.
-    /// Default 50051; 0 takes any free ports.
-    pub first_port: u16,
-}
+impl Store {
+    /// Whether it is a server that several processes share.
+    pub fn is_shared(&self) -> bool {
+        self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
+    }
 
-impl Default for Grpc {
-    fn default() -> Self {
-        Grpc {
-            enabled: true,
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            first_port: 50051,
+    /// The URL without its password.
+    pub fn shown(&self) -> String {
+        mask(&self.url)
+    }
+
+    /// Takes the URL from its file.
+    fn read_file(&mut self, mistakes: &mut Vec<String>) {
+        let Some(file) = &self.url_file else { return };
+        match std::fs::read_to_string(file) {
+            Ok(text) => self.url = text.trim().to_owned(),
+            Err(error) => mistakes.push(format!("store.url_file = {}: {error}", file.display())),
         }
     }
+}
+
+fn masked<S: serde::Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&mask(url))
 }
 
 /// The process's own metrics.
@@ -128,19 +157,26 @@ pub struct Checked {
     pub keys: KeyRing,
     /// What is allowed but deserves a word at start.
     pub warnings: Vec<String>,
+    /// Where roles of other processes are.
+    pub targets: Vec<Target>,
 }
 
 /// Names that users of the original know, and the settings that they stand for.
-const KNOWN_VARIABLES: [(&str, &[&str]); 2] = [
+const KNOWN_VARIABLES: [(&str, &[&str]); 10] = [
     (
         "SEVERITY_REQUIRING_APPROVAL",
         &["policy", "defaults", "severity_requiring_approval"],
     ),
     ("DATABASE_URL", &["store", "url"]),
+    ("REDIS_URL", &["redis", "url"]),
+    ("INFLUXDB_URL", &["influx", "url"]),
+    ("INFLUXDB_TOKEN", &["influx", "token"]),
+    ("INFLUXDB_ORG", &["influx", "org"]),
+    ("INFLUXDB_BUCKET", &["influx", "database"]),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", &["telemetry", "endpoint"]),
+    ("OTEL_SERVICE_NAME", &["telemetry", "service_name"]),
+    ("OTEL_METRIC_EXPORT_INTERVAL_MS", &["telemetry", "interval_ms"]),
 ];
-
-/// Names that users of the original know and that nothing here reads yet; said aloud rather than ignored.
-const NOT_READ: [&str; 3] = ["INFLUXDB_URL", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 impl Config {
     /// Reads and checks all layers.
@@ -160,38 +196,38 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake at once.
-    pub fn check(self) -> Result<Checked, Mistakes> {
+    pub fn check(mut self) -> Result<Checked, Mistakes> {
         let mut mistakes = Vec::new();
-        if self.sqlite_path().is_none() && self.store.url != "memory:" {
+        self.store.read_file(&mut mistakes);
+        if self.sqlite_path().is_none() && self.store.url != "memory:" && !self.store.is_shared() {
             mistakes.push(format!(
-                "store.url = {:?}: must be sqlite:PATH or memory:",
-                mask(&self.store.url)
+                "store.url = {:?}: must be sqlite:PATH, postgres://... or memory:",
+                self.store.shown()
             ));
         }
-        if self.grpc.enabled && !self.grpc.host.is_loopback() {
-            mistakes.push(format!(
-                "grpc.host = {}: must be a loopback address, since whoever reaches these ports is believed",
-                self.grpc.host
-            ));
-        }
-        if self.grpc.first_port > u16::MAX - 5 {
-            mistakes.push(format!(
-                "grpc.first_port = {}: six ports must follow each other",
-                self.grpc.first_port
-            ));
-        }
+        cluster::check(&self, &mut mistakes);
+        let targets = self.peers.targets(&mut mistakes);
         let keys = KeyRing::load(&self.access.api_keys, "access.api_keys", &mut mistakes);
         let listeners = [
             ("ingestion.grpc_listen", self.ingestion.grpc_listen),
             ("ingestion.http_listen", self.ingestion.http_listen),
         ];
         for (name, address) in listeners {
-            if !address.ip().is_loopback() && self.access.api_keys.is_empty() {
+            if self.has(Role::Ingestion) && !address.ip().is_loopback() && self.access.api_keys.is_empty() {
                 mistakes.push(format!(
                     "{name} = {address}: is not a loopback address, so access.api_keys must name who may call"
                 ));
             }
         }
+        if let Some(influx) = &self.influx {
+            influx.check("influx", &mut mistakes);
+        }
+        if let Some(redis) = &self.redis {
+            redis.bus.check("redis.bus", &mut mistakes);
+        }
+        self.telemetry.check("telemetry", &mut mistakes);
+        self.store.postgres.check("store.postgres", &mut mistakes);
+        self.bus.check("bus", &mut mistakes);
         self.ingestion.check("ingestion", &mut mistakes);
         self.baseline.check("baseline", &mut mistakes);
         self.sentinel.check("sentinel", &mut mistakes);
@@ -203,20 +239,26 @@ impl Config {
         self.policy.check("policy", &mut mistakes);
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
         self.log.check("log", &mut mistakes);
-        let warnings = NOT_READ
-            .iter()
-            .filter(|name| std::env::var_os(name).is_some())
-            .map(|name| format!("{name} is set, but this build does not read it"))
-            .collect();
+        let warnings = self
+            .influx
+            .as_ref()
+            .map(|influx| influx.warnings())
+            .unwrap_or_default();
         if mistakes.is_empty() {
             Ok(Checked {
                 config: self,
                 keys,
                 warnings,
+                targets,
             })
         } else {
             Err(Mistakes(mistakes))
         }
+    }
+
+    /// Whether a role runs in this process.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.0.contains(&role)
     }
 
     /// The path of the SQLite file, if that is the store.
@@ -246,7 +288,7 @@ mod tests {
     #[test]
     fn every_mistake_at_once() {
         let mut config = Config::default();
-        config.store.url = "postgres://me:secret@db/immune".to_owned();
+        config.store.url = "mysql://me:secret@db/immune".to_owned();
         config.grpc.host = "0.0.0.0".parse().unwrap();
         config.ingestion.http_listen = "0.0.0.0:4318".parse().unwrap();
         let Mistakes(mistakes) = config.check().unwrap_err();

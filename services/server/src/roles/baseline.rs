@@ -3,7 +3,6 @@
 use super::{Role, Surroundings};
 use immune_baseline::{Config, Dependencies, Metrics, Service};
 use immune_bus::Consumer;
-use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_store::Stores;
 use prometheus_client::registry::Registry;
 
@@ -18,7 +17,7 @@ pub fn build(
     let dependencies = Dependencies {
         store: stores.baselines.clone(),
         bus,
-        sentinel: SentinelServiceClient::new(around.channels.to(Role::Sentinel)),
+        sentinel: around.channels.peers(Role::Sentinel),
         policies: around.policies.clone(),
         clock: around.clock.clone(),
         metrics: Metrics::register(registry),

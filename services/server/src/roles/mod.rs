@@ -7,16 +7,17 @@ pub mod ingestion;
 pub mod quarantine;
 pub mod sentinel;
 
+use crate::channels::Channels;
 use immune_domain::policy::Policies;
-use immune_runtime::access::KeyRing;
+use immune_runtime::access::{KeyRing, RoleName};
 use immune_runtime::clock::SharedClock;
-use std::io;
-use std::pin::Pin;
-use tokio::io::DuplexStream;
-use tonic::transport::Channel;
+use serde::{Deserialize, Serialize};
 
 /// The six roles, in the order of their ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// OTLP in, vitals out.
     Ingestion,
@@ -43,6 +44,18 @@ impl Role {
         Role::Dashboard,
     ];
 
+    /// Its identity between processes.
+    pub const fn name(self) -> RoleName {
+        match self {
+            Role::Ingestion => RoleName::Ingestion,
+            Role::Baseline => RoleName::Baseline,
+            Role::Sentinel => RoleName::Sentinel,
+            Role::Quarantine => RoleName::Quarantine,
+            Role::Healer => RoleName::Healer,
+            Role::Dashboard => RoleName::Dashboard,
+        }
+    }
+
     /// Name in logs and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +80,40 @@ impl Role {
         }
     }
 
+    /// The roles that it calls.
+    pub const fn calls(self) -> &'static [Role] {
+        match self {
+            Role::Ingestion => &[Role::Baseline, Role::Sentinel],
+            Role::Baseline => &[Role::Sentinel],
+            Role::Sentinel => &[Role::Baseline, Role::Quarantine],
+            Role::Quarantine => &[],
+            Role::Healer => &[Role::Quarantine, Role::Sentinel],
+            Role::Dashboard => &[
+                Role::Ingestion,
+                Role::Baseline,
+                Role::Sentinel,
+                Role::Quarantine,
+                Role::Healer,
+            ],
+        }
+    }
+
+    /// Whether it keeps workflow state, which several processes share only in a database server.
+    pub const fn needs_workflow(self) -> bool {
+        match self {
+            Role::Baseline | Role::Quarantine | Role::Healer | Role::Dashboard => true,
+            Role::Ingestion | Role::Sentinel => false,
+        }
+    }
+
+    /// Whether it reads or writes vitals.
+    pub const fn needs_vitals(self) -> bool {
+        match self {
+            Role::Ingestion | Role::Sentinel | Role::Quarantine | Role::Dashboard => true,
+            Role::Baseline | Role::Healer => false,
+        }
+    }
+
     /// Place in the order of ports.
     pub const fn index(self) -> usize {
         match self {
@@ -77,32 +124,6 @@ impl Role {
             Role::Healer => 4,
             Role::Dashboard => 5,
         }
-    }
-}
-
-/// Connections that a role accepts from others in this process.
-pub type Connections = Pin<Box<dyn futures::Stream<Item = io::Result<DuplexStream>> + Send>>;
-
-/// A channel to each role, by [`Role::index`].
-#[derive(Clone)]
-pub struct Channels([Channel; 6]);
-
-impl Channels {
-    /// Channels to roles in this process, and what their servers accept.
-    pub fn in_process() -> (Self, [Connections; 6]) {
-        let pairs: [_; 6] = std::array::from_fn(|_| immune_runtime::grpc::inproc::pair());
-        let mut connections = Vec::with_capacity(6);
-        let channels = pairs.map(|(channel, accepted)| {
-            connections.push(Box::pin(accepted) as Connections);
-            channel
-        });
-        let connections = connections.try_into().ok().expect("six pairs give six streams");
-        (Channels(channels), connections)
-    }
-
-    /// The channel to a role.
-    pub fn to(&self, role: Role) -> Channel {
-        self.0[role.index()].clone()
     }
 }
 

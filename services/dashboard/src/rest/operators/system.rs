@@ -9,7 +9,7 @@ use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::Channel;
+use immune_runtime::grpc::RoleChannel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -100,7 +100,7 @@ pub async fn system(State(app): State<Arc<App>>, _context: Context) -> Answer<Js
     }))
 }
 
-async fn role(role: &'static str, service: &str, channel: &Channel) -> RoleHealth {
+async fn role(role: &'static str, service: &str, channel: &RoleChannel) -> RoleHealth {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };

@@ -1,8 +1,9 @@
 //! What happens, in one line per event.
 
 use super::as_demo;
+use crate::channels::Channels;
 use crate::host::Running;
-use crate::roles::{Channels, Role};
+use crate::roles::Role;
 use immune_domain::Timestamp;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::watch_cases_response::Change;
@@ -41,7 +42,9 @@ impl Narrator {
     /// A narrator of a started process.
     pub fn start(running: &Running, clock: SharedClock) -> Self {
         let started_at = clock.now();
-        let (rest, otlp) = (running.addresses.rest, running.addresses.otlp_grpc);
+        let addresses = &running.addresses;
+        let here = "the demo runs every role in this process";
+        let (rest, otlp) = (addresses.rest.expect(here), addresses.otlp_grpc.expect(here));
         Narrator {
             clock,
             started_at,
@@ -172,7 +175,7 @@ impl Narrator {
 
     async fn approve(
         self,
-        mut client: QuarantineServiceClient<tonic::transport::Channel>,
+        mut client: QuarantineServiceClient<immune_runtime::grpc::RoleChannel>,
         event: CaseEvent,
         wait: Duration,
     ) {

@@ -1,7 +1,8 @@
 //! What the demo has shown, in numbers.
 
 use super::narrator::Narrator;
-use crate::roles::{Channels, Role};
+use crate::channels::Channels;
+use crate::roles::Role;
 use immune_proto::v1::dashboard_service_client::DashboardServiceClient;
 use immune_proto::v1::healer_service_client::HealerServiceClient;
 use immune_proto::v1::{GetStatsRequest, GetStatsResponse, ListMemoriesRequest, MemoryRecord};

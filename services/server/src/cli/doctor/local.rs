@@ -28,8 +28,38 @@ pub fn configuration(file: Option<&Path>) -> (Config, Vec<Finding>) {
     }
 }
 
-/// Whether the store's file can be there. A running server's store is asked over REST.
-pub fn store(config: &Config) -> Finding {
+/// Whether the store can be there. A running server's store is asked over REST.
+pub async fn store(config: &Config) -> Finding {
+    if config.store.is_shared() {
+        return database(config).await;
+    }
+    file(config)
+}
+
+/// Whether the database server answers and has the schema of this program.
+async fn database(config: &Config) -> Finding {
+    let shown = config.store.shown();
+    let options = immune_store_postgres::Options {
+        url: config.store.url.clone(),
+        limits: config.store.postgres.clone(),
+    };
+    let checked = match immune_store_postgres::PostgresStore::open(options) {
+        Ok(store) => store.check_schema().await,
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(()) => Finding::ok(
+            "database",
+            format!("{shown} answers and has the schema of this program"),
+        ),
+        Err(error) => {
+            let next = "start the database, correct store.url, or run `immune migrate`, as the message says";
+            Finding::failed("database", format!("{shown}: {error}"), next)
+        }
+    }
+}
+
+fn file(config: &Config) -> Finding {
     let Some(path) = config.sqlite_path() else {
         let next = "set store.url to sqlite:PATH to keep cases over a restart";
         return Finding::warning("store file", "in memory: nothing survives a restart", next);

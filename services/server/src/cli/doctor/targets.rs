@@ -58,6 +58,7 @@ impl Targets {
             enabled,
             host,
             first_port,
+            ..
         } = config.grpc;
         let ports = (first_port..)
             .zip(Role::ALL)
