@@ -4,7 +4,13 @@
 //! Tests wait for conditions with a deadline ([`wait_for`]), never for a while; every listener is on loopback.
 
 pub mod api;
+pub mod certificates;
+pub mod cluster;
+pub mod fleet;
+pub mod node;
 pub mod process;
+pub mod proxy;
+pub mod wiring;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -9,9 +9,21 @@ const LEVELS: &[(u8, &[&str])] = &[
     (0, &["domain"]),
     (1, &["store", "bus", "levers"]),
     (2, &["proto"]),
-    (3, &["runtime", "store-sqlite", "levers-lifecycle"]),
+    (3, &["runtime"]),
     (
         4,
+        &[
+            "store-sqlite",
+            "store-postgres",
+            "store-influx",
+            "bus-grpc",
+            "bus-redis",
+            "export-otlp",
+            "levers-lifecycle",
+        ],
+    ),
+    (
+        5,
         &[
             "ingestion",
             "baseline",
@@ -22,19 +34,29 @@ const LEVELS: &[(u8, &[&str])] = &[
             "simulator",
         ],
     ),
-    (5, &["server"]),
-    (6, &["tests"]),
+    (6, &["server"]),
+    (7, &["tests"]),
+    // Starts servers for the tests of any room; imports none.
+    (0, &["test-servers"]),
 ];
 
 /// Libraries that only some rooms may see, so that exchanging one touches one room.
 const KEPT_IN: &[(&str, &[&str])] = &[
-    ("sqlx", &["store-sqlite"]),
+    ("sqlx", &["store-sqlite", "store-postgres"]),
+    ("redis", &["bus-redis"]),
     (
         "axum",
-        &["runtime", "ingestion", "dashboard", "simulator", "server"],
+        &[
+            "runtime",
+            "ingestion",
+            "dashboard",
+            "simulator",
+            "server",
+            "tests",
+        ],
     ),
     ("clap", &["server"]),
-    ("opentelemetry-proto", &["ingestion", "simulator"]),
+    ("opentelemetry-proto", &["ingestion", "simulator", "tests"]),
 ];
 
 fn imports() -> BTreeMap<String, Vec<String>> {

@@ -1,16 +1,23 @@
 //! Severe infections wait for a person.
 
 use crate::world::World;
+use immune_tests::wiring::Wiring;
 use reqwest::StatusCode;
 use serde_json::json;
 use std::time::Duration;
 
+immune_tests::in_both_wirings!(
+    severe_waits_and_approve_heals,
+    reject_keeps_contained_and_heal_now_heals,
+    of_many_decisions_one_wins,
+    release_needs_a_reason_and_frees
+);
+
 /// Scenario: an agent falls severely ill; an operator approves with a reason.
 /// Guarantees: nothing heals before the approval; the agent executes nothing while it is contained; afterwards it is
 /// healed, proven by executions within the baseline, and released, and the action log says who approved.
-#[tokio::test]
-async fn severe_waits_and_approve_heals() {
-    let world = World::start(json!({})).await;
+async fn severe_waits_and_approve_heals(wiring: Wiring) {
+    let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     world.infect_severely(&agent).await;
     let case = world.case_in(&agent, "awaiting_approval").await;
@@ -52,9 +59,8 @@ async fn severe_waits_and_approve_heals() {
 /// Scenario: the operator rejects, and later orders heal-now.
 /// Guarantees: a rejected case keeps the agent contained and unhealed; a second decision is refused aloud; heal-now
 /// then heals it.
-#[tokio::test]
-async fn reject_keeps_contained_and_heal_now_heals() {
-    let world = World::start(json!({})).await;
+async fn reject_keeps_contained_and_heal_now_heals(wiring: Wiring) {
+    let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     world.infect_severely(&agent).await;
     let case = world.case_in(&agent, "awaiting_approval").await;
@@ -98,9 +104,8 @@ async fn reject_keeps_contained_and_heal_now_heals() {
 
 /// Scenario: eight people decide the same case at once, half approving and half rejecting.
 /// Guarantees: exactly one wins; every other one is refused with a conflict.
-#[tokio::test]
-async fn of_many_decisions_one_wins() {
-    let world = World::start(json!({})).await;
+async fn of_many_decisions_one_wins(wiring: Wiring) {
+    let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     world.infect_severely(&agent).await;
     let case = world.case_in(&agent, "awaiting_approval").await;
@@ -129,9 +134,8 @@ async fn of_many_decisions_one_wins() {
 
 /// Scenario: a person releases a contained agent, first without and then with a reason.
 /// Guarantees: a release needs a reason; with one the agent executes again and the case is closed.
-#[tokio::test]
-async fn release_needs_a_reason_and_frees() {
-    let world = World::start(json!({})).await;
+async fn release_needs_a_reason_and_frees(wiring: Wiring) {
+    let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     world.infect_severely(&agent).await;
     let case = world.case_in(&agent, "awaiting_approval").await;

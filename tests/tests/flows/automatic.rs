@@ -1,14 +1,16 @@
 //! Mild infections heal by themselves, and memory is used.
 
 use crate::world::World;
+use immune_tests::wiring::Wiring;
 use serde_json::json;
+
+immune_tests::in_both_wirings!(mild_heals_by_itself, what_failed_is_not_tried_again);
 
 /// Scenario: an agent falls mildly ill and nobody is there.
 /// Guarantees: it is contained, healed by the ladder and released without a person, and immune memory knows what
 /// helped.
-#[tokio::test]
-async fn mild_heals_by_itself() {
-    let world = World::start(json!({})).await;
+async fn mild_heals_by_itself(wiring: Wiring) {
+    let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     world.infect_mildly(&agent).await;
     world.case_in(&agent, "healed").await;
@@ -25,12 +27,14 @@ async fn mild_heals_by_itself() {
 /// reset_memory first. A person approves what has become severe on the way.
 /// Guarantees: the first healing fails at reset_memory and succeeds at rollback_prompt; the second goes straight to
 /// rollback_prompt, since what failed for this agent and diagnosis is not tried again.
-#[tokio::test]
-async fn what_failed_is_not_tried_again() {
-    let world = World::start(json!({ "policy": { "defaults": { "ladders": {
+async fn what_failed_is_not_tried_again(wiring: Wiring) {
+    let world = World::start(
+        wiring,
+        json!({ "policy": { "defaults": { "ladders": {
         "prompt_drift": ["reset_memory", "rollback_prompt"],
         "token_explosion": ["reset_memory", "rollback_prompt"],
-    } } } }))
+    } } } }),
+    )
     .await;
     let agent = world.learned_agent().await;
     world.undisturbed(&agent).await;

@@ -2,8 +2,11 @@
 
 use crate::world::World;
 use immune_tests::process::binary;
+use immune_tests::wiring::Wiring;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
+
+immune_tests::in_both_wirings!(a_case_is_decided_from_the_command_line);
 
 async fn immune(world: &World, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
@@ -25,9 +28,8 @@ fn text(output: &[u8]) -> String {
 /// that is not there.
 /// Guarantees: tables show the agent and the case, JSON is for programs, an approval heals and exits with 0, a second
 /// one says who decided and exits with 1, and an absent server is named with what to do.
-#[tokio::test]
-async fn a_case_is_decided_from_the_command_line() {
-    let world = World::start(json!({})).await;
+async fn a_case_is_decided_from_the_command_line(wiring: Wiring) {
+    let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     world.infect_severely(&agent).await;
     let case = world.case_in(&agent, "awaiting_approval").await;

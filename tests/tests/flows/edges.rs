@@ -2,7 +2,7 @@
 
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::{DecideRequest, Decision};
-use immune_tests::process::Process;
+use immune_tests::wiring::{System, Wiring};
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -12,6 +12,11 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+immune_tests::in_both_wirings!(
+    every_role_has_health_and_reflection,
+    identity_cannot_be_claimed_over_a_socket
+);
 
 /// The services of the roles, in the order of their ports.
 const SERVICES: [&str; 6] = [
@@ -33,11 +38,11 @@ async fn channel(port: u16) -> Channel {
 
 /// Scenario: a program asks every role's port for its health and its services.
 /// Guarantees: each says that it serves, and reflection names its service.
-#[tokio::test]
-async fn every_role_has_health_and_reflection() {
-    let server = Process::start(json!({})).await;
+async fn every_role_has_health_and_reflection(wiring: Wiring) {
+    let mut server = System::prepare(wiring).await;
+    server.start(json!({})).await;
     for (offset, service) in SERVICES.iter().enumerate() {
-        let channel = channel(server.grpc + u16::try_from(offset).expect("six roles")).await;
+        let channel = channel(server.grpc(offset)).await;
         let health = HealthClient::new(channel.clone())
             .check(HealthCheckRequest {
                 service: (*service).to_owned(),
@@ -69,10 +74,10 @@ async fn every_role_has_health_and_reflection() {
 /// Scenario: a caller on the gRPC socket claims to be somebody else in the metadata that roles use among themselves,
 /// and names a case that does not exist.
 /// Guarantees: the claim is dropped at the socket: the refused decision is logged under `loopback`.
-#[tokio::test]
-async fn identity_cannot_be_claimed_over_a_socket() {
-    let server = Process::start(json!({})).await;
-    let mut client = QuarantineServiceClient::new(channel(server.grpc + 3).await);
+async fn identity_cannot_be_claimed_over_a_socket(wiring: Wiring) {
+    let mut server = System::prepare(wiring).await;
+    server.start(json!({})).await;
+    let mut client = QuarantineServiceClient::new(channel(server.grpc(3)).await);
     let mut request = tonic::Request::new(DecideRequest {
         case_id: "no-such-case".to_owned(),
         decision: Decision::Approve.into(),

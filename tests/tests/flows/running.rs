@@ -1,10 +1,12 @@
 //! An agent that never ends: its own span never comes, only those of its calls.
 
 use immune_tests::api::Api;
-use immune_tests::process::Process;
 use immune_tests::wait_for;
+use immune_tests::wiring::{System, Wiring};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+immune_tests::in_both_wirings!(an_endless_loop_is_caught_while_it_loops);
 
 const AGENT: &str = "endless/Looper";
 /// The trace of the execution that does not end.
@@ -40,13 +42,13 @@ fn span(trace: u32, id: u32, parent: Option<u32>, operation: &str, ago: Duration
     })
 }
 
-async fn send(client: &reqwest::Client, port: u16, spans: Vec<Value>) {
+async fn send(client: &reqwest::Client, otlp: &str, spans: Vec<Value>) {
     let request = json!({ "resourceSpans": [{
         "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "endless" } }] },
         "scopeSpans": [{ "scope": { "name": "example.agents" }, "spans": spans }],
     }] });
     let answer = client
-        .post(format!("http://127.0.0.1:{port}/v1/traces"))
+        .post(format!("{otlp}/v1/traces"))
         .json(&request)
         .send()
         .await;
@@ -71,9 +73,9 @@ async fn agent(api: &Api) -> Option<Value> {
 /// Scenario: an agent with a baseline of two to four tool calls calls its tool again and again, and its span never
 /// ends.
 /// Guarantees: a case is opened while it runs; when the span ends after all, the execution is counted once.
-#[tokio::test]
-async fn an_endless_loop_is_caught_while_it_loops() {
-    let server = Process::start(json!({})).await;
+async fn an_endless_loop_is_caught_while_it_loops(wiring: Wiring) {
+    let mut server = System::prepare(wiring).await;
+    server.start(json!({})).await;
     let (api, client) = (server.api(), reqwest::Client::new());
     // The first ones began before the server did; it cannot know whether they are whole, and does not learn them.
     let mut executions = 0;
@@ -85,9 +87,9 @@ async fn an_endless_loop_is_caught_while_it_loops() {
         let spans = calls
             .chain([span(trace, 0, None, "invoke_agent", Duration::ZERO)])
             .collect();
-        let (client, api, port) = (client.clone(), api.clone(), server.otlp_http);
+        let (client, api, otlp) = (client.clone(), api.clone(), server.otlp_http());
         async move {
-            send(&client, port, spans).await;
+            send(&client, &otlp, spans).await;
             (agent(&api).await?["has_baseline"] == true).then_some(())
         }
     })
@@ -103,9 +105,9 @@ async fn an_endless_loop_is_caught_while_it_loops() {
                 .map(|i| span(ENDLESS, calls + i + 1, Some(0), "execute_tool", Duration::ZERO))
                 .collect();
             calls += 10;
-            let (client, api, port) = (client.clone(), api.clone(), server.otlp_http);
+            let (client, api, otlp) = (client.clone(), api.clone(), server.otlp_http());
             async move {
-                send(&client, port, more).await;
+                send(&client, &otlp, more).await;
                 api.case_of(AGENT).await
             }
         },
@@ -115,7 +117,7 @@ async fn an_endless_loop_is_caught_while_it_loops() {
 
     send(
         &client,
-        server.otlp_http,
+        &server.otlp_http(),
         vec![span(ENDLESS, 0, None, "invoke_agent", Duration::ZERO)],
     )
     .await;

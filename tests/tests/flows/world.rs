@@ -2,8 +2,9 @@
 
 use immune_simulator::{Infection, SimEvent, Simulator, Strength};
 use immune_tests::api::Api;
-use immune_tests::process::{Process, merge};
+use immune_tests::process::merge;
 use immune_tests::wait_for;
+use immune_tests::wiring::{System, Wiring};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,15 +19,15 @@ pub struct World {
     agents: immune_simulator::Handle,
     /// Healing actions that the platform has carried out: agent and action.
     acted: Arc<Mutex<Vec<(String, String)>>>,
-    server: Process,
+    server: System,
 }
 
 impl World {
     /// Starts agents and a server that may act on them; `config` goes over the defaults.
-    pub async fn start(config: Value) -> Self {
-        let mut server = Process::prepare();
+    pub async fn start(wiring: Wiring, config: Value) -> Self {
+        let mut server = System::prepare(wiring).await;
         let agents = Simulator::start(immune_simulator::Config {
-            otlp_endpoint: format!("http://127.0.0.1:{}", server.otlp_grpc),
+            otlp_endpoint: server.otlp_grpc(),
             agents: 6,
             infect_every: None,
             ..immune_simulator::Config::default()
@@ -46,8 +47,7 @@ impl World {
         });
         let mut whole = json!({ "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } } });
         merge(&mut whole, config);
-        server.configure(whole);
-        server.restart().await;
+        server.start(whole).await;
         World {
             api: server.api(),
             agents,
@@ -58,7 +58,7 @@ impl World {
 
     /// Where its REST is.
     pub fn base(&self) -> String {
-        format!("http://127.0.0.1:{}", self.server.rest)
+        self.server.rest()
     }
 
     /// Waits until every agent has a baseline that may judge, and names the first.
