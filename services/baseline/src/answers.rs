@@ -42,12 +42,23 @@ impl Learning {
         };
         let mut begins = Vec::new();
         for taken in self.gaining.taken(taken) {
-            let Taken { partition, tenure, profiles } = taken;
+            let Taken {
+                partition,
+                tenure,
+                profiles,
+            } = taken;
             let profiles_len = profiles.len();
-            info!(partition = partition.index, fence = tenure.fence, profiles = profiles_len, "partition taken over");
+            info!(
+                partition = partition.index,
+                fence = tenure.fence,
+                profiles = profiles_len,
+                "partition taken over"
+            );
             begins.push((partition, Begin::After(tenure.place.clone())));
-            self.held
-                .insert(partition.index, Held::new(self.parts.rules.clone(), tenure, &profiles));
+            self.held.insert(
+                partition.index,
+                Held::new(self.parts.rules.clone(), tenure, &profiles),
+            );
             let shown = profiles.into_iter().map(|stored| Arc::new(stored.profile));
             self.parts.board.gain(partition, shown.collect());
         }
@@ -70,7 +81,9 @@ impl Learning {
                 let (held, count) = (&self.held, self.count);
                 let shown = profiles.into_iter().map(|stored| stored.profile);
                 let is_held = |key: &AgentKey| held.contains_key(&Partition::of(key, count).index);
-                self.parts.board.show(shown.filter(|profile| is_held(&profile.key)));
+                self.parts
+                    .board
+                    .show(shown.filter(|profile| is_held(&profile.key)));
                 self.store_answered(None);
                 if self.is_cut {
                     self.flush();
@@ -133,7 +146,9 @@ impl Learning {
 
     /// Stores what has taken effect; what cannot be stored is tried again for as long as it is waited for.
     pub(crate) async fn finish(&mut self) {
-        let mut again = every(Duration::from_millis(self.parts.rules.config.flush_interval_ms.min(250)));
+        let mut again = every(Duration::from_millis(
+            self.parts.rules.config.flush_interval_ms.min(250),
+        ));
         loop {
             self.flush();
             if !self.is_busy() {
@@ -162,7 +177,8 @@ impl Learning {
 
 /// The partition that a part of a write is of, unless it was given up since.
 fn holder<'a>(held: &'a mut BTreeMap<u16, Held>, part: &Part) -> Option<&'a mut Held> {
-    held.get_mut(&part.partition).filter(|held| held.fence() == part.fence)
+    held.get_mut(&part.partition)
+        .filter(|held| held.fence() == part.fence)
 }
 
 /// An error with what caused it, for the log.

@@ -157,7 +157,9 @@ impl Board {
             holdings.count = partition.count;
             holdings.arriving.remove(&partition.index);
             holdings.held.insert(partition.index);
-            let keyed = profiles.iter().map(|profile| (profile.key.clone(), profile.clone()));
+            let keyed = profiles
+                .iter()
+                .map(|profile| (profile.key.clone(), profile.clone()));
             holdings.profiles.extend(keyed);
         });
         self.moves.send_replace(());

@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn a_failed_write_has_its_turn_again() {
         let mut changes = Changes::default();
-        ["a", "b", "a", "c"].iter().for_each(|name| changes.mark(&key(name)));
+        ["a", "b", "a", "c"]
+            .iter()
+            .for_each(|name| changes.mark(&key(name)));
         let safe_from = changes.next();
         let taken = changes.take(2);
         assert_eq!(taken, [(0, key("a")), (1, key("b"))]);
@@ -113,7 +115,10 @@ mod tests {
         assert_eq!(changes.stored_below(), 2);
         assert_eq!(changes.take(1), [(2, key("c"))]);
         changes.stored();
-        assert!(changes.stored_below() >= safe_from, "the later change of b does not count");
+        assert!(
+            changes.stored_below() >= safe_from,
+            "the later change of b does not count"
+        );
         assert!(!changes.is_empty());
         changes.remove(&key("b"));
         assert!(changes.is_empty());

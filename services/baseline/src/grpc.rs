@@ -68,10 +68,13 @@ impl BaselineService for Service {
             .send(Command::Reset { key, answer })
             .await
             .map_err(|_| stopped())?;
-        let existed = answered.await.map_err(|_| stopped())?.map_err(|error| match error {
-            ResetError::NotHeld => not_owner::status(),
-            ResetError::Store(error) => stored(error),
-        })?;
+        let existed = answered
+            .await
+            .map_err(|_| stopped())?
+            .map_err(|error| match error {
+                ResetError::NotHeld => not_owner::status(),
+                ResetError::Store(error) => stored(error),
+            })?;
         Ok(Response::new(v1::ResetProfileResponse { existed }))
     }
 

@@ -52,7 +52,11 @@ pub(crate) enum ResetError {
 pub(crate) enum Answer {
     TakenOver(Result<Vec<Taken>, StorageError>),
     Written(Vec<StoredProfile>, Result<Put, StorageError>),
-    Removed(AgentKey, oneshot::Sender<Result<bool, ResetError>>, Result<bool, StorageError>),
+    Removed(
+        AgentKey,
+        oneshot::Sender<Result<bool, ResetError>>,
+        Result<bool, StorageError>,
+    ),
 }
 
 /// What the loop is built from.
@@ -198,7 +202,10 @@ impl Learning {
             return;
         }
         let rules = &self.parts.rules;
-        let room = rules.config.agents_max.saturating_sub(rules.agents.load(Ordering::Relaxed));
+        let room = rules
+            .config
+            .agents_max
+            .saturating_sub(rules.agents.load(Ordering::Relaxed));
         let store = self.parts.store.clone();
         self.calls
             .spawn(async move { Answer::TakenOver(take_over(store, partitions, room).await) });
@@ -251,7 +258,9 @@ impl Learning {
         self.expire();
         let mut write = Write::default();
         let from_turn = self.held.range(self.turn..).map(|(index, _)| *index);
-        let order: Vec<u16> = from_turn.chain(self.held.range(..self.turn).map(|(index, _)| *index)).collect();
+        let order: Vec<u16> = from_turn
+            .chain(self.held.range(..self.turn).map(|(index, _)| *index))
+            .collect();
         self.is_cut = false;
         for index in order {
             if write.profiles.len() >= BATCH_MAX {
@@ -266,7 +275,14 @@ impl Learning {
         if write.parts.is_empty() {
             return;
         }
-        let (store, Write { profiles, tenures, parts }) = (self.parts.store.clone(), write);
+        let (
+            store,
+            Write {
+                profiles,
+                tenures,
+                parts,
+            },
+        ) = (self.parts.store.clone(), write);
         self.writing = Some(parts);
         self.calls.spawn(async move {
             let put = store.put(&profiles, &tenures).await;
@@ -324,9 +340,15 @@ impl Learning {
     }
 
     pub(crate) fn set_gauges(&self) {
-        let (rules, remembered) = (&self.parts.rules, self.held.values().map(Held::remembered).sum::<usize>());
+        let (rules, remembered) = (
+            &self.parts.rules,
+            self.held.values().map(Held::remembered).sum::<usize>(),
+        );
         rules.metrics.waiting.set(remembered as i64);
-        rules.metrics.agents.set(rules.agents.load(Ordering::Relaxed) as i64);
+        rules
+            .metrics
+            .agents
+            .set(rules.agents.load(Ordering::Relaxed) as i64);
         rules.metrics.partitions.set(self.held.len() as i64);
     }
 }

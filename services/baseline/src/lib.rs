@@ -8,22 +8,22 @@
 //!
 //! Several replicas share the agents by partition of the vitals bus. A replica takes a partition over at the store,
 //! loads its profiles, and goes on after the place up to which they contain the bus's entries; profiles and place are
-//! stored together, and a replica that was overtaken can store nothing. So every execution teaches once, whoever dies
-//! when.
+//! stored together, and a replica that was overtaken can store nothing. So an execution never teaches twice, and teaches once
+//! if its verdict can still be had, whichever replica dies when.
 //!
-//! - [`learning`]: the one loop that changes profiles and stores them; [`answers`]: what becomes of the store's
+//! - [`learning`]: the one loop that changes profiles and stores them; `answers`: what becomes of the store's
 //!   answers.
-//! - [`gaining`]: partitions on their way here.
-//! - [`partition`]: one partition, its agents and what waits; [`teaching`]: the effect of a record; [`writing`]: a
+//! - `gaining`: partitions on their way here.
+//! - `partition`: one partition, its agents and what waits; `teaching`: the effect of a record; `writing`: a
 //!   partition's share of a write.
 //! - [`entries`], [`matching`], [`early`], [`late`]: what waits, in its order; what belongs together; verdicts without
 //!   a record; lessons that wait for time.
-//! - [`agent`], [`recent`], [`changes`]: an agent as stored, its last lessons, and who has changed.
+//! - `agent`, [`recent`], `changes`: an agent as stored, its last lessons, and who has changed.
 //! - [`board`]: the stored profiles, for readers and watchers.
 //! - [`verdicts`]: the watches on the sentinel's replicas.
 //!
 //! To teach the baseline something new: a field in `immune_domain::baseline::Learner`, filled in
-//! [`teaching`] from what [`entries::Lesson`] keeps of an execution.
+//! `teaching` from what [`entries::Lesson`] keeps of an execution.
 
 mod agent;
 mod answers;

@@ -171,7 +171,9 @@ impl Matching {
         let slot = self.slot(identity, now);
         slot.standing = Standing::Withdrawn;
         let waiting = std::mem::take(&mut slot.waiting);
-        slot.open = slot.open.saturating_sub(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
+        slot.open = slot
+            .open
+            .saturating_sub(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
         waiting.into_iter().map(|(_, spot)| spot).collect()
     }
 

@@ -274,7 +274,11 @@ impl Held {
         }
         while let Some((number, entry)) = self.entries.front() {
             let came = entry.came;
-            if !entry.items.iter().all(|item| self.is_ready(item, number, came, now)) {
+            if !entry
+                .items
+                .iter()
+                .all(|item| self.is_ready(item, number, came, now))
+            {
                 break;
             }
             if self.is_placed && self.changes.len() >= BATCH_MAX {

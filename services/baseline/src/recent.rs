@@ -18,9 +18,11 @@ const DIGITS: usize = 8;
 pub fn identity(key: &AgentKey, execution: &str) -> u64 {
     let bytes = key.run.as_str().bytes().chain([0xff]);
     let bytes = bytes.chain(key.agent.as_str().bytes()).chain([0xff]);
-    let hash = bytes.chain(execution.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3_u64)
-    });
+    let hash = bytes
+        .chain(execution.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3_u64)
+        });
     // Spreads the last bytes over all bits (the finalizer of MurmurHash3).
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)

@@ -86,7 +86,9 @@ impl Held {
             return None;
         }
         let (agent_type, namespace) = (lesson.agent_type.as_deref(), lesson.namespace.as_deref());
-        let policy = rules.policies.resolve(&key.run, &key.agent, agent_type, namespace);
+        let policy = rules
+            .policies
+            .resolve(&key.run, &key.agent, agent_type, namespace);
         agent.samples_min = policy.baseline_samples_min;
         agent.updated_at = now;
         agent.recent.push(lesson.identity);

@@ -85,7 +85,11 @@ impl Watcher {
                 }
                 is_there
             });
-            for peer in peers.iter().filter(|peer| !watched.contains_key(&peer.address)).collect::<Vec<_>>() {
+            for peer in peers
+                .iter()
+                .filter(|peer| !watched.contains_key(&peer.address))
+                .collect::<Vec<_>>()
+            {
                 let watching = shutdown.child_token();
                 watched.insert(peer.address.clone(), watching.clone());
                 tokio::spawn(self.clone().watch(peer.clone(), watching));

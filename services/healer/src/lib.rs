@@ -42,9 +42,8 @@ use immune_domain::policy::{Compiled, Policies, Policy};
 use immune_levers::Levers;
 use immune_proto::v1::healer_service_server::HealerServiceServer;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
-use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_runtime::clock::SharedClock;
-use immune_runtime::grpc::RoleChannel;
+use immune_runtime::grpc::{Peers, RoleChannel};
 use immune_store::{ActionLog, HealingStore, StorageError};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -62,7 +61,7 @@ pub struct Dependencies {
     /// Which cases may be healed.
     pub quarantine: QuarantineServiceClient<RoleChannel>,
     /// Whether an agent is well again.
-    pub sentinel: SentinelServiceClient<RoleChannel>,
+    pub sentinel: Peers,
     /// Which rules hold for which agent.
     pub policies: Policies,
     /// Tells the time.
@@ -86,7 +85,7 @@ pub(crate) struct Healer {
     pub(crate) action_log: Arc<dyn ActionLog>,
     pub(crate) levers: Levers,
     pub(crate) quarantine: QuarantineServiceClient<RoleChannel>,
-    pub(crate) sentinel: SentinelServiceClient<RoleChannel>,
+    pub(crate) sentinel: Peers,
     pub(crate) policies: Compiled,
     pub(crate) clock: SharedClock,
     pub(crate) metrics: Metrics,

@@ -7,6 +7,7 @@ use immune_domain::case::{Case, Step, Verdict};
 use immune_domain::healing::{Healing, Outcome};
 use immune_domain::policy;
 use immune_proto::v1::judge_since_response::Verdict as Judged;
+use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_proto::{convert, v1};
 use std::time::Duration;
 
@@ -56,7 +57,14 @@ impl Job<'_> {
         };
         let interval = Duration::from_millis(self.healer.config.judge_interval_ms);
         loop {
-            let judged = self.healer.sentinel.clone().judge_since(request.clone()).await;
+            let judged = self
+                .healer
+                .sentinel
+                .owner(&case.key, |channel| {
+                    let request = request.clone();
+                    async move { SentinelServiceClient::new(channel).judge_since(request).await }
+                })
+                .await;
             let elapsed = self.healer.clock.now().since(since);
             let proof = match judged {
                 Ok(answer) => conclude(&rule, answer.into_inner(), elapsed),

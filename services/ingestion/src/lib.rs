@@ -15,6 +15,7 @@ pub mod dialect;
 pub mod extract;
 mod grpc;
 pub mod json;
+mod limits;
 pub mod metrics;
 pub mod receive;
 pub mod service;

@@ -1,30 +1,28 @@
 //! The role: decoded requests in, records to the writer, time to the assembler.
 
 use crate::Config;
-use crate::assemble::{Accepted, Assembler, Emitted, Limits, Runs};
+use crate::assemble::{Accepted, Assembler, Emitted, Runs};
+use crate::limits::{self, Known};
 use crate::metrics::{Metrics, ReasonLabels, Signal, SignalLabels};
 use crate::torn;
 use crate::writer::{NotStored, Work, Writer};
 use immune_bus::Publisher;
-use immune_domain::baseline::running_limits;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ErrorKind, Timestamp};
+use immune_domain::{ErrorKind, Timestamp};
 use immune_proto::v1;
-use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_proto::v1::ingestion_service_server::IngestionServiceServer;
-use immune_proto::v1::watch_profiles_response::Change;
 use immune_runtime::access::KeyRing;
 use immune_runtime::clock::SharedClock;
-use immune_runtime::grpc::RoleChannel;
+use immune_runtime::grpc::Peers;
 use immune_store::VitalsStore;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Time between two looks at open traces.
 const TICK: Duration = Duration::from_millis(250);
@@ -38,10 +36,6 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(8);
 const DRAIN_ROOM_WAIT: Duration = Duration::from_secs(4);
 /// How long a request waits for the store.
 const STORE_WAIT: Duration = Duration::from_secs(10);
-/// Agents whose limits are kept for the watch on running executions.
-const LIMITS_MAX: usize = 200_000;
-/// Wait before the watch on profiles begins again.
-const WATCH_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the role is built from.
 pub struct Dependencies {
@@ -49,8 +43,8 @@ pub struct Dependencies {
     pub store: Arc<dyn VitalsStore>,
     /// Where vitals go on to.
     pub bus: Arc<dyn Publisher>,
-    /// What is normal, for the watch on running executions.
-    pub baseline: BaselineServiceClient<RoleChannel>,
+    /// What is normal, for the watch on running executions: each replica tells what it holds.
+    pub baseline: Peers,
     /// Who may send.
     pub keys: KeyRing,
     /// Tells the time.
@@ -96,8 +90,8 @@ struct Inner {
     writer: Mutex<Option<(Writer, mpsc::Receiver<Work>)>>,
     /// Ends the writer's attempts.
     end: CancellationToken,
-    limits: RwLock<HashMap<AgentKey, Limits>>,
-    baseline: BaselineServiceClient<RoleChannel>,
+    limits: Known,
+    baseline: Peers,
     keys: KeyRing,
     clock: SharedClock,
     metrics: Metrics,
@@ -135,7 +129,7 @@ impl Service {
                 work: RwLock::new(Some(work)),
                 writer: Mutex::new(Some((writer, waiting))),
                 end,
-                limits: RwLock::default(),
+                limits: Known::default(),
                 baseline,
                 keys,
                 clock,
@@ -299,7 +293,8 @@ impl Service {
             .take();
         let Some((writer, waiting)) = taken else { return };
         let writing = tokio::spawn(writer.run(waiting));
-        let watching = tokio::spawn(self.clone().watch_profiles());
+        let watching = limits::watch(self.inner.baseline.clone(), self.inner.limits.clone());
+        let watching = AbortOnDropHandle::new(tokio::spawn(watching));
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -307,7 +302,7 @@ impl Service {
                 _ = tick.tick() => self.look_at_open_traces(false).await,
             }
         }
-        watching.abort();
+        drop(watching);
         let end = tokio::time::Instant::now() + DRAIN_MAX;
         let ending = tokio::spawn({
             let inner = self.inner.clone();
@@ -352,8 +347,9 @@ impl Service {
             assembler.drain(now, &mut emitted);
         } else {
             assembler.tick(now, &mut emitted);
-            let limits = inner.limits.read().unwrap_or_else(PoisonError::into_inner);
-            assembler.report_running(now, |key| limits.get(key).copied(), &mut emitted);
+            inner
+                .limits
+                .read(|limits| assembler.report_running(now, |key| limits.get(key).copied(), &mut emitted));
         }
         torn::mark(&mut emitted, inner.started_at);
         let totals = assembler.totals();
@@ -365,40 +361,6 @@ impl Service {
             .set(totals.finished_early as i64);
         if !emitted.is_empty() {
             room.send(Work { emitted, done: None });
-        }
-    }
-
-    async fn watch_profiles(self) {
-        let mut baseline = self.inner.baseline.clone();
-        loop {
-            if let Ok(watch) = baseline.watch_profiles(v1::WatchProfilesRequest {}).await {
-                let mut changes = watch.into_inner();
-                while let Ok(Some(v1::WatchProfilesResponse { change: Some(change) })) =
-                    changes.message().await
-                {
-                    self.note(change);
-                }
-            }
-            tokio::time::sleep(WATCH_AGAIN).await;
-        }
-    }
-
-    fn note(&self, change: Change) {
-        let mut limits = self.inner.limits.write().unwrap_or_else(PoisonError::into_inner);
-        match change {
-            Change::Stored(profile) => {
-                if let Ok(profile) = immune_domain::baseline::Profile::try_from(profile)
-                    && (limits.len() < LIMITS_MAX || limits.contains_key(&profile.key))
-                {
-                    limits.insert(profile.key.clone(), running_limits(&profile));
-                }
-            }
-            Change::Removed(key) => {
-                if let Ok(key) = AgentKey::try_from(key) {
-                    limits.remove(&key);
-                }
-            }
-            Change::SnapshotDone(_) => {}
         }
     }
 

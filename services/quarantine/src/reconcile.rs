@@ -28,6 +28,8 @@ const UNCLAIM_MAX: Duration = Duration::from_secs(2);
 /// Unsettled cases claimed at most, and at least.
 const CASES_MAX: u32 = 1_000;
 const CASES_MIN: u32 = 32;
+/// Least time between two looks: of many saves in a short time, one look serves all.
+const LOOK_MIN: Duration = Duration::from_millis(20);
 /// First and longest wait after the store could not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -63,7 +65,10 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
         }
         let due = tokio::select! {
             () = shutdown.cancelled() => break,
-            due = claims.due(&desk, &busy, room) => due,
+            due = async {
+                claims.rest().await;
+                claims.due(&desk, &busy, room).await
+            } => due,
         };
         match due {
             Ok(due) => {
@@ -135,6 +140,13 @@ impl Claims {
     fn is_renewal_due(&self, desk: &Desk) -> bool {
         self.renewed_at
             .is_none_or(|at| at.elapsed() >= desk.config.lever_lease() / 3)
+    }
+
+    /// Waits until it is time for another look.
+    async fn rest(&self) {
+        if let Some(looked_at) = self.renewed_at {
+            tokio::time::sleep_until(looked_at + LOOK_MIN).await;
+        }
     }
 
     /// What is to be asked now, at most `room`; claims it, and renews what is claimed.

@@ -43,8 +43,15 @@ fn both_orders_match_once() {
     let mut matching = matching();
     assert_eq!(teach(&mut matching, X, 0, 5.0), FIRST);
     assert_eq!(verdict(&mut matching, 2, 0, true), Met::Nothing);
-    assert_eq!(verdict(&mut matching, 2, 0, false), Met::Judged, "the first word stands");
-    assert_eq!(matching.record(2, 0, spot(3), NOW), Came::Judged { teaches: true });
+    assert_eq!(
+        verdict(&mut matching, 2, 0, false),
+        Met::Judged,
+        "the first word stands"
+    );
+    assert_eq!(
+        matching.record(2, 0, spot(3), NOW),
+        Came::Judged { teaches: true }
+    );
     assert_eq!(matching.settle(2, 0), FIRST);
     for identity in [X, 2] {
         assert_eq!(matching.record(identity, 0, spot(9), NOW), Came::Repeated);
@@ -99,9 +106,15 @@ fn verdicts_count_for_their_revision() {
     let mut matching = matching();
     assert_eq!(verdict(&mut matching, X, 0, true), Met::Nothing);
     assert_eq!(verdict(&mut matching, X, 2, false), Met::Nothing);
-    assert_eq!(matching.record(X, 0, spot(0), NOW), Came::Judged { teaches: true });
+    assert_eq!(
+        matching.record(X, 0, spot(0), NOW),
+        Came::Judged { teaches: true }
+    );
     assert_eq!(matching.record(X, 1, spot(1), NOW), Came::Waits);
-    assert_eq!(matching.record(X, 2, spot(2), NOW), Came::Judged { teaches: false });
+    assert_eq!(
+        matching.record(X, 2, spot(2), NOW),
+        Came::Judged { teaches: false }
+    );
     assert_eq!(verdict(&mut matching, X, 1, true), Met::Record(spot(1)));
 }
 
@@ -112,7 +125,10 @@ fn early_verdicts_need_room() {
     matching.record(X, 0, spot(0), NOW);
     assert_eq!(matching.verdict(X, 0, true, false, NOW), Met::Record(spot(0)));
     assert_eq!(matching.verdict(2, 0, true, false, NOW), Met::Refused);
-    assert_eq!((matching.early(), verdict(&mut matching, 2, 0, true)), (0, Met::Nothing));
+    assert_eq!(
+        (matching.early(), verdict(&mut matching, 2, 0, true)),
+        (0, Met::Nothing)
+    );
     assert_eq!(matching.early(), 1);
 }
 

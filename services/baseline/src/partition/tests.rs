@@ -96,7 +96,8 @@ impl World {
             self.held.stored(part);
         }
         let place = write.tenures.into_iter().next().and_then(|tenure| tenure.place);
-        let count = |stored: &StoredProfile| (stored.profile.key.agent.to_string(), stored.profile.sample_count);
+        let count =
+            |stored: &StoredProfile| (stored.profile.key.agent.to_string(), stored.profile.sample_count);
         (place, write.profiles.iter().map(count).collect())
     }
 
@@ -105,7 +106,10 @@ impl World {
     }
 
     fn samples(&self, agent: &str) -> u64 {
-        self.held.agents.get(&key(agent)).map_or(0, |agent| agent.learner.samples())
+        self.held
+            .agents
+            .get(&key(agent))
+            .map_or(0, |agent| agent.learner.samples())
     }
 }
 
@@ -141,15 +145,24 @@ fn entries_take_effect_in_their_order() {
 fn a_failed_write_is_repeated_whole() {
     let mut world = world();
     world.entry(1, vec![record("a", 1, 0), record("b", 1, 0)], at(0));
-    ["a", "b"].iter().for_each(|agent| world.judge(agent, 1, 0, "", at(0)));
+    ["a", "b"]
+        .iter()
+        .for_each(|agent| world.judge(agent, 1, 0, "", at(0)));
     let failed = world.write(at(0));
     assert_eq!(failed.profiles.len(), 2);
     world.entry(2, vec![record("b", 2, 0)], at(0));
     world.judge("b", 2, 0, "", at(0));
-    failed.parts.into_iter().for_each(|part| world.held.put_back(part));
+    failed
+        .parts
+        .into_iter()
+        .for_each(|part| world.held.put_back(part));
     let again = world.write(at(0));
     assert_eq!(again.tenures[0].place.as_deref(), Some("2"));
-    let versions: Vec<u64> = again.profiles.iter().map(|stored| stored.profile.version).collect();
+    let versions: Vec<u64> = again
+        .profiles
+        .iter()
+        .map(|stored| stored.profile.version)
+        .collect();
     assert_eq!(versions, [2, 2]);
     assert_eq!(world.samples("b"), 2);
     assert!(world.acked().is_empty());
@@ -167,17 +180,24 @@ fn lessons_of_judged_agents_wait_in_order() {
     let mut world = world();
     for n in 0..15 {
         world.entry(n, vec![record("sick", n, 0), record("well", n, 0)], at(0));
-        ["sick", "well"].iter().for_each(|agent| world.judge(agent, n, 0, "", at(0)));
+        ["sick", "well"]
+            .iter()
+            .for_each(|agent| world.judge(agent, n, 0, "", at(0)));
     }
     assert_eq!(world.store(at(0)).0.as_deref(), Some("14"));
     world.entry(15, vec![record("sick", 15, 0), record("well", 15, 0)], at(1));
-    ["sick", "well"].iter().for_each(|agent| world.judge(agent, 15, 0, "", at(1)));
+    ["sick", "well"]
+        .iter()
+        .for_each(|agent| world.judge(agent, 15, 0, "", at(1)));
     world.entry(16, vec![record("sick", 16, 0), record("new", 16, 0)], at(2));
     world.judge("sick", 16, 0, "sick", at(2));
     world.judge("new", 16, 0, "", at(2));
     assert_eq!(world.store(at(10)), (None, vec![]));
     assert_eq!(world.store(at(11)).0.as_deref(), Some("16"));
-    assert_eq!((world.samples("sick"), world.samples("well"), world.samples("new")), (15, 16, 1));
+    assert_eq!(
+        (world.samples("sick"), world.samples("well"), world.samples("new")),
+        (15, 16, 1)
+    );
 }
 
 /// Scenario: the verdict of the first of two entries never comes, once while later ones come, once while none does.
@@ -218,12 +238,19 @@ fn repetitions_and_corrections_count_once() {
         ..write.tenures[0].clone()
     };
     world.held = Held::new(world.held.rules.clone(), tenure, &write.profiles);
-    world.entry(5, vec![record("a", 1, 0), record("a", 2, 2), record("a", 3, 0)], at(0));
+    world.entry(
+        5,
+        vec![record("a", 1, 0), record("a", 2, 2), record("a", 3, 0)],
+        at(0),
+    );
     world.judge("a", 1, 0, "", at(0));
     world.judge("a", 2, 2, "", at(0));
     world.judge("a", 3, 0, "", at(0));
     let (place, profiles) = world.store(at(0));
-    assert_eq!((place.as_deref(), profiles), (Some("5"), vec![("a".to_owned(), 3)]));
+    assert_eq!(
+        (place.as_deref(), profiles),
+        (Some("5"), vec![("a".to_owned(), 3)])
+    );
     world.entry(6, vec![record("a", 1, 1)], at(0));
     world.judge("a", 1, 1, "", at(0));
     world.store(at(0));
@@ -235,13 +262,28 @@ fn repetitions_and_corrections_count_once() {
 #[test]
 fn withdrawals_take_back() {
     let mut world = world();
-    world.entry(1, vec![record("a", 1, 0), record("a", 2, 0), record("a", 3, 0)], at(0));
+    world.entry(
+        1,
+        vec![record("a", 1, 0), record("a", 2, 0), record("a", 3, 0)],
+        at(0),
+    );
     world.judge("a", 2, 0, "", at(0));
     world.judge("a", 3, 0, "", at(0));
-    world.entry(2, vec![Record::Retracted(key("a"), ExecutionId::new("a-1"))], at(0));
+    world.entry(
+        2,
+        vec![Record::Retracted(key("a"), ExecutionId::new("a-1"))],
+        at(0),
+    );
     assert_eq!(world.store(at(0)).1, [("a".to_owned(), 2)]);
-    world.entry(3, vec![Record::Retracted(key("a"), ExecutionId::new("a-2"))], at(0));
-    assert_eq!(world.store(at(0)), (Some("3".to_owned()), vec![("a".to_owned(), 1)]));
+    world.entry(
+        3,
+        vec![Record::Retracted(key("a"), ExecutionId::new("a-2"))],
+        at(0),
+    );
+    assert_eq!(
+        world.store(at(0)),
+        (Some("3".to_owned()), vec![("a".to_owned(), 1)])
+    );
 }
 
 /// Scenario: a profile is forgotten, and an execution that it had learned is corrected.
@@ -269,11 +311,17 @@ fn writes_are_bounded() {
         let agents: Vec<String> = (0..50).map(|i| format!("{number}-{i}")).collect();
         let records = agents.iter().map(|agent| record(agent, 0, 0)).collect();
         world.entry(number, records, at(0));
-        agents.iter().for_each(|agent| world.judge(agent, 0, 0, "", at(0)));
+        agents
+            .iter()
+            .for_each(|agent| world.judge(agent, 0, 0, "", at(0)));
     }
     for (place, entries) in [("9", 10), ("19", 20), ("29", 30), ("39", 40)] {
         let (stored, profiles) = world.store(at(0));
-        assert_eq!((stored.as_deref(), profiles.len()), (Some(place), 500), "{entries} entries");
+        assert_eq!(
+            (stored.as_deref(), profiles.len()),
+            (Some(place), 500),
+            "{entries} entries"
+        );
     }
     assert_eq!(world.store(at(0)), (None, vec![]));
 }
@@ -293,7 +341,10 @@ fn without_places_nobody_waits_for_another() {
     world.take(16, None, vec![record("silent", 0, 0)], 1_000, at(0));
     world.take(17, None, vec![record("new", 0, 0)], 1_000, at(0));
     world.judge("new", 0, 0, "", at(0));
-    assert_eq!(world.store(at(0)).1, [("judged".to_owned(), 15), ("new".to_owned(), 1)]);
+    assert_eq!(
+        world.store(at(0)).1,
+        [("judged".to_owned(), 15), ("new".to_owned(), 1)]
+    );
     assert_eq!(world.acked(), [14]);
     assert_eq!(world.store(at(10)).1, [("judged".to_owned(), 16)]);
     world.store(at(10));

@@ -25,7 +25,8 @@ async fn fifteen_healthy_executions_make_a_baseline() {
         run_id: String::new(),
     };
     assert_eq!(
-        world.client()
+        world
+            .client()
             .count_ready_profiles(request)
             .await
             .unwrap()
@@ -112,7 +113,8 @@ async fn watches_tell_profiles_changes_and_resets() {
     let world = World::start(Arc::default());
     world.teach(0..2, true).await;
     world.profile_with(2).await;
-    let mut watch = world.client()
+    let mut watch = world
+        .client()
         .watch_profiles(v1::WatchProfilesRequest {})
         .await
         .unwrap()
@@ -124,13 +126,16 @@ async fn watches_tell_profiles_changes_and_resets() {
         message.expect("no error").map(|message| message.change.unwrap())
     };
     assert!(matches!(next().await, Some(Change::Stored(profile)) if profile.sample_count == 2));
-    assert!(matches!(next().await, Some(Change::SnapshotDone(done)) if done.profiles == 1
-        && done.partitions == [0] && done.partition_count == 1));
+    assert!(
+        matches!(next().await, Some(Change::SnapshotDone(done)) if done.profiles == 1
+        && done.partitions == [0] && done.partition_count == 1)
+    );
     let request = v1::ResetProfileRequest {
         key: Some(key().into()),
     };
     assert!(
-        world.client()
+        world
+            .client()
             .reset_profile(request.clone())
             .await
             .unwrap()
@@ -140,7 +145,8 @@ async fn watches_tell_profiles_changes_and_resets() {
     assert!(matches!(next().await, Some(Change::Removed(key)) if key.agent_id == "a"));
     assert!(world.profile().await.is_none());
     assert!(
-        !world.client()
+        !world
+            .client()
             .reset_profile(request)
             .await
             .unwrap()
@@ -157,7 +163,8 @@ async fn watches_tell_profiles_changes_and_resets() {
 #[tokio::test]
 async fn malformed_requests_are_refused() {
     let world = World::start(Arc::default());
-    let status = world.client()
+    let status = world
+        .client()
         .get_profile(v1::GetProfileRequest { key: None })
         .await
         .unwrap_err();

@@ -1,4 +1,5 @@
-//! A bus with partitions that delivers again what was not stored: the test says who holds what.
+//! A bus with partitions that delivers again what was not stored, or what was not acknowledged: the test says who
+//! holds what.
 
 use immune_bus::{Arrival, Batch, Begin, Consumer, Delivery, Partition, Record};
 use immune_domain::AgentKey;
@@ -16,6 +17,8 @@ pub struct Bus {
 #[derive(Default)]
 struct State {
     count: u16,
+    /// Whether deliveries have places; without, they begin after what was acknowledged.
+    names_places: bool,
     entries: Vec<Vec<Batch>>,
     holders: Vec<Option<usize>>,
     replicas: BTreeMap<usize, Inbox>,
@@ -50,6 +53,7 @@ impl Bus {
         let partitions = usize::from(count);
         let state = State {
             count,
+            names_places: true,
             entries: vec![Vec::new(); partitions],
             holders: vec![None; partitions],
             acked: vec![None; partitions],
@@ -59,6 +63,13 @@ impl Bus {
             state: Arc::new(Mutex::new(state)),
             changed: watch::Sender::new(()),
         }
+    }
+
+    /// The same without places.
+    pub fn without_places(count: u16) -> Self {
+        let bus = Bus::new(count);
+        bus.with(|state| state.names_places = false);
+        bus
     }
 
     /// A new replica's end and its number; it holds nothing.
@@ -163,6 +174,7 @@ impl Member {
             entries,
             replicas,
             delivered,
+            names_places,
             ..
         } = &mut *state;
         let inbox = replicas.get_mut(&self.id)?;
@@ -173,7 +185,10 @@ impl Member {
             None => {}
         }
         let has_more = |index: &u16, at: &usize| entries[usize::from(*index)].len() > *at;
-        let after_turn = inbox.cursors.range(inbox.turn..).find(|(index, at)| has_more(index, at));
+        let after_turn = inbox
+            .cursors
+            .range(inbox.turn..)
+            .find(|(index, at)| has_more(index, at));
         let found = after_turn.or_else(|| inbox.cursors.iter().find(|(index, at)| has_more(index, at)));
         let (index, at) = found.map(|(index, at)| (*index, *at))?;
         inbox.turn = index + 1;
@@ -182,7 +197,8 @@ impl Member {
         let bus = self.bus.clone();
         let ack = Box::new(move || bus.with(|state| state.acked[usize::from(index)] = Some(at)));
         let batch = entries[usize::from(index)][at].clone();
-        Some(Arrival::Batch(Delivery::new(batch, partition(index), Some(at.to_string()), ack)))
+        let place = names_places.then(|| at.to_string());
+        Some(Arrival::Batch(Delivery::new(batch, partition(index), place, ack)))
     }
 }
 
@@ -202,10 +218,16 @@ impl Consumer for Member {
         let Begin::After(place) = begin else {
             panic!("the baseline keeps its places: {begin:?}")
         };
-        let at = place.map_or(0, |place| place.parse::<usize>().unwrap() + 1);
+        let place = place.map(|place| place.parse::<usize>().unwrap());
         self.bus.with(|state| {
+            let acked = state.acked[usize::from(partition.index)];
+            let last = if state.names_places { place } else { acked };
+            let at = last.map_or(0, |last| last + 1);
             let inbox = state.replicas.get_mut(&self.id).unwrap();
-            let is_lost = inbox.news.iter().any(|news| matches!(news, News::Lost(lost) if *lost == partition.index));
+            let is_lost = inbox
+                .news
+                .iter()
+                .any(|news| matches!(news, News::Lost(lost) if *lost == partition.index));
             if !is_lost {
                 inbox.cursors.insert(partition.index, at);
             }

@@ -60,11 +60,11 @@ struct Storm {
 }
 
 impl Storm {
-    async fn new(seed: u64) -> Self {
+    async fn new(seed: u64, bus: Bus) -> Self {
         let (sentinels, addresses) = sentinels().await;
         let mut storm = Storm {
             chance: Chance::new(seed),
-            bus: Bus::new(PARTITIONS),
+            bus,
             store: Arc::new(Troubled::new(seed, 100)),
             sentinels,
             addresses,
@@ -103,7 +103,7 @@ impl Storm {
 
     /// The agent's sentinel gives its verdict; every third execution must not teach.
     fn judge(&mut self, vitals: &Vitals) {
-        let teaches = vitals.latency_ms as u64 % 3 != 0;
+        let teaches = !(vitals.latency_ms as u64).is_multiple_of(3);
         let sentinel = usize::from(self.bus.partition(&vitals.key) % 2);
         self.sentinels[sentinel].judge(vitals, teaches);
         if vitals.revision == 0 && teaches {
@@ -195,13 +195,13 @@ impl Storm {
     async fn step(&mut self) {
         match self.chance.below(40) {
             0 => self.kill().await,
-            1 => self.steal(),
-            2 => {
+            1..3 => self.steal(),
+            3 => {
                 let partition = self.chance.below(u64::from(PARTITIONS)) as u16;
                 self.give(partition);
             }
-            3..6 => self.repeat(),
-            6..9 => self.correct(),
+            4..7 => self.repeat(),
+            7..10 => self.correct(),
             _ => self.publish(),
         }
         tokio::time::sleep(Duration::from_millis(self.chance.below(20))).await;
@@ -209,7 +209,9 @@ impl Storm {
 
     async fn samples(&self) -> BTreeMap<AgentKey, u64> {
         let page = self.store.page(None, 1_000).await.unwrap();
-        let samples = page.into_iter().map(|stored| (stored.profile.key, stored.profile.sample_count));
+        let samples = page
+            .into_iter()
+            .map(|stored| (stored.profile.key, stored.profile.sample_count));
         samples.filter(|(_, samples)| *samples > 0).collect()
     }
 
@@ -231,25 +233,37 @@ impl Storm {
 /// are killed, partitions move with and without a word to who held them, and a tenth of the store's calls fail, half
 /// of them after they have taken effect. `SEED` replays one.
 /// Guarantees: in the end every agent has learned exactly its distinct teachable executions, each once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn every_execution_teaches_once() {
+    rage(|| Bus::new(PARTITIONS), [1, 2, 3]).await;
+}
+
+/// Scenario: the same on a bus that names no places and delivers again what was not acknowledged.
+/// Guarantees: the same, as far as an agent executes no more than its profile remembers between two acknowledgements.
+#[tokio::test]
+async fn every_execution_teaches_once_without_places() {
+    rage(|| Bus::without_places(PARTITIONS), [4, 5]).await;
+}
+
+async fn rage<const N: usize>(bus: fn() -> Bus, seeds: [u64; N]) {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds: Vec<u64> = seed.map_or_else(|| vec![1, 2, 3], |seed| vec![seed]);
+    let seeds: Vec<u64> = seed.map_or_else(|| seeds.to_vec(), |seed| vec![seed]);
     let storms = LocalSet::new();
-    let ends: Vec<_> = seeds.into_iter().map(|seed| storms.spawn_local(rage(seed))).collect();
+    let rage_once = |seed| storms.spawn_local(rage_once(seed, bus()));
+    let ends: Vec<_> = seeds.into_iter().map(rage_once).collect();
     storms.await;
     for end in ends {
         end.await.unwrap();
     }
 }
 
-async fn rage(seed: u64) {
-    let mut storm = Storm::new(seed).await;
+async fn rage_once(seed: u64, bus: Bus) {
+    let mut storm = Storm::new(seed, bus).await;
     for _ in 0..STEPS {
         storm.step().await;
     }
     storm.calm().await;
     println!("SEED={seed}: {} kills, {} steals", storm.kills, storm.steals);
     assert_eq!(storm.samples().await, storm.teachable, "SEED={seed}");
-    assert!(storm.kills > 0 && storm.steals > 0, "SEED={seed}: nothing happened");
+    assert!(storm.kills + storm.steals > 0, "SEED={seed}: nothing happened");
 }

@@ -79,9 +79,13 @@ async fn two_replicas_share_the_agents() {
     let world = World::new().await;
     let replicas = [world.start(), world.start()];
     for partition in 0..PARTITIONS {
-        world.bus.assign(partition, replicas[usize::from(partition % 2)].0);
+        world
+            .bus
+            .assign(partition, replicas[usize::from(partition % 2)].0);
     }
-    let agents: Vec<AgentKey> = (0..PARTITIONS).map(|partition| agent_in(&world.bus, partition)).collect();
+    let agents: Vec<AgentKey> = (0..PARTITIONS)
+        .map(|partition| agent_in(&world.bus, partition))
+        .collect();
     for i in 0..15 {
         agents.iter().for_each(|key| world.teach(&execution_of(key, i)));
     }
@@ -94,13 +98,22 @@ async fn two_replicas_share_the_agents() {
         });
         assert_eq!(profile.await.state(), v1::ProfileState::Active);
         assert!(not_owner::is(&other.profile_of(key).await.unwrap_err()));
-        let request = v1::ResetProfileRequest { key: Some(key.into()) };
-        assert!(not_owner::is(&other.client.clone().reset_profile(request).await.unwrap_err()));
+        let request = v1::ResetProfileRequest {
+            key: Some(key.into()),
+        };
+        assert!(not_owner::is(
+            &other.client.clone().reset_profile(request).await.unwrap_err()
+        ));
     }
     for (_, replica) in &replicas {
         replica.holds(2).await;
         let request = v1::CountReadyProfilesRequest::default();
-        let ready = replica.client.clone().count_ready_profiles(request).await.unwrap();
+        let ready = replica
+            .client
+            .clone()
+            .count_ready_profiles(request)
+            .await
+            .unwrap();
         assert_eq!(ready.into_inner().count, 4);
     }
 }
@@ -126,10 +139,14 @@ async fn an_overtaken_replica_stores_nothing() {
     }
     world.has_samples(&stolen, 6).await;
     world.has_samples(&kept, 3).await;
-    eventually("the first to give up", async || (first.1.metrics.overtaken.get() == 1).then_some(())).await;
+    eventually("the first to give up", async || {
+        (first.1.metrics.overtaken.get() == 1).then_some(())
+    })
+    .await;
+    assert!(not_owner::is(&first.1.profile_of(&stolen).await.unwrap_err()));
+    assert_eq!(first.1.state.borrow().partitions_held, 1);
     world.bus.tell_lost(0, first.0);
     first.1.holds(1).await;
-    assert!(not_owner::is(&first.1.profile_of(&stolen).await.unwrap_err()));
     assert_eq!(world.samples(&stolen).await, 6);
 }
 
@@ -177,23 +194,37 @@ async fn watches_tell_what_is_gained() {
     let watch = client.watch_profiles(v1::WatchProfilesRequest {}).await;
     let mut watch = watch.unwrap().into_inner();
     let mut next = async || {
-        let message = tokio::time::timeout(DEADLINE, watch.message()).await.expect("a message");
-        message.expect("no error").and_then(|message| message.change).expect("a change")
+        let message = tokio::time::timeout(DEADLINE, watch.message())
+            .await
+            .expect("a message");
+        message
+            .expect("no error")
+            .and_then(|message| message.change)
+            .expect("a change")
     };
     for (partition, key) in [(1, &keys[1]), (0, &keys[0])] {
         world.bus.assign(partition, second.0);
         let told = next().await;
-        assert!(matches!(&told, Change::Stored(profile) if profile.key == Some(key.into())), "{told:?}");
+        assert!(
+            matches!(&told, Change::Stored(profile) if profile.key == Some(key.into())),
+            "{told:?}"
+        );
         let told = next().await;
         let is_snapshot = |done: &v1::watch_profiles_response::Snapshot| {
             done.partitions == [u32::from(partition)] && done.partition_count == 4 && done.profiles == 1
         };
-        assert!(matches!(&told, Change::SnapshotDone(done) if is_snapshot(done)), "{told:?}");
+        assert!(
+            matches!(&told, Change::SnapshotDone(done) if is_snapshot(done)),
+            "{told:?}"
+        );
     }
     world.bus.assign(1, first.0);
     world.teach(&execution_of(&keys[0], 1));
     let told = next().await;
-    assert!(matches!(&told, Change::Stored(profile) if profile.sample_count == 2), "{told:?}");
+    assert!(
+        matches!(&told, Change::Stored(profile) if profile.sample_count == 2),
+        "{told:?}"
+    );
 }
 
 /// Scenario: the store is away while a partition is gained and executions come, then again while the role stops.
@@ -218,7 +249,11 @@ async fn a_store_that_is_away_is_waited_for() {
     eventually("the store's error", has_error).await;
     let stopping = Instant::now();
     replica.stop().await;
-    assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
+    assert!(
+        stopping.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        stopping.elapsed()
+    );
     world.store.set_away(false);
     let (id, _replica) = world.start();
     world.bus.assign(0, id);
@@ -262,7 +297,10 @@ async fn stopping_hands_over() {
     replica.holds(1).await;
     let key = agent_in(&world.bus, 0);
     (0..5).for_each(|i| world.teach(&execution_of(&key, i)));
-    eventually("the deliveries", async || (world.bus.delivered() == 5).then_some(())).await;
+    eventually("the deliveries", async || {
+        (world.bus.delivered() == 5).then_some(())
+    })
+    .await;
     assert_eq!(world.samples(&key).await, 0, "nothing is flushed yet");
     replica.stop().await;
     let (id, _replica) = world.start();

@@ -31,7 +31,8 @@ impl Troubled {
 
     /// The store is away, or back.
     pub fn set_away(&self, is_away: bool) {
-        self.per_thousand.store(if is_away { 1_000 } else { 0 }, Ordering::SeqCst);
+        self.per_thousand
+            .store(if is_away { 1_000 } else { 0 }, Ordering::SeqCst);
     }
 
     async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {

@@ -18,7 +18,9 @@ fn peer(address: &str, sentinel: &Scripted) -> Peer {
 
 async fn heard(verdicts: &mut Verdicts) -> String {
     let mut heard = Vec::new();
-    timeout(DEADLINE, verdicts.next(&mut heard, 1)).await.expect("a verdict");
+    timeout(DEADLINE, verdicts.next(&mut heard, 1))
+        .await
+        .expect("a verdict");
     heard.remove(0).execution
 }
 
@@ -38,11 +40,22 @@ async fn replicas_come_and_go() {
     sender.send_replace(Arc::from(peers.clone()));
     assert_eq!(heard(&mut verdicts).await, "e2");
     sender.send_replace(Arc::from([peers[1].clone()]));
-    eventually("the first watch to end", async || (first.watchers() == 0).then_some(())).await;
+    eventually("the first watch to end", async || {
+        (first.watchers() == 0).then_some(())
+    })
+    .await;
     assert_eq!(second.watchers(), 1);
     verdicts.repeat();
     assert_eq!(heard(&mut verdicts).await, "e2");
     shutdown.cancel();
-    eventually("the last watch to end", async || (second.watchers() == 0).then_some(())).await;
-    assert_eq!(timeout(DEADLINE, verdicts.next(&mut Vec::new(), 1)).await.unwrap(), 0);
+    eventually("the last watch to end", async || {
+        (second.watchers() == 0).then_some(())
+    })
+    .await;
+    assert_eq!(
+        timeout(DEADLINE, verdicts.next(&mut Vec::new(), 1))
+            .await
+            .unwrap(),
+        0
+    );
 }

@@ -9,10 +9,10 @@ use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, Timestamp};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_client::BaselineServiceClient;
+use immune_runtime::access::RoleName;
 use immune_runtime::clock;
 use immune_runtime::grpc::inproc::pair;
 use immune_runtime::grpc::server::serve_in_process;
-use immune_runtime::access::RoleName;
 use immune_runtime::grpc::{ClientSecurity, Options, Peers, RoleChannel, Target};
 use immune_store::BaselineStore;
 use immune_store::memory::MemoryBaselines;
@@ -53,7 +53,12 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub fn start(store: Arc<dyn BaselineStore>, bus: Box<dyn Consumer>, sentinel: Peers, config: Config) -> Self {
+    pub fn start(
+        store: Arc<dyn BaselineStore>,
+        bus: Box<dyn Consumer>,
+        sentinel: Peers,
+        config: Config,
+    ) -> Self {
         let (shutdown, metrics) = (CancellationToken::new(), Metrics::default());
         let dependencies = Dependencies {
             store,
@@ -97,7 +102,10 @@ impl Replica {
 
     pub async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(DEADLINE, self.running).await.unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.running)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// Ends it where it stands, as a killed process ends.
@@ -164,7 +172,9 @@ impl World {
     /// Waits until the profile has so many samples.
     pub async fn profile_with(&self, samples: u64) -> v1::Profile {
         eventually(&format!("a profile with {samples} samples"), async || {
-            self.profile().await.filter(|profile| profile.sample_count == samples)
+            self.profile()
+                .await
+                .filter(|profile| profile.sample_count == samples)
         })
         .await
     }

@@ -13,10 +13,9 @@ use immune_levers::Levers;
 use immune_proto::v1::healer_service_client::HealerServiceClient;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::quarantine_service_server::QuarantineServiceServer;
-use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_proto::v1::sentinel_service_server::SentinelServiceServer;
 use immune_runtime::clock::{Clock, Manual, SharedClock, System};
-use immune_runtime::grpc::RoleChannel;
+use immune_runtime::grpc::{Peers, RoleChannel};
 use immune_runtime::grpc::{inproc, server};
 use immune_store::Stores;
 use immune_store::healings::HealingFilter;
@@ -124,7 +123,7 @@ impl World {
                 action_log: self.stores.action_log.clone(),
                 levers: Levers::default().with(self.platform.clone()),
                 quarantine: QuarantineServiceClient::new(self.quarantine_channel.clone()),
-                sentinel: SentinelServiceClient::new(self.sentinel_channel.clone()),
+                sentinel: Peers::one(self.sentinel_channel.clone()),
                 policies: Policies {
                     defaults: self.quarantine.policy.clone(),
                     rules: vec![],

@@ -11,7 +11,6 @@ use immune_bus::local::{LocalConsumer, local};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
 use immune_ingestion::{Config, Dependencies, Metrics, Receivers, Service};
-use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_runtime::access::KeyRing;
 use immune_runtime::clock::{Clock, System};
 use immune_runtime::grpc;
@@ -107,7 +106,7 @@ impl World {
         let dependencies = Dependencies {
             store: plan.store.clone(),
             bus: plan.bus.unwrap_or_else(|| Arc::new(publisher)),
-            baseline: BaselineServiceClient::new(channel),
+            baseline: grpc::Peers::one(channel),
             keys: plan.keys,
             clock: clock.clone(),
             metrics: Metrics::default(),

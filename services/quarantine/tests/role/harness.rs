@@ -230,6 +230,23 @@ impl World {
         self.try_report(agent, id, severity).await.unwrap()
     }
 
+    /// Reports as the sentinel does: again while the role is busy.
+    pub async fn report_until_accepted(
+        &self,
+        agent: &str,
+        id: &str,
+        severity: f64,
+    ) -> v1::ReportInfectionResponse {
+        for _ in 0..100 {
+            match self.try_report(agent, id, severity).await {
+                Ok(answer) => return answer,
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("infection {id} of {agent} is not accepted");
+    }
+
     pub async fn try_report(
         &self,
         agent: &str,

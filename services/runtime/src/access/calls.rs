@@ -41,7 +41,7 @@ const CALLS: &[Service] = &[
         &[
             ("ReportInfection", &[Sentinel]),
             ("GetCase", &[Healer, Dashboard]),
-            ("ListCases", &[Dashboard]),
+            ("ListCases", &[Sentinel, Dashboard]),
             ("GetCaseTotals", &[Dashboard]),
             ("WatchCases", &[Sentinel, Dashboard]),
             ("Decide", &[Dashboard]),

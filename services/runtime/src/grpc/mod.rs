@@ -9,6 +9,7 @@
 
 pub mod channel;
 mod deadline;
+mod follow;
 pub mod inproc;
 pub mod methods;
 pub mod not_owner;

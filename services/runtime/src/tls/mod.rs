@@ -1,8 +1,8 @@
 //! TLS from PEM files that may change while the process runs: between roles both sides show a certificate
 //! ([`ServerTls`], [`ClientTls`]); doors for others show ours and may ask for theirs ([`Listener`]).
 //!
-//! - [`files`]: what is configured, and reading it. [`reload`]: looking again. [`certificate`]: whose one is.
-//! - [`server`], [`client`]: what rustls needs. [`listener`]: accepting, handshakes included.
+//! - `files`: what is configured, and reading it. `reload`: looking again. [`certificate`]: whose one is.
+//! - `server`, `client`: what rustls needs. `listener`: accepting, handshakes included.
 //!
 //! Which role a certificate is for: a URI name `spiffe://<trust domain>/<anything>/immune-<role>`, or a DNS name whose
 //! first label is `immune-<role>`. The common name and anything else say nothing. Not here: revocation lists; give

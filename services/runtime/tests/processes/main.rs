@@ -1,5 +1,7 @@
 //! Roles in several processes, as far as one process can show it: real sockets on loopback, real certificates.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod calls;
 mod certificates;
 mod discovery;

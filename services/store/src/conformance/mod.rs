@@ -42,9 +42,13 @@ where
 {
     let mut tasks = JoinSet::new();
     for n in 0..count {
-        tasks.spawn(task(n));
+        let task = task(n);
+        tasks.spawn(async move { (n, task.await) });
     }
-    tasks.join_all().await
+    // They end in any order; callers go by number.
+    let mut ended = tasks.join_all().await;
+    ended.sort_by_key(|(n, _)| *n);
+    ended.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Turns the properties of one contract into tests; see [`mod@crate::conformance`]. The calling crate needs tokio.

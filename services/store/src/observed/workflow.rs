@@ -245,7 +245,11 @@ mod tests {
             fence: 0,
             ..tenure.clone()
         };
-        stores.baselines.put(&[profile(&key, 1)], &[tenure]).await.unwrap();
+        stores
+            .baselines
+            .put(&[profile(&key, 1)], &[tenure])
+            .await
+            .unwrap();
         stores.baselines.put(&[profile(&key, 2)], &[late]).await.unwrap();
         assert_eq!(ear.heard(), ["1 profiles"]);
 
@@ -256,7 +260,11 @@ mod tests {
         stores.cases.open_case(&first, 10, &beside).await.unwrap();
         assert_eq!(ear.heard(), Vec::<String>::new());
         let next = released(&first, at(2));
-        stores.cases.save_case(&next, 1, &Default::default()).await.unwrap();
+        stores
+            .cases
+            .save_case(&next, 1, &Default::default())
+            .await
+            .unwrap();
         assert_eq!(ear.heard(), ["case v2 with 0 events"]);
         let saved = stores.cases.save_case(&next, 1, &beside).await.unwrap();
         assert!(matches!(saved, Saved::Conflict(_)));
@@ -269,7 +277,11 @@ mod tests {
         assert!(!stores.healings.finish(&done).await.unwrap());
         assert_eq!(ear.heard(), ["healing h", "healing h"]);
 
-        stores.action_log.append(&[row(&key, "note", at(1))]).await.unwrap();
+        stores
+            .action_log
+            .append(&[row(&key, "note", at(1))])
+            .await
+            .unwrap();
         assert_eq!(ear.heard(), ["1 rows"]);
         assert_eq!(stores.vitals.execution_count(&key).await.unwrap(), 1);
     }

@@ -36,7 +36,7 @@ enum Sent {
 /// What is sent: whole, so that it can be sent again, or a stream.
 enum Message {
     Whole(Bytes),
-    Stream(Option<Request<Body>>),
+    Stream(Option<Box<Request<Body>>>),
 }
 
 struct Call {
@@ -92,7 +92,7 @@ impl Call {
         );
         let message = match is_unary {
             true => Message::Whole(body.collect().await?.to_bytes()),
-            false => Message::Stream(Some(Request::from_parts(head.clone(), body))),
+            false => Message::Stream(Some(Box::new(Request::from_parts(head.clone(), body)))),
         };
         Ok(Call {
             pool,
@@ -168,7 +168,7 @@ impl Call {
             Message::Whole(bytes) => {
                 Request::from_parts(self.head.clone(), Body::new(Full::new(bytes.clone())))
             }
-            Message::Stream(request) => request.take()?,
+            Message::Stream(request) => *request.take()?,
         };
         if let Some(deadline) = self.deadline {
             deadline::write(
@@ -184,7 +184,7 @@ impl Call {
         match &mut self.message {
             Message::Whole(_) => true,
             Message::Stream(request) => {
-                *request = back;
+                *request = back.map(Box::new);
                 request.is_some()
             }
         }

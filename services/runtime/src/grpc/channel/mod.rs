@@ -1,8 +1,8 @@
 //! What calls to another role go through: one replica or all of them, in this process or in others.
 //!
-//! - [`mod@replica`]: one replica: connected or not, left alone or not. [`connect`], [`io`]: making a connection.
-//! - [`pool`]: the replicas of a role and the choice between them. [`call`]: a call, and when it is repeated.
-//! - [`breaker`], [`budget`]: when a replica is left alone; how much may be repeated. [`in_process`]: no socket.
+//! - `replica`: one replica: connected or not, left alone or not. `connect`, `io`: making a connection.
+//! - `pool`: the replicas of a role and the choice between them. `call`: a call, and when it is repeated.
+//! - `breaker`, `budget`: when a replica is left alone; how much may be repeated. `in_process`: no socket.
 
 mod answer;
 mod breaker;

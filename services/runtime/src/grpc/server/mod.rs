@@ -1,7 +1,7 @@
 //! The gRPC server of a role: its service, health and reflection, on the in-process channel and on a listener.
 //!
-//! - [`door`]: who the caller is, and whether it may call the method. The only such place.
-//! - [`connections`]: connections and their end. [`stream`]: streams of answers, which end with the server.
+//! - `door`: who the caller is, and whether it may call the method. The only such place.
+//! - `connections`: connections and their end. `stream`: streams of answers, which end with the server.
 
 mod connections;
 mod door;
