@@ -74,10 +74,11 @@ impl RedisBus {
             let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
             consumers.clone()
         };
+        self.publisher.close();
         consumers.iter().for_each(Ending::close);
         self.tasks.close();
         let ((), waited) = tokio::join!(
-            self.publisher.close(within),
+            self.publisher.drain(within),
             tokio::time::timeout(within, self.tasks.wait())
         );
         if waited.is_ok() {

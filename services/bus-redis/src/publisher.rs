@@ -31,9 +31,13 @@ impl RedisPublisher {
         }
     }
 
-    /// Refuses further publications and waits for those under way, so long.
-    pub(crate) async fn close(&self, within: Duration) {
+    /// Refuses further publications.
+    pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for the publications under way, so long.
+    pub(crate) async fn drain(&self, within: Duration) {
         let all = u32::try_from(self.site.config.publications_max).unwrap_or(u32::MAX);
         if tokio::time::timeout(within, self.under_way.acquire_many(all))
             .await

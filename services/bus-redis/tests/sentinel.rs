@@ -44,6 +44,28 @@ impl Sentinel {
     }
 }
 
+impl Sentinel {
+    /// Waits for an answer about its primary.
+    async fn says(&self, word: &str, is_it: impl Fn(&redis::Value) -> bool) {
+        let url = format!("redis://127.0.0.1:{}/", self.port);
+        let mut connection = bare(&url).await;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg(word).arg("main");
+        let wait = async {
+            loop {
+                let answer: redis::Value = command.query_async(&mut connection).await.unwrap();
+                if is_it(&answer) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(world::DEADLINE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("the sentinel never knew its {word}"));
+    }
+}
+
 impl Drop for Sentinel {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
@@ -51,24 +73,28 @@ impl Drop for Sentinel {
     }
 }
 
-async fn info(redis: &Redis) -> String {
+/// What a server says of its replication; nothing while it is away or closes its connections.
+async fn info(redis: &Redis) -> Option<String> {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.ok()?;
     let mut command = redis::cmd("INFO");
-    command
-        .arg("replication")
-        .query_async(&mut bare(&redis.url()).await)
-        .await
-        .unwrap()
+    command.arg("replication").query_async(&mut connection).await.ok()
 }
 
 async fn says(redis: &Redis, answer: &str) {
+    let mut last = None;
     let wait = async {
-        while !info(redis).await.contains(answer) {
+        loop {
+            last = info(redis).await;
+            if last.as_ref().is_some_and(|info| info.contains(answer)) {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(world::DEADLINE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("never {answer:?}"));
+    if tokio::time::timeout(world::DEADLINE, wait).await.is_err() {
+        panic!("never {answer:?}, at last {last:?}");
+    }
 }
 
 /// Scenario: under load, every entry confirmed by the replica, the primary is killed; the sentinel makes the replica
@@ -100,23 +126,22 @@ async fn the_sentinels_primary_is_followed() {
     let process = Process::start(&url, &config, "w", &store);
     until("work", || store.count() > 500).await;
     // The sentinel must know the replica before it can choose it: it looks every ten seconds.
-    let sentinel_url = format!("redis://127.0.0.1:{}/", sentinel.port);
-    let known = async {
-        loop {
-            let mut command = redis::cmd("SENTINEL");
-            command.arg("REPLICAS").arg("main");
-            let replicas: Vec<redis::Value> =
-                command.query_async(&mut bare(&sentinel_url).await).await.unwrap();
-            if !replicas.is_empty() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(world::DEADLINE, known).await.unwrap();
+    sentinel
+        .says(
+            "REPLICAS",
+            |answer| !matches!(answer, redis::Value::Array(replicas) if replicas.is_empty()),
+        )
+        .await;
 
     primary.kill().await;
     says(&replica, "role:master").await;
+    // The sentinel must have seen that too: it would take an old primary that comes back earlier for the primary.
+    let port = replica.port();
+    sentinel
+        .says("GET-MASTER-ADDR-BY-NAME", |answer| {
+            format!("{answer:?}").contains(&port.to_string())
+        })
+        .await;
     primary.start_again().await;
     says(&primary, "role:slave").await;
     says(&primary, "master_link_status:up").await;

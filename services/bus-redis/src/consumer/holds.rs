@@ -1,42 +1,15 @@
 //! What a replica knows about the partitions that it holds: plain state, shared by the consumer, the keeper of the
 //! leases and the reader of the entries. Nothing here waits.
 
+use super::hold::{Hold, Stage};
 use super::tenure::{Advance, Granted, Life, News, Reading, Renewal, Tenure};
-use crate::place::{Id, Position};
-use immune_bus::{Begin, Place};
+use crate::place::Position;
+use immune_bus::Begin;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// How far a tenure has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The consumer does not know of it.
-    Untold,
-    /// The consumer knows of it and has not begun.
-    Told,
-    /// Entries are read and delivered.
-    Begun,
-    /// It is given up, and the consumer does not know that yet.
-    Leaving { since: Instant },
-    /// It is given up, and the consumer knows.
-    Left,
-}
-
-#[derive(Debug)]
-struct Hold {
-    number: u64,
-    granted: Granted,
-    until: Instant,
-    stage: Stage,
-    read: Reading,
-    acked: Option<Position>,
-    flushed: Option<Position>,
-    newest: Id,
-    oldest_open: Option<Id>,
-}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -100,23 +73,11 @@ impl Holds {
         let mut inner = self.inner();
         inner.tenures += 1;
         inner.gained += 1;
-        let number = inner.tenures;
-        let tenure = Tenure { index, number };
-        let hold = Hold {
-            number,
-            granted,
-            until,
-            stage: Stage::Untold,
-            read: Reading {
-                tenure,
-                epoch: 0,
-                position: Position::START,
-            },
-            acked: granted.acked,
-            flushed: granted.acked,
-            newest: Id::default(),
-            oldest_open: None,
+        let tenure = Tenure {
+            index,
+            number: inner.tenures,
         };
+        let hold = Hold::new(tenure, granted, until);
         // A lease that is taken anew although it is held: the tenure before has ended.
         inner.end(index);
         inner.holds.insert(index, hold);
@@ -224,30 +185,7 @@ impl Holds {
         let Some(hold) = inner.holds.get_mut(&index) else {
             return false;
         };
-        if hold.stage != Stage::Told {
-            return false;
-        }
-        let acked = hold.granted.acked.unwrap_or(Position::START);
-        let mut is_strange = false;
-        let mut position = match begin {
-            Begin::After(None) => acked,
-            Begin::After(Some(place)) => Place::as_str(place).parse().unwrap_or_else(|_| {
-                is_strange = true;
-                acked
-            }),
-            Begin::Again { since } => {
-                let ms = u64::try_from(since.as_micros() / 1_000).unwrap_or(0);
-                let since = Position::before(ms);
-                if since.id < acked.id { since } else { acked }
-            }
-        };
-        // Redis has lost what was after its last entry: new entries follow that one.
-        let last = hold.granted.last;
-        if position.id > last.id {
-            position = last;
-        }
-        hold.read.position = position;
-        hold.stage = Stage::Begun;
+        let is_strange = hold.begin(begin);
         drop(inner);
         self.reader.notify_one();
         is_strange
@@ -263,26 +201,9 @@ impl Holds {
     /// An entry was read after the question `asked`.
     pub(crate) fn advance(&self, asked: &Reading, entry: Position) -> Advance {
         let mut inner = self.inner();
-        let Some(hold) = inner.hold(asked.tenure) else {
-            return Advance::Void;
-        };
-        if hold.stage != Stage::Begun || hold.read.epoch != asked.epoch || entry.id <= hold.read.position.id {
-            return Advance::Void;
-        }
-        let before = hold.read.position;
-        hold.read.position = entry;
-        hold.newest = entry.id;
-        hold.oldest_open.get_or_insert(entry.id);
-        if before.number == 0 || entry.number == 0 || entry.number == before.number + 1 {
-            Advance::Next
-        } else if entry.number <= before.number {
-            Advance::Renumbered
-        } else {
-            Advance::Gap {
-                entries: entry.number - before.number - 1,
-                since_ms: before.id.ms,
-            }
-        }
+        inner
+            .hold(asked.tenure)
+            .map_or(Advance::Void, |hold| hold.advance(asked, entry))
     }
 
     /// Whether an entry of a tenure may be delivered now.
@@ -296,35 +217,19 @@ impl Holds {
     /// An entry, and all before it, is done.
     pub(crate) fn ack(&self, tenure: Tenure, position: Position) {
         let mut inner = self.inner();
-        let Some(hold) = inner.hold(tenure) else {
-            return;
-        };
-        if hold.acked.is_none_or(|acked| acked.id < position.id) {
-            hold.acked = Some(position);
+        if let Some(hold) = inner.hold(tenure) {
+            hold.ack(position);
         }
-        hold.oldest_open = (position.id < hold.newest).then_some(position.id);
     }
 
     /// The leases to be kept; only those with a new position when `is_dirty`.
     pub(crate) fn renewals(&self, is_dirty: bool) -> Vec<Renewal> {
         let inner = self.inner();
-        let mut renewals = Vec::new();
-        for (index, hold) in &inner.holds {
-            let acked = hold.acked.filter(|_| hold.acked != hold.flushed);
-            if hold.stage == Stage::Left || (is_dirty && acked.is_none()) {
-                continue;
-            }
-            renewals.push(Renewal {
-                tenure: Tenure {
-                    index: *index,
-                    number: hold.number,
-                },
-                fence: hold.granted.fence,
-                acked,
-                read: hold.read,
-            });
-        }
-        renewals
+        let stays = inner.holds.values().filter(|hold| hold.stage != Stage::Left);
+        stays
+            .map(Hold::renewal)
+            .filter(|renewal| !is_dirty || renewal.acked.is_some())
+            .collect()
     }
 
     /// Takes out the tenures that are to be given back: those that the consumer knows to be over, those that it was
@@ -349,15 +254,7 @@ impl Holds {
                 continue;
             };
             inner.lost += 1;
-            leavers.push(Renewal {
-                tenure: Tenure {
-                    index,
-                    number: hold.number,
-                },
-                fence: hold.granted.fence,
-                acked: hold.acked.filter(|_| hold.acked != hold.flushed),
-                read: hold.read,
-            });
+            leavers.push(hold.renewal());
         }
         leavers
     }
@@ -409,7 +306,7 @@ impl Inner {
     fn hold(&mut self, tenure: Tenure) -> Option<&mut Hold> {
         self.holds
             .get_mut(&tenure.index)
-            .filter(|hold| hold.number == tenure.number)
+            .filter(|hold| hold.read.tenure == tenure)
     }
 
     /// Ends a tenure without giving anything back.

@@ -1,5 +1,6 @@
 //! The receiving end: one replica of one consumer.
 
+mod hold;
 mod holds;
 #[cfg(test)]
 mod holds_tests;

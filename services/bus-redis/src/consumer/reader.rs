@@ -61,10 +61,11 @@ impl Reader {
                 true => self.poll(&asked).await,
                 false => self.wait(&asked).await,
             };
-            let read = match read {
-                Ok(read) => read,
-                // The way to Redis has said what is wrong, and waits before its next connection.
-                Err(_) => continue,
+            let Ok(read) = read else {
+                // The way to Redis has said what is wrong, and waits before its next connection; the wait here is
+                // for an answer that came and was not understood.
+                tokio::time::sleep(POLL_MAX).await;
+                continue;
             };
             pause = if read.is_empty() {
                 (pause * 2).min(POLL_MAX)

@@ -12,8 +12,11 @@ pub(crate) struct Read {
     pub(crate) payload: Vec<u8>,
 }
 
+/// A stream's key and what was read of it.
+type Stream = (Vec<u8>, Vec<Read>);
+
 /// The entries of each stream that had some, by its key.
-pub(crate) fn entries(answer: Value) -> Result<Vec<(Vec<u8>, Vec<Read>)>, Trouble> {
+pub(crate) fn entries(answer: Value) -> Result<Vec<Stream>, Trouble> {
     let streams = match answer {
         Value::Nil => return Ok(Vec::new()),
         // A map in RESP3.

@@ -82,13 +82,15 @@ pub async fn publish(bus: &RedisBus, batch: Batch) -> u32 {
     loop {
         match publisher.publish(batch.clone()).await {
             Ok(()) => return failures,
-            Err(BusError::Away { .. }) => failures += 1,
+            Err(error @ BusError::Away { .. }) => {
+                failures += 1;
+                assert!(
+                    started.elapsed() < DEADLINE,
+                    "not published within {DEADLINE:?}: {error:?}"
+                );
+            }
             Err(other) => panic!("{other:?}"),
         }
-        assert!(
-            started.elapsed() < DEADLINE,
-            "could not publish within {DEADLINE:?}"
-        );
     }
 }
 
