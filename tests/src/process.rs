@@ -4,7 +4,7 @@ use crate::api::Api;
 use crate::wait_for;
 use serde_json::{Value, json};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -32,17 +32,20 @@ pub struct Process {
 /// # Panics
 /// When it is not there.
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let directory = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests run from target/PROFILE/deps");
-    let binary = directory.join("immune");
-    assert!(
-        binary.exists(),
-        "{} is missing: run `make build` first",
-        binary.display()
-    );
+    let program = std::env::current_exe().expect("a running program has a path");
+    // Tests are in target/PROFILE/deps, programs in target/PROFILE.
+    let binary = program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("immune"))
+        .find(|binary| binary.is_file());
+    let binary = binary.unwrap_or_else(|| {
+        panic!(
+            "the binary immune is missing beside {}: run `make build` first",
+            program.display()
+        )
+    });
     binary
 }
 

@@ -1,27 +1,24 @@
-//! Starts the roles of a process, serves them, and drains them in the order of the flow.
+//! Starts the roles of a process and serves them; [`crate::running`] drains them.
 
-use crate::bus::{Bus, Closing};
+use crate::bus::Bus;
 use crate::channels::{Channels, Connections};
 use crate::config::{Checked, Config};
 use crate::roles::{self, Role, Surroundings};
+use crate::running::Running;
 use crate::security::Security;
+use crate::tasks::{spawn, stand, sweep};
 use crate::wiring::Backends;
 use anyhow::Context;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::server;
 use immune_runtime::health::{self, Readiness};
-use immune_store::retention;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-
-/// Time between two sweeps of old records.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Where a process listens; what belongs to a role that runs elsewhere is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,23 +33,6 @@ pub struct Addresses {
     pub grpc: Vec<(Role, SocketAddr)>,
     /// Metrics and health, unless switched off.
     pub metrics: Option<SocketAddr>,
-}
-
-/// A started process.
-pub struct Running {
-    /// Where it listens.
-    pub addresses: Addresses,
-    /// Ways to the roles, for whoever embeds the process.
-    pub channels: Channels,
-    intake: CancellationToken,
-    work: CancellationToken,
-    intake_tasks: JoinSet<anyhow::Result<()>>,
-    work_tasks: JoinSet<anyhow::Result<()>>,
-    backends: Backends,
-    bus: Closing,
-    readiness: Readiness,
-    /// Ends what watches over the others: connections to other processes, readiness.
-    watching: CancellationToken,
 }
 
 /// A role on its way up.
@@ -115,6 +95,17 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                     .expect("the bus has an end for each role of the process");
                 let service = roles::baseline::build(&config.baseline, &around, stores, bus, &mut registry);
                 let routes = Routes::new(service.grpc());
+                stand(
+                    &readiness,
+                    "profiles",
+                    service.state(),
+                    &watching,
+                    |state| match &state.store_error {
+                        Some(error) => Some(format!("the store of profiles does not answer: {error}")),
+                        None if !state.is_loaded => Some("profiles are being loaded".to_owned()),
+                        None => None,
+                    },
+                );
                 spawn(&mut work_tasks, service.run(work.clone()));
                 routes
             }
@@ -125,14 +116,38 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                     .expect("the bus has an end for each role of the process");
                 let service = roles::sentinel::build(&config.sentinel, &around, stores, bus, &mut registry);
                 let routes = Routes::new(service.grpc());
+                stand(
+                    &readiness,
+                    "profiles and cases",
+                    service.state(),
+                    &watching,
+                    |state| match (state.cases_known, state.profiles_known) {
+                        (true, true) => None,
+                        (false, _) => Some("quarantine has not told the open cases yet".to_owned()),
+                        (true, false) => Some("baseline has not told the profiles yet".to_owned()),
+                    },
+                );
                 spawn(&mut work_tasks, service.run(work.clone()));
                 routes
             }
             Role::Quarantine => {
                 let levers = &backends.levers;
-                let service =
-                    roles::quarantine::build(&config.quarantine, &around, stores, levers, &mut registry);
+                let service = roles::quarantine::build(
+                    &config.quarantine,
+                    &around,
+                    stores,
+                    levers,
+                    config.store.is_shared(),
+                    &mut registry,
+                );
                 let routes = Routes::new(service.grpc());
+                // Not unready while the store is away: the admission check answers on.
+                stand(&readiness, "open cases", service.state(), &watching, |state| {
+                    (!state.is_loaded).then(|| match &state.store_error {
+                        Some(error) => format!("cannot be loaded: {error}"),
+                        None => "are being loaded".to_owned(),
+                    })
+                });
                 spawn(&mut work_tasks, service.run(work.clone()));
                 let (stores, keep) = (stores.clone(), config.retention.clone());
                 spawn(&mut work_tasks, sweep(stores, keep, clock.clone(), work.clone()));
@@ -177,7 +192,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
             true => Some(listen(config, role, &mut addresses).await?),
             false => None,
         };
-        for called in role.calls() {
+        for called in role.waits_for(config.redis.is_some()) {
             channels.peers(*called).report(&readiness, watching.clone());
         }
         served.push(Served {
@@ -274,89 +289,4 @@ async fn serve(
         });
     }
     Ok(())
-}
-
-fn spawn(tasks: &mut JoinSet<anyhow::Result<()>>, run: impl Future<Output = ()> + Send + 'static) {
-    tasks.spawn(async move {
-        run.await;
-        Ok(())
-    });
-}
-
-async fn sweep(
-    stores: immune_store::Stores,
-    keep: retention::Retention,
-    clock: SharedClock,
-    stop: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
-        }
-        for swept in retention::sweep(&stores, &keep, clock.now()).await {
-            match swept.result {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(records = swept.records, removed, "old records removed"),
-                Err(error) => {
-                    tracing::warn!(records = swept.records, %error, "old records not removed; trying again later");
-                }
-            }
-        }
-    }
-}
-
-impl Running {
-    /// Waits until the token is cancelled or something that should run for ever ends; then drains: doors first,
-    /// so that nothing new is accepted; then what was accepted goes through every role; then the stores close.
-    ///
-    /// # Errors
-    /// What ended a task that should have run on.
-    pub async fn until(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        self.until_after(shutdown, async {}).await.1
-    }
-
-    /// As [`Running::until`], with something to do between the signal and the drain, while every role still answers.
-    pub async fn until_after<T>(
-        mut self,
-        shutdown: CancellationToken,
-        last: impl Future<Output = T>,
-    ) -> (T, anyhow::Result<()>) {
-        let ended = tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = self.intake_tasks.join_next(), if !self.intake_tasks.is_empty() => unexpected(ended),
-            ended = self.work_tasks.join_next() => unexpected(ended),
-        };
-        let last = last.await;
-        self.readiness.drain();
-        self.intake.cancel();
-        let doors = all(&mut self.intake_tasks).await;
-        self.bus.flush().await;
-        self.work.cancel();
-        let work = all(&mut self.work_tasks).await;
-        self.bus.close().await;
-        self.backends.close().await;
-        self.watching.cancel();
-        (last, ended.and(doors).and(work))
-    }
-}
-
-fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {
-    match ended {
-        Some(Ok(Ok(()))) => anyhow::bail!("a part of the process has stopped; its log says which"),
-        Some(Ok(Err(error))) => Err(error),
-        Some(Err(error)) => Err(error).context("a part of the process has failed"),
-        None => anyhow::bail!("nothing runs"),
-    }
-}
-
-async fn all(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    let mut first = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended
-            .context("a part of the process has failed")
-            .and_then(|ended| ended);
-        first = first.and(ended);
-    }
-    first
 }

@@ -13,8 +13,11 @@ pub mod cli;
 pub mod config;
 pub mod host;
 pub mod roles;
+pub mod running;
 pub mod security;
+mod tasks;
 pub mod wiring;
 
 pub use config::{Checked, Config};
-pub use host::{Addresses, Running, start};
+pub use host::{Addresses, start};
+pub use running::Running;

@@ -51,16 +51,9 @@ impl Backends {
             let store = SqliteStore::open(&path).await?;
             stores = store.stores();
             sqlite = Some(store);
-        } else if config.store.is_shared() && uses_workflow {
+        } else if config.store.is_shared() && (uses_workflow || uses_vitals) {
             let store = open_postgres(config).await?;
-            stores = Stores {
-                baselines: store.baselines(),
-                cases: store.cases(),
-                healings: store.healings(),
-                client_records: store.client_records(),
-                action_log: store.action_log(),
-                ..stores
-            };
+            stores = store.stores();
             postgres = Some(store);
         }
         let mut influx = None;

@@ -70,6 +70,18 @@ impl Run {
         assert!(status.is_ok(), "kill cannot be run");
     }
 
+    /// Limits the size of the files that it writes (`RLIMIT_FSIZE`, the soft limit).
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let status = Command::new("prlimit")
+            .args([format!("--pid={}", self.pid), format!("--fsize={limit}:")])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "prlimit sets a limit"
+        );
+    }
+
     /// Waits for the end.
     pub(crate) fn wait(mut self, at_most: Duration) {
         self.ended

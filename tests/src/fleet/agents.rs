@@ -3,6 +3,8 @@
 use rand::RngExt;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
+use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// One execution.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,8 @@ pub(crate) struct Agents {
     /// Idempotency keys that were carried out; each key is one effect.
     keys: BTreeMap<String, ()>,
     acted: Vec<Acted>,
+    /// Who waits for the moment at which an agent is quarantined.
+    noticed: BTreeMap<usize, oneshot::Sender<Instant>>,
     infections: u64,
     cured: u64,
 }
@@ -74,6 +78,7 @@ impl Agents {
             agents: vec![Agent::default(); count],
             keys: BTreeMap::new(),
             acted: Vec::new(),
+            noticed: BTreeMap::new(),
             infections: 0,
             cured: 0,
         }
@@ -86,6 +91,13 @@ impl Agents {
     pub(crate) fn infect(&mut self, n: usize) {
         self.agents[n].is_ill = true;
         self.infections += 1;
+    }
+
+    /// Tells the moment at which an agent is quarantined next.
+    pub(crate) fn notice(&mut self, n: usize) -> oneshot::Receiver<Instant> {
+        let (sender, receiver) = oneshot::channel();
+        self.noticed.insert(n, sender);
+        receiver
     }
 
     /// What an agent does when its turn comes; nothing while it is contained. The spread is even and narrow, so that
@@ -114,10 +126,18 @@ impl Agents {
         let state = &mut self.agents[n];
         let was_ill = state.is_ill;
         match action {
-            "quarantine" => state.is_contained = true,
+            "quarantine" => {
+                state.is_contained = true;
+                if let Some(waiting) = self.noticed.remove(&n) {
+                    // Whoever waited may have gone.
+                    let _ = waiting.send(Instant::now());
+                }
+            }
             "release" => state.is_contained = false,
-            "reset_memory" => state.is_ill = false,
-            "rollback_prompt" | "reduce_autonomy" | "clone_agent" | "revoke_tools" | "reset_agent" => {}
+            "reset_memory" | "rollback_prompt" | "reduce_autonomy" | "clone_agent" | "revoke_tools"
+            | "reset_agent" => {
+                state.is_ill = false;
+            }
             _ => return Some("unsupported"),
         }
         let cured = was_ill && !state.is_ill;

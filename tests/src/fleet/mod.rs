@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -48,6 +48,7 @@ pub struct Config {
 /// A fleet that runs; it stops when dropped.
 pub struct Fleet {
     shared: Arc<Shared>,
+    sender: Arc<Sender>,
     tasks: JoinSet<()>,
     lifecycle: String,
 }
@@ -87,9 +88,15 @@ impl Fleet {
         let address = listener.local_addr().expect("it is bound");
         let mut tasks = JoinSet::new();
         tasks.spawn(platform::serve(listener, shared.clone()));
-        tasks.spawn(run(config, shared.clone()));
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .expect("a plain client can be built");
+        let sender = Arc::new(Sender { client, config });
+        tasks.spawn(run(sender.clone(), shared.clone()));
         Fleet {
             shared,
+            sender,
             tasks,
             lifecycle: format!("http://{address}"),
         }
@@ -105,10 +112,35 @@ impl Fleet {
         agents::name(n)
     }
 
-    /// Makes an agent fall ill: it burns four times the tokens and takes three times as long until its memory is
-    /// reset.
+    /// Makes an agent fall ill: it burns four times the tokens and takes three times as long until any
+    /// healing action is carried out.
     pub fn infect(&self, n: usize) {
         self.shared.lock().infect(n);
+    }
+
+    /// Sends one execution of an agent that nobody can miss, and waits until the platform is asked to quarantine it.
+    /// Returns the time from the last byte sent to that.
+    ///
+    /// # Panics
+    /// When it is not asked within ten seconds.
+    pub async fn strike(&self, n: usize) -> Duration {
+        let asked = self.shared.lock().notice(n);
+        let execution = agents::Execution {
+            agent: n,
+            latency_ms: 20_000.0,
+            input_tokens: 50_000,
+            output_tokens: 10_000,
+        };
+        let body = spans::request(&[execution], now(), rand::random());
+        // The answer comes after the record is stored and published; the clock runs from the sending.
+        let sent = Instant::now();
+        let sending = self.sender.send(body, n, &self.shared);
+        let (asked, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(10), asked), sending);
+        self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let at = asked
+            .expect("a quarantine is asked for in time")
+            .expect("the platform lives");
+        at.duration_since(sent)
     }
 
     /// Lets no agent execute, or lets them go on. What is under way goes on.
@@ -147,12 +179,7 @@ impl Fleet {
 }
 
 /// Lets the agents execute at their rate and sends what they did.
-async fn run(config: Config, shared: Arc<Shared>) {
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(20))
-        .build()
-        .expect("a plain client can be built");
-    let sender = Arc::new(Sender { client, config });
+async fn run(sender: Arc<Sender>, shared: Arc<Shared>) {
     let mut rng = StdRng::seed_from_u64(sender.config.seed);
     let room = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut requests = JoinSet::new();

@@ -51,7 +51,10 @@ async fn state(State(shared): State<Arc<Shared>>, Path(agent): Path<String>) -> 
     match shared.lock().is_contained(&agent) {
         Some(is_contained) => {
             let state = if is_contained { "quarantined" } else { "running" };
-            (StatusCode::OK, Json(json!({ "agent_id": agent, "state": state })))
+            (
+                StatusCode::OK,
+                Json(json!({ "agent_id": agent, "contained": is_contained, "state": state })),
+            )
         }
         None => (StatusCode::NOT_FOUND, Json(json!({ "title": "no such agent" }))),
     }

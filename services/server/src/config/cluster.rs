@@ -4,6 +4,7 @@
 use super::Config;
 use crate::roles::Role;
 use anyhow::Context;
+use immune_runtime::access::RoleToken;
 use immune_runtime::config::Secret;
 use immune_runtime::grpc::Target;
 use immune_runtime::tls::RoleFiles;
@@ -176,6 +177,9 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<String>) {
                 .to_owned(),
         );
     }
+    if let Some(token) = &grpc.token {
+        RoleToken::check(token, "grpc.token", mistakes);
+    }
     if is_split && config.roles.0.iter().any(|role| role.needs_workflow()) && !config.store.is_shared() {
         mistakes.push(format!(
             "store.url = {}: must be postgres://... where roles run in several processes",
@@ -183,10 +187,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<String>) {
         ));
     }
     let needs_vitals = config.roles.0.iter().any(|role| role.needs_vitals());
-    if needs_vitals && config.influx.is_none() && (is_split || config.store.is_shared()) {
+    if is_split && needs_vitals && config.influx.is_none() && !config.store.is_shared() {
         mistakes.push(
-            "influx is missing: vitals need InfluxDB where roles run in several processes or store.url is PostgreSQL \
-             (influx.url, or INFLUXDB_URL)"
+            "influx is missing: vitals need a shared store where roles run in several processes (influx.url, or \
+             store.url = postgres://... for everything)"
                 .to_owned(),
         );
     }

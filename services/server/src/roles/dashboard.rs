@@ -19,8 +19,8 @@ pub fn build(
         action_log: stores.action_log.clone(),
         channels: Channels {
             ingestion: to(Role::Ingestion),
-            baseline: to(Role::Baseline),
-            sentinel: to(Role::Sentinel),
+            baseline: around.channels.peers(Role::Baseline),
+            sentinel: around.channels.peers(Role::Sentinel),
             quarantine: to(Role::Quarantine),
             healer: to(Role::Healer),
         },

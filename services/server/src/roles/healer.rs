@@ -4,7 +4,6 @@ use super::{Role, Surroundings};
 use immune_healer::{Config, Dependencies, Metrics, Service};
 use immune_levers::Levers;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
-use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_store::Stores;
 use prometheus_client::registry::Registry;
 
@@ -21,7 +20,7 @@ pub fn build(
         action_log: stores.action_log.clone(),
         levers: levers.clone(),
         quarantine: QuarantineServiceClient::new(around.channels.to(Role::Quarantine)),
-        sentinel: SentinelServiceClient::new(around.channels.to(Role::Sentinel)),
+        sentinel: around.channels.peers(Role::Sentinel),
         policies: around.policies.clone(),
         clock: around.clock.clone(),
         metrics: Metrics::register(registry),

@@ -3,7 +3,6 @@
 use super::{Role, Surroundings};
 use immune_bus::Publisher;
 use immune_ingestion::{Config, Dependencies, Metrics, Service};
-use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_store::Stores;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ pub fn build(
     let dependencies = Dependencies {
         store: stores.vitals.clone(),
         bus,
-        baseline: BaselineServiceClient::new(around.channels.to(Role::Baseline)),
+        baseline: around.channels.peers(Role::Baseline),
         keys: around.keys.clone(),
         clock: around.clock.clone(),
         metrics: Metrics::register(registry),

@@ -98,6 +98,18 @@ impl Role {
         }
     }
 
+    /// The roles without which it cannot do its part, so that its readiness says when one is away. Ingestion needs
+    /// none where Redis takes its records; the door for people opens while anybody can be shown at all.
+    pub const fn waits_for(self, has_redis: bool) -> &'static [Role] {
+        match self {
+            Role::Ingestion if has_redis => &[],
+            Role::Dashboard => &[Role::Quarantine],
+            Role::Ingestion | Role::Baseline | Role::Sentinel | Role::Quarantine | Role::Healer => {
+                self.calls()
+            }
+        }
+    }
+
     /// Whether it keeps workflow state, which several processes share only in a database server.
     pub const fn needs_workflow(self) -> bool {
         match self {

@@ -2,8 +2,6 @@
 
 use super::{Role, Surroundings};
 use immune_bus::Consumer;
-use immune_proto::v1::baseline_service_client::BaselineServiceClient;
-use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_sentinel::{Config, Dependencies, Metrics, Service};
 use immune_store::Stores;
 use prometheus_client::registry::Registry;
@@ -19,8 +17,8 @@ pub fn build(
     let dependencies = Dependencies {
         bus,
         store: stores.vitals.clone(),
-        baseline: BaselineServiceClient::new(around.channels.to(Role::Baseline)),
-        quarantine: QuarantineServiceClient::new(around.channels.to(Role::Quarantine)),
+        baseline: around.channels.peers(Role::Baseline),
+        quarantine: around.channels.peers(Role::Quarantine),
         policies: around.policies.clone(),
         clock: around.clock.clone(),
         metrics: Metrics::register(registry),

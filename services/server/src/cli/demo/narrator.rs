@@ -2,8 +2,8 @@
 
 use super::as_demo;
 use crate::channels::Channels;
-use crate::host::Running;
 use crate::roles::Role;
+use crate::running::Running;
 use immune_domain::Timestamp;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::watch_cases_response::Change;
