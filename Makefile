@@ -45,7 +45,9 @@ lint: $(TOOLS)/done ## formatting, clippy, dependencies and licences, protobuf c
 	$(TOOLS)/bin/buf format --diff --exit-code
 	$(TOOLS)/bin/cargo-deny check licenses bans sources
 
-bench: ## spans to vitals, vitals to verdicts; figures on this machine
+bench: servers ## figures on this machine: spans to vitals to verdicts; the whole system in both wirings
+	$(CARGO) build --locked --release -p immune-server -p immune-tests --bins
+	./target/release/figures
 	$(CARGO) bench --locked -p immune-domain --bench detection
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
 

@@ -212,12 +212,17 @@ impl Cluster {
 
     async fn migrate(&self) {
         let node = self.nodes.first().expect("a cluster has a process");
-        let ran = tokio::process::Command::new(binary())
+        let mut command = tokio::process::Command::new(binary());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("IMMUNE_"))
+        {
+            command.env_remove(name);
+        }
+        let ran = command
             .args(["migrate", "--config"])
             .arg(node.file())
             .output()
-            .await
-            .expect("the binary can be started");
+            .await;
+        let ran = ran.expect("the binary can be started");
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "immune migrate: {said}");
     }

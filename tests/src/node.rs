@@ -73,6 +73,10 @@ impl Node {
             },
         });
         merge(&mut whole, shared.clone());
+        if self.role == "ingestion" && shared.get("influx").is_some() {
+            let spill = self.folder.join("spill").display().to_string();
+            merge(&mut whole, json!({ "influx": { "spill_dir": spill } }));
+        }
         merge(&mut whole, over.clone());
         // JSON is YAML.
         std::fs::write(self.file(), whole.to_string()).expect("the file can be written");

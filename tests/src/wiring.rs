@@ -14,6 +14,8 @@ pub enum Wiring {
     OneProcess,
     /// Six processes, PostgreSQL, InfluxDB, Redis.
     Cluster,
+    /// Six processes, PostgreSQL, InfluxDB, gRPC streams in the place of Redis.
+    Streams,
 }
 
 /// A system of either wiring, on its own data.
@@ -29,7 +31,13 @@ impl System {
     pub async fn prepare(wiring: Wiring) -> Self {
         match wiring {
             Wiring::OneProcess => System::One(Box::new(Process::prepare())),
-            Wiring::Cluster => System::Many(Box::new(Cluster::prepare_on_shared(Options::default()).await)),
+            Wiring::Cluster | Wiring::Streams => {
+                let options = Options {
+                    has_redis: wiring == Wiring::Cluster,
+                    ..Options::default()
+                };
+                System::Many(Box::new(Cluster::prepare_on_shared(options).await))
+            }
         }
     }
 

@@ -158,7 +158,7 @@ pub(crate) async fn page(
 /// How many agents a run has.
 pub(crate) async fn count(app: &App, run: &RunId) -> Answer<u64> {
     let (seen, registered) = tokio::join!(
-        app.roles.agents(run, "", 1),
+        app.roles.agents_total(run),
         app.client_records
             .latest_per_agent(run, RecordKind::Registration, PAGE_MAX),
     );
@@ -176,7 +176,7 @@ pub(crate) async fn count(app: &App, run: &RunId) -> Answer<u64> {
     while let Some(latest) = lookups.next().await {
         only_registered += u64::from(latest.map_err(stored)?.is_none());
     }
-    Ok(seen?.total + only_registered)
+    Ok(seen? + only_registered)
 }
 
 /// One agent; `None` when it was neither seen nor registered.
@@ -279,8 +279,7 @@ impl<'a> Walk<'a> {
             .app
             .roles
             .agents(self.run, &self.last_seen, SENTINEL_PAGE)
-            .await?
-            .agents;
+            .await?;
         self.is_last_page = page.len() < SENTINEL_PAGE as usize;
         if let Some(last) = page.last() {
             self.last_seen = id_of(last).to_owned();

@@ -40,17 +40,14 @@ impl DashboardService for Service {
     ) -> Result<Response<v1::ListFleetResponse>, Status> {
         let v1::ListFleetRequest { run_id, after, limit } = request.into_inner();
         let run = run("run_id", run_id).map_err(invalid)?;
-        let page = self
+        let agents = self
             .app
             .roles
             .agents(&run, &after, limit)
             .await
             .map_err(refused)?;
         let total = fleet::count(&self.app, &run).await.map_err(refused)?;
-        Ok(Response::new(v1::ListFleetResponse {
-            agents: page.agents,
-            total,
-        }))
+        Ok(Response::new(v1::ListFleetResponse { agents, total }))
     }
 }
 

@@ -57,7 +57,9 @@ impl Config {
         if let Some(endpoint) = &self.endpoint {
             let is_http = url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
             if !is_http {
-                mistakes.push(format!("{path}.endpoint = {endpoint:?}: must be http://HOST:PORT or https://"));
+                mistakes.push(format!(
+                    "{path}.endpoint = {endpoint:?}: must be http://HOST:PORT or https://"
+                ));
             }
         }
         if !(100..=3_600_000).contains(&self.interval_ms) {

@@ -52,7 +52,9 @@ impl Exporter {
             return Ok(None);
         };
         let headers = config.read_headers()?;
-        let resource = Resource::builder().with_service_name(config.service_name.clone()).build();
+        let resource = Resource::builder()
+            .with_service_name(config.service_name.clone())
+            .build();
         let meters = metrics::provider(config, endpoint, &headers, resource.clone())?;
         let loggers = logs::provider(config, endpoint, &headers, resource)?;
         Ok(Some(Exporter {

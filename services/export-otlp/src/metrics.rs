@@ -91,18 +91,34 @@ impl Metrics {
     pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
         let meter = provider.meter(SCOPE);
         let counter = |name: &'static str, unit: &'static str, what: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(what).build()
+            meter
+                .u64_counter(name)
+                .with_unit(unit)
+                .with_description(what)
+                .build()
         };
         Metrics {
-            executions: counter("immune.agent.executions", "{execution}", "Executions that ended, by outcome."),
+            executions: counter(
+                "immune.agent.executions",
+                "{execution}",
+                "Executions that ended, by outcome.",
+            ),
             duration: meter
                 .f64_histogram("immune.agent.duration")
                 .with_unit("s")
                 .with_description("Wall time of executions.")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
-            tokens: counter("immune.agent.tokens", "{token}", "Tokens read and written by models."),
-            tool_calls: counter("immune.agent.tool_calls", "{call}", "Tool calls that were executed."),
+            tokens: counter(
+                "immune.agent.tokens",
+                "{token}",
+                "Tokens read and written by models.",
+            ),
+            tool_calls: counter(
+                "immune.agent.tool_calls",
+                "{call}",
+                "Tool calls that were executed.",
+            ),
             retries: counter("immune.agent.retries", "{retry}", "Attempts beyond the first."),
             severity: meter
                 .f64_gauge("immune.agent.severity")
@@ -110,7 +126,11 @@ impl Metrics {
                 .with_description("Severity of the agent's open case, 0 to 10; 0 when it has none.")
                 .build(),
             cases: counter("immune.cases", "{event}", "Events of cases, by kind."),
-            healings: counter("immune.healings", "{attempt}", "Healing attempts that ended, by action and outcome."),
+            healings: counter(
+                "immune.healings",
+                "{attempt}",
+                "Healing attempts that ended, by action and outcome.",
+            ),
             running: Mutex::default(),
         }
     }
@@ -144,7 +164,12 @@ impl Metrics {
             return true;
         }
         let mut hasher = DefaultHasher::new();
-        (vitals.key.run.as_str(), vitals.key.agent.as_str(), vitals.execution.as_str()).hash(&mut hasher);
+        (
+            vitals.key.run.as_str(),
+            vitals.key.agent.as_str(),
+            vitals.execution.as_str(),
+        )
+            .hash(&mut hasher);
         let id = hasher.finish();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match vitals.completeness {
@@ -164,7 +189,11 @@ impl Metrics {
     }
 
     pub(crate) fn case(&self, case: &Case, events: &[NewEvent]) {
-        let severity = if case.state.is_closed() { 0.0 } else { case.infection.severity };
+        let severity = if case.state.is_closed() {
+            0.0
+        } else {
+            case.infection.severity
+        };
         let who = agent(&case.key);
         self.severity.record(severity, &who);
         for event in events {

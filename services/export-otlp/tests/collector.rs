@@ -36,7 +36,10 @@ impl MetricsService for Backend {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let key = request.metadata().get("x-api-key").map(|key| key.to_str().unwrap().to_owned());
+        let key = request
+            .metadata()
+            .get("x-api-key")
+            .map(|key| key.to_str().unwrap().to_owned());
         self.keys.lock().unwrap().extend(key);
         self.metrics.lock().unwrap().push(request.into_inner());
         Ok(Response::new(Default::default()))
@@ -69,7 +72,10 @@ impl Backend {
     fn numbers(&self) -> BTreeMap<String, f64> {
         let mut numbers = BTreeMap::new();
         for request in self.metrics.lock().unwrap().iter() {
-            let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+            let scopes = request
+                .resource_metrics
+                .iter()
+                .flat_map(|resource| &resource.scope_metrics);
             for metric in scopes.flat_map(|scope| &scope.metrics) {
                 let points = match metric.data.as_ref().unwrap() {
                     metric::Data::Sum(sum) => &sum.data_points,
@@ -99,9 +105,18 @@ impl Backend {
     fn texts(&self) -> Vec<String> {
         let logs = self.logs.lock().unwrap();
         let resources = logs.iter().flat_map(|request| &request.resource_logs);
-        let records = resources.flat_map(|resource| &resource.scope_logs).flat_map(|scope| &scope.log_records);
+        let records = resources
+            .flat_map(|resource| &resource.scope_logs)
+            .flat_map(|scope| &scope.log_records);
         records
-            .map(|record| format!("{}: {:?} {}", record.severity_text, record.body, shown(&record.attributes)))
+            .map(|record| {
+                format!(
+                    "{}: {:?} {}",
+                    record.severity_text,
+                    record.body,
+                    shown(&record.attributes)
+                )
+            })
             .collect()
     }
 }
@@ -136,7 +151,11 @@ async fn a_backend_sees_vitals_cases_and_healings() {
         ..Config::default()
     };
     assert!(!format!("{config:?}").contains("letmein"));
-    let exporter = Arc::new(Exporter::start(&config).unwrap().expect("an endpoint is configured"));
+    let exporter = Arc::new(
+        Exporter::start(&config)
+            .unwrap()
+            .expect("an endpoint is configured"),
+    );
     let observer: Arc<dyn Observer> = exporter.clone();
     let stores = observe(immune_store::memory::stores(), observer);
 
@@ -158,12 +177,19 @@ async fn a_backend_sees_vitals_cases_and_healings() {
     exporter.flush().await;
     let severity = ("immune.agent.severity", opened.infection.severity);
     assert!(
-        backend.numbers().iter().any(|(name, value)| (name.split('{').next().unwrap(), *value) == severity),
+        backend
+            .numbers()
+            .iter()
+            .any(|(name, value)| (name.split('{').next().unwrap(), *value) == severity),
         "{:#?}",
         backend.numbers()
     );
     let closed = released(&opened, at(3));
-    stores.cases.save_case(&closed, 1, &alongside(&closed, "case_released")).await.unwrap();
+    stores
+        .cases
+        .save_case(&closed, 1, &alongside(&closed, "case_released"))
+        .await
+        .unwrap();
     let attempt: Healing = healing(&key, "h", at(2));
     stores.healings.begin(&attempt).await.unwrap();
     let ended = immune_store::conformance::samples::with_outcome(
@@ -171,7 +197,11 @@ async fn a_backend_sees_vitals_cases_and_healings() {
         immune_store::conformance::samples::succeeded(at(3)),
     );
     assert!(stores.healings.finish(&ended).await.unwrap());
-    stores.action_log.append(&[row(&key, "user_approved", at(3))]).await.unwrap();
+    stores
+        .action_log
+        .append(&[row(&key, "user_approved", at(3))])
+        .await
+        .unwrap();
     exporter.shutdown().await;
 
     let numbers = backend.numbers();
@@ -208,7 +238,9 @@ async fn what_is_missing_harms_nobody() {
         endpoint: Some("http://127.0.0.1:9".to_owned()),
         ..Config::default()
     };
-    let exporter = Exporter::start(&away).unwrap().expect("an endpoint is configured");
+    let exporter = Exporter::start(&away)
+        .unwrap()
+        .expect("an endpoint is configured");
     exporter.vitals(&[vitals(&agent("a"), "x", at(0))]);
     exporter.shutdown().await;
     let wrong = Config {
@@ -218,5 +250,8 @@ async fn what_is_missing_harms_nobody() {
     let mut mistakes = Vec::new();
     wrong.check("telemetry", &mut mistakes);
     assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-    assert!(mistakes[0].contains("x-key") && !mistakes[0].contains("secret"), "{mistakes:?}");
+    assert!(
+        mistakes[0].contains("x-key") && !mistakes[0].contains("secret"),
+        "{mistakes:?}"
+    );
 }

@@ -20,6 +20,10 @@ pub struct Config {
     pub reports_in_flight_max: usize,
     /// Time until a report that was not answered is sent again, milliseconds, default 10,000.
     pub report_timeout_ms: u64,
+    /// How long the records of a gained partition wait for a baseline to tell its profiles and quarantine its open
+    /// cases, milliseconds, default 10,000. Beyond it they are judged by what is known, so that the platforms' own
+    /// word gets through; none of an agent without a known profile teaches then.
+    pub settling_ms_max: u64,
     /// Verdicts kept for a baseline that connects late or again, default 16,384.
     pub verdicts_kept: usize,
 }
@@ -33,6 +37,7 @@ impl Default for Config {
             reports_waiting_max: 10_000,
             reports_in_flight_max: 16,
             report_timeout_ms: 10_000,
+            settling_ms_max: 10_000,
             verdicts_kept: 16_384,
         }
     }
@@ -69,6 +74,7 @@ impl Config {
             1_024,
         );
         within("report_timeout_ms", self.report_timeout_ms, 100, 300_000);
+        within("settling_ms_max", self.settling_ms_max, 10, 300_000);
         within("verdicts_kept", self.verdicts_kept as u64, 1, 1_000_000);
     }
 }

@@ -7,7 +7,7 @@ use immune_domain::{AgentKey, ErrorKind, InfectionId};
 use immune_proto::convert::{WireError, id, nested, run, time};
 use immune_proto::v1;
 use immune_proto::v1::sentinel_service_server::SentinelService;
-use immune_runtime::grpc::status;
+use immune_runtime::grpc::{not_owner, status};
 use immune_store::StorageError;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
@@ -47,6 +47,16 @@ impl SentinelService for Service {
     ) -> Result<Response<v1::JudgeSinceResponse>, Status> {
         let request = request.into_inner();
         let key: AgentKey = nested("key", request.key).map_err(invalid)?;
+        self.check_held(&key).await?;
+        if !self.standing.knows_profile(&key) {
+            // Without its profile any agent would be well.
+            let message = "the profiles of the agent's partition are not known yet";
+            return Err(status(
+                ErrorKind::Unavailable,
+                "sentinel.profiles_unknown",
+                message,
+            ));
+        }
         let since = time::from_wire("since", request.since).map_err(invalid)?;
         let wanted = request.executions_wanted;
         let finding = proof::judge_since(&self.directory, &*self.store, &key, since, wanted)
@@ -78,6 +88,7 @@ impl SentinelService for Service {
             true => InfectionId::new(uuid::Uuid::new_v4().to_string()),
             false => id("infection_id", request.infection_id).map_err(invalid)?,
         };
+        self.check_held(&key).await?;
         let case = self
             .report_now(&key, infection, &request.reason, &request.reported_by)
             .await?;
@@ -91,6 +102,7 @@ impl SentinelService for Service {
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
         let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
+        self.check_held(&key).await?;
         let agent = listing::get(&self.directory, &*self.store, &key)
             .await
             .map_err(stored)?;
@@ -113,6 +125,15 @@ impl SentinelService for Service {
 }
 
 impl Service {
+    /// Refuses to speak of an agent whose partition is held elsewhere.
+    async fn check_held(&self, key: &AgentKey) -> Result<(), Status> {
+        if self.standing.settled(key).await {
+            Ok(())
+        } else {
+            Err(not_owner::status())
+        }
+    }
+
     /// What is kept, then each verdict; ends when the reader is gone or too far behind.
     async fn send_verdicts(&self, sender: &mpsc::Sender<Result<v1::WatchVerdictsResponse, Status>>) {
         let (kept, mut stream) = self.verdicts.watch();

@@ -1,18 +1,20 @@
 //! The guarded detector of one agent: which executions it sees, each once and in the order in which they came, and
-//! how it begins from the executions on record after a restart of the process.
+//! how it begins from the executions on record when its partition is gained.
 //!
-//! While the records are being read, live executions wait and are observed after them. What is on record gives the
-//! reference, not the accusation: nobody here knows which of those executions a healing has already answered.
+//! While the records are being read, live executions wait and are observed after them. What was on record before the
+//! time from which the bus delivers again gives the reference, not the accusation: it was judged when it came. What
+//! came since counts as live, whether the record or the bus has it first; each execution once.
 //!
 //! An execution that is retracted was observed all the same; its parent is observed as one of its own.
 
 use crate::agent::Agent;
+use immune_domain::Timestamp;
 use immune_domain::detection::guarded::{Evidence, Guard};
 use immune_domain::detection::window::{fingerprint, is_late};
 use immune_domain::policy::Detector;
 use immune_domain::vitals::{Completeness, Vitals};
 
-/// Executions on record that are observed after a restart.
+/// Executions on record that are observed when a partition is gained.
 pub const HISTORY: usize = 60;
 
 /// Executions that are remembered as observed: all on record, and some live ones. A correction of one that is older
@@ -26,6 +28,8 @@ pub struct Guarding {
     /// Fingerprints of the latest executions observed; 0 where there is none yet.
     observed: [u64; REMEMBERED],
     next: usize,
+    /// When the newest execution on record was received: an older one was on record too, or before what was read.
+    on_record_until: Timestamp,
     /// Live executions that wait for those on record; `None` while nothing is awaited.
     waiting: Option<Vec<Vitals>>,
 }
@@ -36,6 +40,7 @@ impl Default for Guarding {
             guard: Guard::default(),
             observed: [0; REMEMBERED],
             next: 0,
+            on_record_until: Timestamp::EPOCH,
             waiting: None,
         }
     }
@@ -70,8 +75,8 @@ impl Guarding {
     /// Begins anew from the executions on record, oldest first, then goes on with those that waited.
     ///
     /// Live executions that were observed before the reading began are on record too: a record is stored before it
-    /// is judged. An alarm over executions on record is ended, so that only live ones can accuse.
-    pub fn end_history<'a>(&mut self, history: impl IntoIterator<Item = &'a Vitals>) {
+    /// is judged. An alarm over executions received before `live_from` is ended, so that only later ones can accuse.
+    pub fn end_history<'a>(&mut self, history: impl IntoIterator<Item = &'a Vitals>, live_from: Timestamp) {
         // Without waiting the guard went on by itself in the meantime; its word is newer than the record's.
         let Some(waiting) = self.waiting.take() else {
             return;
@@ -80,12 +85,28 @@ impl Guarding {
         if history.peek().is_some() {
             *self = Guarding::default();
         }
-        history.for_each(|vitals| self.observe_once(vitals));
+        let mut is_past = true;
+        let mut newest = self.on_record_until;
+        for vitals in history {
+            if is_past && vitals.received_at >= live_from {
+                is_past = false;
+                self.end_alarm();
+            }
+            self.observe_once(vitals);
+            newest = newest.max(vitals.received_at);
+        }
+        if is_past {
+            self.end_alarm();
+        }
+        self.on_record_until = newest;
+        self.waiting = Some(waiting);
+        self.end_waiting();
+    }
+
+    fn end_alarm(&mut self) {
         if self.guard.is_infected() {
             self.guard.restart();
         }
-        self.waiting = Some(waiting);
-        self.end_waiting();
     }
 
     /// Whether the evidence says that the agent is infected.
@@ -107,6 +128,12 @@ impl Guarding {
         }
     }
 
+    /// What was observed may come once more, and is to be observed again.
+    pub fn forget(&mut self) {
+        self.observed = [0; REMEMBERED];
+        self.on_record_until = Timestamp::EPOCH;
+    }
+
     /// Executions observed, as far as they are remembered.
     #[cfg(test)]
     pub(crate) fn observations(&self) -> usize {
@@ -121,7 +148,7 @@ impl Guarding {
 
     fn observe_once(&mut self, vitals: &Vitals) {
         let execution = fingerprint(&vitals.execution);
-        if self.observed.contains(&execution) {
+        if vitals.received_at < self.on_record_until || self.observed.contains(&execution) {
             return;
         }
         self.observed[self.next] = execution;
@@ -159,7 +186,7 @@ impl Agent {
     }
 
     /// The executions on record, oldest first, see [`Guarding::end_history`].
-    pub fn end_history(&mut self, history: &[Vitals]) {
+    pub fn end_history(&mut self, history: &[Vitals], live_from: Timestamp) {
         if self.policy.detector == Detector::Specified {
             self.guarding = None;
             return;
@@ -168,9 +195,10 @@ impl Agent {
             return;
         };
         let judged = |vitals: &&Vitals| {
-            !(self.ignores(vitals.source) || is_late(vitals.timestamp, vitals.received_at))
+            let is_answered = vitals.received_at >= live_from && !self.counts(vitals);
+            !(is_answered || self.ignores(vitals.source) || is_late(vitals.timestamp, vitals.received_at))
         };
-        guarding.end_history(history.iter().filter(judged));
+        guarding.end_history(history.iter().filter(judged), live_from);
         self.guarding = Some(guarding);
     }
 

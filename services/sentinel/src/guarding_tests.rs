@@ -1,6 +1,9 @@
 use super::*;
+use immune_domain::AgentKey;
 use immune_domain::vitals::Source;
-use immune_domain::{AgentKey, Timestamp};
+
+/// Everything that these tests have on record was received before.
+const LIVE: Timestamp = Timestamp::from_micros(1_000);
 
 fn ran(execution: &str, latency_ms: f64) -> Vitals {
     Vitals {
@@ -48,7 +51,7 @@ fn live_executions_wait_for_those_on_record() {
         guarding.observe(vitals);
     }
     assert_eq!(guarding.observations(), 1);
-    guarding.end_history(&history);
+    guarding.end_history(&history, LIVE);
     assert_eq!(guarding.observations(), 41);
     assert!(guarding.evidence().is_some() && !guarding.is_infected());
     assert!(!guarding.begin_history(), "nothing more is needed");
@@ -61,7 +64,7 @@ fn without_records_nothing_is_lost() {
     guarding.observe(&ran("1", 1_000.0));
     assert!(guarding.begin_history());
     guarding.observe(&ran("2", 1_000.0));
-    guarding.end_history(&[]);
+    guarding.end_history(&[], LIVE);
     assert_eq!(guarding.observations(), 2);
 }
 
@@ -73,7 +76,7 @@ fn waiting_is_bounded() {
     let live = healthy(HISTORY as u32);
     live.iter().for_each(|vitals| guarding.observe(vitals));
     assert_eq!(guarding.observations(), HISTORY);
-    guarding.end_history(&healthy(20));
+    guarding.end_history(&healthy(20), LIVE);
     assert_eq!(
         guarding.observations(),
         HISTORY,
@@ -89,10 +92,59 @@ fn records_do_not_accuse() {
     guarding.begin_history();
     let mut history = healthy(50);
     history.extend((0..8).map(|i| ran(&format!("s{i}"), 4_000.0)));
-    guarding.end_history(&history);
+    guarding.end_history(&history, LIVE);
     assert!(!guarding.is_infected());
     for i in 0..5 {
         guarding.observe(&ran(&format!("l{i}"), 4_000.0));
     }
     assert!(guarding.is_infected(), "{:?}", guarding.evidence());
+}
+
+fn received(mut vitals: Vitals, second: i64) -> Vitals {
+    vitals.received_at = Timestamp::from_micros(second * 1_000_000);
+    vitals
+}
+
+/// Scenario: a busy agent: two hundred executions in the half minute that the bus delivers again, of which the record
+/// gives the last sixty; all come again, some before the record is read.
+/// Guarantees: none is observed twice, and none that is older than the record: the evidence is the record's alone.
+#[test]
+fn on_record_and_delivered_again_counts_once() {
+    let all: Vec<Vitals> = healthy(200)
+        .into_iter()
+        .zip(100..)
+        .map(|(vitals, second)| received(vitals, second))
+        .collect();
+    let record = &all[140..];
+    let live_from = Timestamp::from_micros(0);
+    let mut alone = Guarding::default();
+    alone.begin_history();
+    alone.end_history(record, live_from);
+    let mut guarding = Guarding::default();
+    all[..10].iter().for_each(|vitals| guarding.observe(vitals));
+    assert!(guarding.begin_history());
+    all[10..50].iter().for_each(|vitals| guarding.observe(vitals));
+    guarding.end_history(record, live_from);
+    all.iter().for_each(|vitals| guarding.observe(vitals));
+    assert_eq!(guarding.observations(), record.len());
+    assert_eq!(guarding.evidence(), alone.evidence());
+    guarding.observe(&received(ran("new", 1_000.0), 300));
+    assert_eq!(guarding.observations(), record.len() + 1);
+}
+
+/// Scenario: the executions on record end in a fault that nobody judged, because the replica that had the agent was
+/// gone.
+/// Guarantees: those received since the bus delivers again accuse, and the same coming again changes nothing.
+#[test]
+fn records_that_nobody_judged_accuse() {
+    let healthy = healthy(40).into_iter().zip(100..);
+    let mut history: Vec<Vitals> = healthy.map(|(vitals, second)| received(vitals, second)).collect();
+    history.extend((0..8).map(|i| received(ran(&format!("s{i}"), 4_000.0), 200 + i)));
+    let mut guarding = Guarding::default();
+    guarding.begin_history();
+    guarding.end_history(&history, Timestamp::from_micros(200_000_000));
+    assert!(guarding.is_infected(), "{:?}", guarding.evidence());
+    let score = guarding.evidence();
+    history.iter().for_each(|vitals| guarding.observe(vitals));
+    assert_eq!(guarding.evidence(), score);
 }

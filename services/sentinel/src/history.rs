@@ -1,4 +1,4 @@
-//! After a restart of the process: the guarded detector of every agent with a profile begins from the executions on
+//! When a partition is gained: the guarded detector of every agent with a profile begins from the executions on
 //! record, instead of being blind until it has seen enough live ones.
 //!
 //! Not here: an agent that left memory because of the limit begins from nothing when it comes back.
@@ -13,19 +13,22 @@ use tracing::warn;
 /// Agents whose records are read at the same time.
 const READS_MAX: usize = 16;
 
-/// Reads the records of these agents, a few agents at a time.
+/// Reads the records of these agents, a few agents at a time. Executions received at or after `live_from` count as
+/// live: the bus delivers them again, where it can.
 pub(crate) async fn load(
     keys: Vec<AgentKey>,
-    directory: std::sync::Arc<Directory>,
-    store: std::sync::Arc<dyn VitalsStore>,
+    directory: &Directory,
+    store: &dyn VitalsStore,
+    live_from: Timestamp,
 ) {
-    let (directory, store) = (&*directory, &*store);
     stream::iter(keys)
-        .for_each_concurrent(READS_MAX, async |key| load_one(&key, directory, store).await)
+        .for_each_concurrent(READS_MAX, async |key| {
+            load_one(&key, directory, store, live_from).await;
+        })
         .await;
 }
 
-async fn load_one(key: &AgentKey, directory: &Directory, store: &dyn VitalsStore) {
+async fn load_one(key: &AgentKey, directory: &Directory, store: &dyn VitalsStore, live_from: Timestamp) {
     if !directory.begin_history(key) {
         return;
     }
@@ -34,5 +37,5 @@ async fn load_one(key: &AgentKey, directory: &Directory, store: &dyn VitalsStore
         warn!(agent = %key, %error, "cannot read the executions on record; the guarded detector begins without");
         Vec::new()
     });
-    directory.end_history(key, &history);
+    directory.end_history(key, &history, live_from);
 }

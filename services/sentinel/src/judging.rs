@@ -1,27 +1,36 @@
-//! The loop that judges: every record as it comes, and every agent with a window every second.
+//! The loop that judges: every record as it comes, and every agent with a window every second; and that takes over
+//! and lets go of partitions.
 
 use crate::config::Config;
 use crate::directory::{Census, Directory};
 use crate::metrics::{Metrics, VerdictLabels};
 use crate::quarantine::{Contained, after_no_room};
 use crate::report::Draft;
+use crate::settling::{Settled, Settling, replay};
+use crate::standing::Standing;
 use crate::verdicts::Verdicts;
-use immune_bus::{Consumer, Delivery, Record};
+use immune_bus::{Arrival, Begin, Consumer, Delivery, Partition, Record};
 use immune_domain::Timestamp;
 use immune_domain::detection::window::fingerprint;
 use immune_domain::vitals::Vitals;
 use immune_runtime::clock::SharedClock;
+use immune_store::VitalsStore;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::info;
 
 /// The loop's state.
 #[derive(Clone)]
 pub(crate) struct Judging {
     pub(crate) config: Arc<Config>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) store: Arc<dyn VitalsStore>,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) drafts: mpsc::Sender<Draft>,
     pub(crate) contained: mpsc::Sender<Contained>,
@@ -29,16 +38,49 @@ pub(crate) struct Judging {
     pub(crate) metrics: Metrics,
 }
 
+/// A partition that is held.
+struct Held {
+    gain: u64,
+    /// From when on the bus is asked to deliver again.
+    since: Timestamp,
+    /// Ends with it.
+    _settling: AbortOnDropHandle<()>,
+}
+
 impl Judging {
     /// Judges until the token is cancelled or the bus ends.
     pub(crate) async fn run(self, mut bus: Box<dyn Consumer>, shutdown: CancellationToken) {
         let mut tick = interval(Duration::from_millis(self.config.tick_interval_ms));
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let (sender, mut settled) = mpsc::unbounded_channel();
+        let settling = Settling {
+            directory: self.directory.clone(),
+            standing: self.standing.clone(),
+            store: self.store.clone(),
+            settled: sender,
+            patience: Duration::from_millis(self.config.settling_ms_max),
+        };
+        let mut held: HashMap<Partition, Held> = HashMap::new();
+        let mut gains = 0;
         loop {
             tokio::select! {
-                delivery = bus.next() => match delivery {
-                    Some(delivery) => self.take(delivery),
+                arrival = bus.next() => match arrival {
+                    Some(Arrival::Gained(partition)) => {
+                        gains += 1;
+                        held.insert(partition, self.gain(partition, gains, &settling));
+                    }
+                    Some(Arrival::Lost(partition)) => {
+                        held.remove(&partition);
+                        self.lose(partition);
+                    }
+                    Some(Arrival::Batch(delivery)) => self.take(delivery),
                     None => return,
+                },
+                Some(Settled { partition, gain }) = settled.recv() => {
+                    if let Some(held) = held.get(&partition).filter(|held| held.gain == gain) {
+                        bus.begin(partition, Begin::Again { since: held.since }).await;
+                        self.standing.begin(partition);
+                    }
                 },
                 _ = tick.tick() => self.look_at_all().await,
                 () = shutdown.cancelled() => return,
@@ -46,20 +88,50 @@ impl Judging {
         }
     }
 
+    fn gain(&self, partition: Partition, gain: u64, settling: &Settling) -> Held {
+        let since = self.clock.now().minus(replay(&self.directory));
+        info!(
+            partition = partition.index,
+            count = partition.count,
+            "a partition was gained"
+        );
+        self.directory.gain(partition);
+        self.metrics.partitions.inc();
+        let work = settling.clone().run(Settled { partition, gain }, since);
+        Held {
+            gain,
+            since,
+            _settling: AbortOnDropHandle::new(tokio::spawn(work)),
+        }
+    }
+
+    /// Drops whatever is known of the agents of a partition: another replica may be at work on them already. Their
+    /// reports that are not being sent yet are dropped where they wait.
+    fn lose(&self, partition: Partition) {
+        info!(partition = partition.index, "a partition was lost");
+        self.directory.lose(partition);
+        self.verdicts.forget(partition);
+        self.metrics.partitions.dec();
+    }
+
     fn take(&self, delivery: Delivery) {
+        if !self.standing.holds(delivery.partition) {
+            return;
+        }
         let now = self.clock.now();
+        let knows_profiles = self.standing.knows_profiles(delivery.partition);
         for record in delivery.batch.iter() {
             match record {
-                Record::Vitals(vitals) => self.judge(vitals, now),
+                Record::Vitals(vitals) => self.judge(vitals, knows_profiles, now),
                 Record::Retracted(key, execution) => self.directory.retract(key, fingerprint(execution)),
             }
         }
-        // A window lives ten seconds: what a crash loses of it is gone before anybody could read it again.
+        // Whoever takes over is given the recent past again, acknowledged or not.
         delivery.ack();
     }
 
-    fn judge(&self, vitals: &Vitals, now: Timestamp) {
-        let taken = self.directory.take(vitals, now);
+    fn judge(&self, vitals: &Vitals, knows_profiles: bool, now: Timestamp) {
+        let taken = self.directory.take(vitals, knows_profiles, now);
         if let Some(reason) = taken.reason {
             let label = if reason.as_str().is_empty() {
                 "healthy"

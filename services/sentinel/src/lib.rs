@@ -4,12 +4,17 @@
 //! departure is reported to quarantine until it is accepted, once per case, again when it gets materially worse.
 //! Nothing that was seen before a healing or a release is held against an agent afterwards.
 //!
-//! Not here: the rule itself (`immune_domain::detection`, `immune_domain::diagnosis`), what becomes of an infection
-//! (`quarantine`), learning (`baseline`). The sentinel keeps nothing of its own across a restart: windows are
-//! seconds long, records are in the store of vitals, profiles and cases are watched; the guarded detector begins
-//! from the records.
+//! Several replicas share the agents by the partitions of the bus. The sentinel keeps nothing of its own across a
+//! restart or a move: when it gains a partition, the bus delivers the last half minute of it again, so that windows
+//! are rebuilt, and verdicts and reports repeated that another replica may have left undone. A report names an agent
+//! once more at worst, and quarantine has one case per agent; before its first report of an agent the sentinel asks
+//! for the agent's latest case, so that nothing from before a release makes a new one.
 //!
-//! - [`judging`]: the loop over records and seconds. [`agent`]: what follows from one, pure.
+//! Not here: the rule itself (`immune_domain::detection`, `immune_domain::diagnosis`), what becomes of an infection
+//! (`quarantine`), learning (`baseline`).
+//!
+//! - [`judging`]: the loop over records, seconds and partitions. [`agent`]: what follows from one, pure.
+//! - `settling`: what must be known of a gained partition first. `standing`: what is held and known.
 //! - [`guarding`]: the guarded detector of one agent, where policy asks for it. `history`: how it begins.
 //! - [`directory`]: every agent in memory, sharded and bounded. [`listing`]: the same with what the store knows.
 //! - [`report`], [`quarantine`]: what is told, and telling it. [`watches`]: profiles and cases as they change.
@@ -32,30 +37,34 @@ pub mod proof;
 pub mod quarantine;
 pub mod reason;
 pub mod report;
+mod settling;
+mod standing;
 pub mod verdicts;
 pub mod watches;
 
 pub use config::Config;
 pub use metrics::Metrics;
+pub use standing::State;
 
 use crate::quarantine::{CONTAINED_MAX, Contained, Reporter, tell_contained};
 use directory::Directory;
 use immune_bus::Consumer;
 use immune_domain::policy::Policies;
 use immune_domain::{AgentKey, CaseId, InfectionId};
-use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::sentinel_service_server::SentinelServiceServer;
 use immune_runtime::clock::SharedClock;
+use immune_runtime::grpc::{Peers, not_owner};
 use immune_store::VitalsStore;
 use judging::Judging;
 use report::Draft;
+use standing::Standing;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use tonic::transport::Channel;
 use verdicts::Verdicts;
 
 /// What the role is built from.
@@ -64,10 +73,10 @@ pub struct Dependencies {
     pub bus: Box<dyn Consumer>,
     /// Executions on record.
     pub store: Arc<dyn VitalsStore>,
-    /// Profiles.
-    pub baseline: BaselineServiceClient<Channel>,
-    /// Cases.
-    pub quarantine: QuarantineServiceClient<Channel>,
+    /// Profiles: each replica tells those that it holds.
+    pub baseline: Peers,
+    /// Cases: any replica knows all.
+    pub quarantine: Peers,
     /// Which rules hold for which agent.
     pub policies: Policies,
     /// Tells the time.
@@ -81,13 +90,14 @@ struct Work {
     bus: Box<dyn Consumer>,
     drafts: mpsc::Receiver<Draft>,
     contained: mpsc::Receiver<Contained>,
-    baseline: BaselineServiceClient<Channel>,
+    baseline: Peers,
 }
 
 /// The sentinel role.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) directory: Arc<Directory>,
+    pub(crate) standing: Arc<Standing>,
     pub(crate) store: Arc<dyn VitalsStore>,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) clock: SharedClock,
@@ -113,15 +123,17 @@ impl Service {
         let (draft_sender, drafts) = mpsc::channel(config.reports_waiting_max);
         let (contained_sender, contained) = mpsc::channel(CONTAINED_MAX);
         let growth = config.severity_growth_min;
+        let standing = Arc::new(Standing::new());
         let directory = Arc::new(Directory::new(
             policies.compile(),
             config.agents_max,
             growth,
             metrics.clone(),
+            standing.clone(),
         ));
         let verdicts = Arc::new(Verdicts::new(config.verdicts_kept));
         let reporter = Reporter {
-            client: quarantine,
+            client: QuarantineServiceClient::new(quarantine.any()),
             store: store.clone(),
             directory: directory.clone(),
             config: config.clone(),
@@ -131,6 +143,8 @@ impl Service {
         let judging = Judging {
             config,
             directory: directory.clone(),
+            standing: standing.clone(),
+            store: store.clone(),
             verdicts: verdicts.clone(),
             drafts: draft_sender,
             contained: contained_sender,
@@ -145,6 +159,7 @@ impl Service {
         })));
         Service {
             directory,
+            standing,
             store,
             verdicts,
             clock,
@@ -158,6 +173,11 @@ impl Service {
     /// The gRPC service.
     pub fn grpc(&self) -> SentinelServiceServer<Self> {
         SentinelServiceServer::new(self.clone())
+    }
+
+    /// What this replica holds and knows, as it is and as it changes.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.standing.state()
     }
 
     /// Judges until the token is cancelled or the bus ends, then ends the watches. A second call does nothing.
@@ -182,30 +202,33 @@ impl Service {
         } = self.reporter.clone();
         let stop = shutdown.child_token();
         let timeout = Duration::from_millis(config.report_timeout_ms);
-        let helpers = [
-            tokio::spawn(watches::profiles(
+        // They end by the token, or by a queue that nobody fills any more; none may outlive the role.
+        let _helpers = [
+            tokio::spawn(watches::profiles::follow(
                 baseline,
                 directory.clone(),
-                self.store.clone(),
                 stop.clone(),
             )),
-            tokio::spawn(watches::cases(client.clone(), directory, clock, stop.clone())),
+            tokio::spawn(watches::cases::follow(
+                client.clone(),
+                directory,
+                clock,
+                stop.clone(),
+            )),
             tokio::spawn(self.reporter.run(drafts, stop.clone())),
             tokio::spawn(tell_contained(client, contained, timeout, metrics)),
-        ];
+        ]
+        .map(AbortOnDropHandle::new);
         self.judging.run(bus, shutdown).await;
         stop.cancel();
         self.closed.cancel();
-        for helper in helpers {
-            // They end by the token, or by a queue that nobody fills any more; none may outlive the role.
-            helper.abort();
-        }
     }
 
     /// Reports an agent as infected because its platform says so, whatever its vitals say.
     ///
     /// # Errors
-    /// Quarantine's word, or that it could not be reached in time; the platform says it again then.
+    /// Quarantine's word, or that it could not be reached in time; the platform says it again then. That the agent is
+    /// held elsewhere.
     async fn report_now(
         &self,
         key: &AgentKey,
@@ -224,6 +247,7 @@ impl Service {
             agent.hear(&word);
             agent.draft_now(key, profile, now)
         });
+        let draft = draft.ok_or_else(not_owner::status)?;
         let evidence = self.reporter.evidence(&draft).await;
         self.reporter
             .send(&draft, &draft.infection(infection, evidence))

@@ -16,7 +16,8 @@ pub const PAGE_MAX: u32 = 1_000;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A page of a run's agents, ordered by id.
+/// A page of a run's agents, ordered by id: all of them, whoever judges them, so that a page is whole while a
+/// partition moves and a caller who asks every replica takes each agent from the one that judges it.
 ///
 /// # Errors
 /// When the store cannot answer.
@@ -93,6 +94,7 @@ fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
                 .and_then(Agent::evidence)
                 .map(|evidence| f64::from(evidence.score)),
             infected_by_evidence: agent.is_some_and(Agent::is_infected_by_evidence),
+            live: directory.holds(&summary.key),
         }
     })
 }

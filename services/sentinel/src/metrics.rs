@@ -30,6 +30,10 @@ pub struct Metrics {
     pub breaches_dropped: Counter,
     /// Agents that left memory because of the limit.
     pub evicted: Counter,
+    /// Reports that were drafted and not sent, because the agent's latest case or another replica answers them.
+    pub withdrawn: Counter,
+    /// Partitions of the bus that are held.
+    pub partitions: Gauge,
     /// Agents in memory.
     pub agents: Gauge,
     /// Agents with executions in their window.
@@ -67,6 +71,11 @@ impl Metrics {
             &metrics.reports_dropped,
         );
         counter(
+            "reports_withdrawn",
+            "Reports that a case or another replica had answered before they were sent",
+            &metrics.withdrawn,
+        );
+        counter(
             "executions_contained",
             "Executions of agents to be contained",
             &metrics.breaches,
@@ -80,6 +89,11 @@ impl Metrics {
             "agents_evicted",
             "Agents that left memory because of the limit",
             &metrics.evicted,
+        );
+        registry.register(
+            "immune_sentinel_partitions",
+            "Partitions of the vitals bus that this replica holds",
+            metrics.partitions.clone(),
         );
         registry.register(
             "immune_sentinel_agents",

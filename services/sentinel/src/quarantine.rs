@@ -1,23 +1,25 @@
 //! What the sentinel tells quarantine: infections, until they are accepted, and executions that should not be.
 
+use crate::agent::News;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::report::Draft;
+use immune_domain::case::Case;
+use immune_domain::detection::window::{EXECUTIONS_MAX, LATE_AFTER};
 use immune_domain::detection::{EVIDENCE_MAX, Evidence, Infection};
 use immune_domain::vitals::Vitals;
-use immune_domain::{CaseId, InfectionId, Timestamp};
+use immune_domain::{AgentKey, CaseId, InfectionId, Timestamp};
 use immune_proto::convert::time;
 use immune_proto::v1;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_runtime::clock::SharedClock;
-use immune_runtime::grpc::kind;
+use immune_runtime::grpc::{RoleChannel, kind};
 use immune_store::VitalsStore;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tracing::{info, warn};
 
@@ -49,7 +51,7 @@ impl Contained {
 #[derive(Clone)]
 pub struct Reporter {
     /// Where reports go.
-    pub client: QuarantineServiceClient<Channel>,
+    pub client: QuarantineServiceClient<RoleChannel>,
     /// Where the executions that show an infection are.
     pub store: Arc<dyn VitalsStore>,
     /// Whose agents.
@@ -72,13 +74,18 @@ impl Reporter {
                 () = shutdown.cancelled() => return,
             };
             let Some(draft) = draft else { return };
+            if !self.directory.holds(&draft.key) {
+                // Whoever holds the agent now has its recent executions, and reports it.
+                self.metrics.withdrawn.inc();
+                continue;
+            }
             let Ok(permit) = room.clone().acquire_owned().await else {
                 return;
             };
             let (reporter, shutdown) = (self.clone(), shutdown.clone());
             tokio::spawn(async move {
                 tokio::select! {
-                    () = reporter.deliver(&draft) => {}
+                    () = reporter.deliver(draft) => {}
                     () = shutdown.cancelled() => {}
                 }
                 drop(permit);
@@ -86,14 +93,14 @@ impl Reporter {
         }
     }
 
-    /// One report, until it is accepted or refused for good.
-    async fn deliver(&self, draft: &Draft) {
+    /// One report, until it is accepted or refused for good, or turns out not to be due.
+    async fn deliver(&self, mut draft: Draft) {
         let id = InfectionId::new(uuid::Uuid::new_v4().to_string());
-        let infection = draft.infection(id, self.evidence(draft).await);
+        let mut infection = None;
         let mut backoff = BACKOFF_MIN;
         loop {
-            let status = match self.send(draft, &infection).await {
-                Ok(_) => return,
+            let status = match self.attempt(&mut draft, &id, &mut infection).await {
+                Ok(()) => return,
                 Err(status) => status,
             };
             if !kind(&status).is_retryable() {
@@ -107,7 +114,91 @@ impl Reporter {
             warn!(agent = %draft.key, code = ?status.code(), message = status.message(), "cannot report; trying again");
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
+            if !self.directory.holds(&draft.key) {
+                self.metrics.withdrawn.inc();
+                return;
+            }
         }
+    }
+
+    /// One attempt: makes sure that the agent's latest case is known, then sends the report if it is due still.
+    async fn attempt(
+        &self,
+        draft: &mut Draft,
+        id: &InfectionId,
+        infection: &mut Option<Infection>,
+    ) -> Result<(), Status> {
+        if !self.directory.is_acquainted(&draft.key) {
+            match self.acquaint(draft).await? {
+                Some(due) => *draft = due,
+                None => {
+                    self.metrics.withdrawn.inc();
+                    return Ok(());
+                }
+            }
+        }
+        let infection = match infection {
+            Some(infection) => infection,
+            None => {
+                let evidence = self.evidence(draft).await;
+                infection.insert(draft.infection(id.clone(), evidence))
+            }
+        };
+        self.send(draft, infection).await.map(|_| ())
+    }
+
+    /// Asks for the latest case of an agent, once before its first report: the agent may have come here with its
+    /// partition moments after a release, of which this replica knows nothing, and what it did before is delivered
+    /// again. Returns the report that is due in the light of the answer.
+    async fn acquaint(&self, draft: &Draft) -> Result<Option<Draft>, Status> {
+        let key = &draft.key;
+        let latest = match self.latest_case(key).await {
+            Ok(latest) => latest,
+            Err(status) if kind(&status).is_retryable() => return Err(status),
+            Err(status) => {
+                // Better a case too many than an infection that nobody hears of.
+                warn!(agent = %key, code = ?status.code(), message = status.message(), "cannot ask for the latest case");
+                None
+            }
+        };
+        let now = self.clock.now();
+        let records = match self.directory.acquaint(key, latest.as_ref()) {
+            News::Nothing => return Ok(Some(draft.clone())),
+            News::OpenCase => Vec::new(),
+            News::FreshAfter(since) => {
+                let oldest = now.minus(draft.window_length).minus(LATE_AFTER);
+                let read = self
+                    .store
+                    .recent(key, since.max(oldest), EXECUTIONS_MAX as u32)
+                    .await;
+                read.unwrap_or_else(|error| {
+                    warn!(agent = %key, %error, "cannot judge the executions since a release again");
+                    Vec::new()
+                })
+            }
+        };
+        Ok(self.directory.judge_again(key, &records, now))
+    }
+
+    async fn latest_case(&self, key: &AgentKey) -> Result<Option<Case>, Status> {
+        let mut request = Request::new(v1::ListCasesRequest {
+            run_id: key.run.to_string(),
+            agent_id: key.agent.to_string(),
+            limit: 1,
+            ..v1::ListCasesRequest::default()
+        });
+        let timeout = Duration::from_millis(self.config.report_timeout_ms);
+        request.set_timeout(timeout);
+        let answer = tokio::time::timeout(timeout, self.client.clone().list_cases(request)).await;
+        let response = answer
+            .map_err(|_| Status::deadline_exceeded("quarantine did not answer"))??
+            .into_inner();
+        let Some(case) = response.cases.into_iter().next() else {
+            return Ok(None);
+        };
+        let case = Case::try_from(case);
+        case.map(Some)
+            .map_err(|error| Status::data_loss(error.to_string()))
     }
 
     /// Sends a report once, and notes the case that it belongs to.
@@ -158,7 +249,7 @@ impl Reporter {
 
 /// Tells quarantine of executions that should not be, each once: the next one tells it again.
 pub async fn tell_contained(
-    mut client: QuarantineServiceClient<Channel>,
+    mut client: QuarantineServiceClient<RoleChannel>,
     mut contained: mpsc::Receiver<Contained>,
     timeout: Duration,
     metrics: Metrics,

@@ -23,6 +23,8 @@ pub enum Reason {
     Incomplete,
     /// It began before the agent was healed or released.
     BeforeRelease,
+    /// No baseline has told its profiles yet.
+    ProfilesUnknown,
     /// It was posted, and policy says that posted vitals are not judged.
     NotJudged,
 }
@@ -41,6 +43,7 @@ impl Reason {
             Reason::Running => "running",
             Reason::Incomplete => "incomplete",
             Reason::BeforeRelease => "before_release",
+            Reason::ProfilesUnknown => "profiles_unknown",
             Reason::NotJudged => "not_judged",
         }
     }

@@ -1,6 +1,7 @@
 //! The verdicts, for the baseline: a stream with a memory, so that a watcher that comes late or again misses little.
 
 use crate::reason::Reason;
+use immune_bus::Partition;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, ExecutionId};
 use std::collections::VecDeque;
@@ -58,6 +59,12 @@ impl Verdicts {
         // Under the lock, so that a new watcher has each verdict from the memory or from the stream, not from both
         // and not from neither. Nobody watching is no error.
         let _ = self.stream.send(verdict);
+    }
+
+    /// Forgets the verdicts on agents of a partition: whoever holds it now gives them again.
+    pub fn forget(&self, partition: Partition) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|verdict| !partition.holds(&verdict.key));
     }
 
     /// What is kept, and everything from now on.

@@ -116,7 +116,13 @@ pub(crate) fn parse(body: &[u8], statements: usize) -> Result<Vec<Vec<Series>>, 
 /// Appends a part to the series that it continues, or begins a new one.
 fn take(answer: &mut Vec<Series>, part: SeriesPart) {
     let tags = part.tags.unwrap_or_default();
-    let place = |columns: Vec<String>| columns.into_iter().enumerate().map(|(n, name)| (name, n)).collect();
+    let place = |columns: Vec<String>| {
+        columns
+            .into_iter()
+            .enumerate()
+            .map(|(n, name)| (name, n))
+            .collect()
+    };
     if let Some(last) = answer.last_mut()
         && last.tags == tags
     {
@@ -144,7 +150,8 @@ mod tests {
     /// Guarantees: each statement gets its rows, the cut series is whole, absent values are absent.
     #[test]
     fn parts_are_joined() {
-        let body = br#"{"results":[{"statement_id":0,"series":[{"name":"m","tags":{"a":"x"},"columns":["time","v"],
+        let body =
+            br#"{"results":[{"statement_id":0,"series":[{"name":"m","tags":{"a":"x"},"columns":["time","v"],
             "values":[[1,2]],"partial":true}],"partial":true}]}
             {"results":[{"statement_id":0,"series":[{"name":"m","tags":{"a":"x"},"columns":["time","v"],
             "values":[[2,null]]},{"name":"m","tags":{"a":"y"},"columns":["time","v"],"values":[[1,5.0]]}]}]}

@@ -131,22 +131,12 @@ impl Config {
         const MIB: u64 = 1_024 * 1_024;
         count("batch_points_max", self.batch_points_max as u64, 1, 50_000);
         count("batch_bytes_max", self.batch_bytes_max as u64, 1_024, 24 * MIB);
-        count(
-            "queue_records_max",
-            self.queue_records_max as u64,
-            1,
-            10_000_000,
-        );
+        count("queue_records_max", self.queue_records_max as u64, 1, 10_000_000);
         count("retries_max", self.retries_max.into(), 0, 100);
         count("spill_bytes_max", self.spill_bytes_max, MIB / 16, 1 << 50);
         count("remembered_max", self.remembered_max as u64, 1, 100_000_000);
         count("answer_bytes_max", self.answer_bytes_max as u64, MIB, 4_096 * MIB);
-        count(
-            "mirror_points_max",
-            self.mirror_points_max as u64,
-            1,
-            10_000_000,
-        );
+        count("mirror_points_max", self.mirror_points_max as u64, 1, 10_000_000);
     }
 
     /// What is allowed and worth a warning at the start.
@@ -175,10 +165,14 @@ impl Config {
                     mistakes.push(format!("{path}: {}:// is not one of http, https", url.scheme()));
                 }
                 if !url.username().is_empty() || url.password().is_some() {
-                    mistakes.push(format!("{path}: holds credentials; use user and password, or token"));
+                    mistakes.push(format!(
+                        "{path}: holds credentials; use user and password, or token"
+                    ));
                 }
                 if url.query().is_some() || url.fragment().is_some() {
-                    mistakes.push(format!("{path}: must end with its path; database and org have fields"));
+                    mistakes.push(format!(
+                        "{path}: must end with its path; database and org have fields"
+                    ));
                 }
                 if self.ca_file.is_some() && url.scheme() != "https" {
                     mistakes.push(format!("{path}: ca_file needs an https:// url"));
@@ -202,7 +196,9 @@ impl Config {
             mistakes.push(format!("{path}: user and password go together"));
         }
         if self.user.is_some() && (self.token.is_some() || self.token_file.is_some()) {
-            mistakes.push(format!("{path}: give user and password (1.x) or a token (2.x, 3.x), not both"));
+            mistakes.push(format!(
+                "{path}: give user and password (1.x) or a token (2.x, 3.x), not both"
+            ));
         }
         if self.version == Some(Version::V2) && self.org.is_empty() {
             mistakes.push(format!("{path}.org: version 2 needs it"));

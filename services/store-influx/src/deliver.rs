@@ -27,7 +27,7 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Writes a batch. When it fails, some of it may be written; delivering it again is harmless.
-    pub(crate) async fn deliver(&mut self, ops: &[Op]) -> Result<Refused, Trouble> {
+    pub(crate) async fn deliver(&mut self, ops: &[&Op]) -> Result<Refused, Trouble> {
         let plan = plan::plan(&self.server, &mut self.recall, ops).await?;
         let mut refused: Refused = plan.refused.iter().cloned().collect();
         for piece in pieces(&plan.points, self.points_max, self.bytes_max) {

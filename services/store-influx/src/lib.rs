@@ -12,9 +12,12 @@
 //! Whatever counts has `live=1`, and a count is a sum.
 //!
 //! A lower or equal revision changes nothing: recent revisions are remembered (`recall.rs`); what is not remembered is
-//! looked up, one request per batch (`plan.rs`). Two processes that write revisions of one execution at the same
-//! moment do not see each other: readers then take the later revision, but counts may count both until one is
-//! corrected again. Ingestion replicas avoid that, as the spans of a trace reach one of them.
+//! looked up, one request per batch (`plan.rs`). What a process remembers it does not look up, so two processes that
+//! correct the same execution in turn can leave two points that count: readers then take the later revision, sums
+//! count both. Ingestion replicas avoid that, as the spans of a trace reach one of them.
+//!
+//! Records whose own time is more than a minute from their reception (late telemetry, wrong clocks) have an entry in
+//! `agent_vitals_displaced` too, so that nothing has to read all of an agent to know what was received lately.
 //!
 //! # What "stored" means
 //!
@@ -24,9 +27,12 @@
 //!
 //! # What InfluxDB cannot do
 //!
-//! - Purging by reception deletes on 1.x and 2.x. 3.x cannot delete points: set the retention of the database; the
-//!   sweeper removes nothing there, and says so once.
-//! - After a purge, `first_received_at` of an agent is that of the first record that is left.
+//! - Purging by reception deletes on 1.x and 2.x; the last minute before the limit stops counting at once and is
+//!   deleted by the next purge. 3.x cannot delete points: set the retention of the database; the sweeper removes
+//!   nothing there, and says so once.
+//! - After a purge, `first_received_at` of an agent is that of the first record that is left, where other stores keep
+//!   that of the first ever.
+//! - An agent has room for 1,000 executions in one microsecond (1,000,000 in a whole millisecond); more are refused.
 //! - Counts read the one field `live` of every record of an agent or run (about ten million a second on one core).
 //! - A record older than the retention policy of the database is accepted and dropped, as the sweeper would.
 //!

@@ -101,7 +101,11 @@ mod tests {
         odd.token_count = Some(u64::MAX);
         let op = Op::Append(odd.clone());
         assert_eq!(load(&save(&op).unwrap()).unwrap(), op);
-        for bits in [f64::NAN.to_bits() | 7, f64::NEG_INFINITY.to_bits(), (-0.0_f64).to_bits()] {
+        for bits in [
+            f64::NAN.to_bits() | 7,
+            f64::NEG_INFINITY.to_bits(),
+            (-0.0_f64).to_bits(),
+        ] {
             odd.latency_ms = f64::from_bits(bits);
             odd.context.cost = Some(f64::from_bits(bits));
             let Op::Append(back) = load(&save(&Op::Append(odd.clone())).unwrap()).unwrap() else {

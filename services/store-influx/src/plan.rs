@@ -20,6 +20,8 @@ const REVISIONS_AFTER: Duration = Duration::from_secs(600);
 const TOGETHER: i64 = 2_000_000_000;
 /// Agents in one statement at most.
 const AGENTS_MAX: usize = 200;
+/// Statements in one request at most: far below the size of a form that InfluxDB reads whole (10 MB).
+const STATEMENTS_MAX: usize = 500;
 /// Other places that are tried when a record's own is taken. The most crowded times have 1,000.
 const ATTEMPTS_MAX: u64 = 1_000;
 
@@ -74,9 +76,9 @@ struct Questions<'a> {
 }
 
 impl<'a> Questions<'a> {
-    fn of(ops: &'a [Op], recall: &Recall) -> Self {
+    fn of(ops: &[&'a Op], recall: &Recall) -> Self {
         let mut questions = Questions::default();
-        for op in ops {
+        for op in ops.iter().copied() {
             match op {
                 Op::Append(vitals) => {
                     let identity = Identity::of(&vitals.key, &vitals.execution);
@@ -171,11 +173,14 @@ pub(crate) fn is(name: &str, text: &str) -> String {
 async fn find(server: &Server, questions: &Questions<'_>) -> Result<Found, Trouble> {
     let (runs, statements): (Vec<&str>, Vec<String>) = questions.statements().into_iter().unzip();
     let mut found = Found::default();
-    let answers = match server.query(&statements).await {
-        // 3.x makes a database with the first write to it; until then there is nothing to correct.
-        Err(Trouble::Unready { why }) if why.contains("not found") && server.makes_databases() => Vec::new(),
-        answers => answers?,
-    };
+    let mut answers = Vec::with_capacity(statements.len());
+    for some in statements.chunks(STATEMENTS_MAX) {
+        answers.extend(match server.look_up(some).await {
+            // 3.x makes a database with the first write to it; until then there is nothing to correct.
+            Err(Trouble::Unready { why }) if why.contains("not found") && server.makes_databases() => break,
+            answers => answers?,
+        });
+    }
     for (run, series) in runs.iter().zip(&answers) {
         for series in series {
             let Some(agent) = series.tags.get("agent_id").and_then(|stored| tag_text(stored)) else {
@@ -202,7 +207,7 @@ async fn find(server: &Server, questions: &Questions<'_>) -> Result<Found, Troub
 }
 
 /// Plans a batch, in its order. Asks the store, in one request, only where memory does not know.
-pub(crate) async fn plan(server: &Server, recall: &mut Recall, ops: &[Op]) -> Result<Plan, Trouble> {
+pub(crate) async fn plan(server: &Server, recall: &mut Recall, ops: &[&Op]) -> Result<Plan, Trouble> {
     let first = ops.iter().filter_map(|op| match op {
         Op::Append(vitals) => Some(vitals.received_at),
         Op::Retract(..) => None,
@@ -319,7 +324,13 @@ impl Draft<'_> {
         let line = record::tombstone(key, execution, &was, None);
         self.write(op, VITALS, agent, was.place, line);
         if let Some(at) = was.displaced {
-            self.write(op, record::DISPLACED, agent, at, record::displaced_tombstone(key, at));
+            self.write(
+                op,
+                record::DISPLACED,
+                agent,
+                at,
+                record::displaced_tombstone(key, at),
+            );
         }
         self.settle(op, identity, agent, Known { live: false, ..was });
     }

@@ -118,7 +118,10 @@ pub(crate) async fn ping(server: &Server) -> Result<()> {
             let why = trouble.to_string();
             let hint = match why.contains(&command) {
                 true => why,
-                false => format!("{why}; the database is {:?}, made with: {command}", server.database()),
+                false => format!(
+                    "{why}; the database is {:?}, made with: {command}",
+                    server.database()
+                ),
             };
             Err(StorageError::Unavailable {
                 doing: DOING,

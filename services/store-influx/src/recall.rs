@@ -100,7 +100,10 @@ impl Recall {
         let Some((identity, turn)) = self.turns.pop_front() else {
             return;
         };
-        if self.entries.get(&identity).is_some_and(|entry| entry.turn == turn)
+        if self
+            .entries
+            .get(&identity)
+            .is_some_and(|entry| entry.turn == turn)
             && let Some(entry) = self.entries.remove(&identity)
         {
             self.free(entry.agent, entry.known.place, identity);
@@ -149,10 +152,9 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let key = AgentKey::new("r", "a");
-        let (agent, id) = (
-            AgentHash::of(&key),
-            |n: i64| Identity::of(&key, &ExecutionId::new(n.to_string())),
-        );
+        let (agent, id) = (AgentHash::of(&key), |n: i64| {
+            Identity::of(&key, &ExecutionId::new(n.to_string()))
+        });
         let mut recall = Recall::new(3);
         assert!(recall.may_be_forgotten(&vitals(&key, "x", at(1_000_000))));
         recall.begin(at(0));

@@ -18,7 +18,7 @@ pub(crate) const VITALS: &str = "agent_vitals";
 /// Where executions are found by the time of their reception when their own time is far from it.
 pub(crate) const DISPLACED: &str = "agent_vitals_displaced";
 /// How far a record's own time may be from its reception without an entry in [`DISPLACED`].
-pub(crate) const NEAR: Duration = Duration::from_secs(600);
+pub(crate) const NEAR: Duration = Duration::from_secs(60);
 
 /// Bytes of one text field at most: 64 KiB is what the documents of InfluxDB promise.
 const TEXT_BYTES_MAX: usize = 60_000;
@@ -143,7 +143,12 @@ fn cut(text: &str) -> (&str, &str) {
 
 /// What takes the place of a point that no longer counts. It says whose it was, so that it reads the same where a
 /// later write replaces the whole point instead of adding to it.
-pub(crate) fn tombstone(key: &AgentKey, execution: &ExecutionId, was: &Known, moved: Option<&Known>) -> String {
+pub(crate) fn tombstone(
+    key: &AgentKey,
+    execution: &ExecutionId,
+    was: &Known,
+    moved: Option<&Known>,
+) -> String {
     let mut line = series(VITALS, key);
     line.int("live", 0)
         .text("execution_id", &tag_value(execution.as_str()))

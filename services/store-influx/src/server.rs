@@ -89,7 +89,10 @@ impl Server {
 
     /// The command that makes the database, for people.
     pub(crate) fn command(&self, version: Version) -> String {
-        version.command_for(&self.database, if self.org.is_empty() { "<org>" } else { &self.org })
+        version.command_for(
+            &self.database,
+            if self.org.is_empty() { "<org>" } else { &self.org },
+        )
     }
 
     /// Whether the first write makes the database: 3.x.
@@ -178,6 +181,15 @@ impl Server {
 
     /// Asks statements of InfluxQL in one request; the series of each.
     pub(crate) async fn query(&self, statements: &[String]) -> Result<Vec<Vec<Series>>, Trouble> {
+        self.ask(statements, self.query_timeout).await
+    }
+
+    /// The same on the way to a write, which must not take longer than a write may.
+    pub(crate) async fn look_up(&self, statements: &[String]) -> Result<Vec<Vec<Series>>, Trouble> {
+        self.ask(statements, self.write_timeout).await
+    }
+
+    async fn ask(&self, statements: &[String], timeout: Duration) -> Result<Vec<Vec<Series>>, Trouble> {
         if statements.is_empty() {
             return Ok(Vec::new());
         }
@@ -192,7 +204,8 @@ impl Server {
         form.push(("q", &text));
         let url = self.url("query")?;
         // The documents of 2.x show questions in the url; what changes something is posted everywhere.
-        let by_url = version == Version::V2 && text.len() <= URL_QUERY_BYTES_MAX && !text.starts_with("DELETE");
+        let by_url =
+            version == Version::V2 && text.len() <= URL_QUERY_BYTES_MAX && !text.starts_with("DELETE");
         let request = if by_url {
             self.client.get(url).query(&form)
         } else {
@@ -204,7 +217,7 @@ impl Server {
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(body)
         };
-        let request = self.login.known(version, request.timeout(self.query_timeout)).await?;
+        let request = self.login.known(version, request.timeout(timeout)).await?;
         let response = send(request).await?;
         let status = response.status();
         let wait = reply::retry_after(response.headers());

@@ -63,7 +63,7 @@ pub(crate) struct Spill {
     /// The segment that is written, always the last one.
     active: Option<File>,
     cursor: Cursor,
-    _lock: File,
+    lock: File,
 }
 
 impl Spill {
@@ -90,7 +90,7 @@ impl Spill {
                 sequence: 0,
                 offset: 0,
             },
-            _lock: lock,
+            lock,
         };
         spill.cursor = spill.beginning();
         spill.release(spill.cursor)?;
@@ -104,6 +104,13 @@ impl Spill {
                 .front()
                 .map_or(self.next_sequence, |first| first.sequence),
             offset: segment::HEADER,
+        }
+    }
+
+    /// Lets another process have the folder; nothing may be done with it afterwards.
+    pub(crate) fn unlock(&self) {
+        if let Err(e) = self.lock.unlock() {
+            tracing::warn!(error = %e, "the spill folder stays locked until the process ends");
         }
     }
 
@@ -245,7 +252,12 @@ impl Spill {
             first.remove(&self.folder)?;
             self.segments.pop_front();
         }
-        if self.segments.front().is_some_and(|first| first.sequence != upto.sequence) || self.segments.is_empty() {
+        if self
+            .segments
+            .front()
+            .is_some_and(|first| first.sequence != upto.sequence)
+            || self.segments.is_empty()
+        {
             self.cursor = self.beginning();
         }
         Ok(())

@@ -13,10 +13,10 @@ use crate::{purge, reads};
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, ErrorKind, ExecutionId, RunId, Timestamp};
-use immune_store::error::Result;
-use immune_store::vitals::{AgentSummary, VitalsStore};
 use immune_store::StorageError;
+use immune_store::error::Result;
 use immune_store::observed::Observer;
+use immune_store::vitals::{AgentSummary, VitalsStore};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -82,7 +82,9 @@ impl InfluxStore {
             Some(folder) => Some(open_spill(folder, config.spill_bytes_max).await?),
         };
         if let Some(spill) = &spill {
-            metrics.spill_bytes.set(i64::try_from(spill.bytes()).unwrap_or(i64::MAX));
+            metrics
+                .spill_bytes
+                .set(i64::try_from(spill.bytes()).unwrap_or(i64::MAX));
         }
         let delivery = Delivery {
             server: server.clone(),
@@ -127,13 +129,11 @@ impl InfluxStore {
 
     /// Waits until everything that was appended is written or spilled, what is mirrored is written once, and ends.
     pub async fn close(self) {
-        let (done, flushed) = oneshot::channel();
-        if self.vitals.messages.send(Message::Flush(done)).await.is_ok() {
-            let _ = flushed.await;
+        let (done, ended) = oneshot::channel();
+        if self.vitals.messages.send(Message::End(done)).await.is_ok() {
+            let _ = ended.await;
         }
         self.mirror.close().await;
-        self.writer.abort();
-        // The lock on the spill is free when the task is gone.
         let _ = self.writer.await;
     }
 }

@@ -95,7 +95,10 @@ mod tests {
     /// Guarantees: what may succeed later is unavailable, what cannot is not, and long words are cut.
     #[test]
     fn kinds_say_what_to_do() {
-        assert_eq!(Trouble::away("gone").while_doing("x").kind(), ErrorKind::Unavailable);
+        assert_eq!(
+            Trouble::away("gone").while_doing("x").kind(),
+            ErrorKind::Unavailable
+        );
         assert_eq!(Trouble::TooLarge.while_doing("x").kind(), ErrorKind::Internal);
         assert_eq!(Trouble::odd("").kind(), ErrorKind::Internal);
         assert_eq!(short("ä".repeat(1_000).as_str()).chars().count(), WORDS_MAX + 3);

@@ -15,7 +15,6 @@ use crate::trouble::Trouble;
 use immune_domain::Timestamp;
 use immune_store::StorageError;
 use immune_store::error::Result;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -40,8 +39,8 @@ pub(crate) enum Message {
     Write(Call),
     /// What was received before is no longer in the store.
     Purged(Timestamp),
-    /// Answer when everything before is written or spilled.
-    Flush(oneshot::Sender<()>),
+    /// Answer when everything before is written or spilled and the spill is free for another process, and end.
+    End(oneshot::Sender<()>),
 }
 
 /// A spill that the writer and its disk tasks share.
@@ -58,7 +57,9 @@ impl SharedSpill {
         let spill = self.clone();
         match tokio::task::spawn_blocking(move || work(&mut spill.lock())).await {
             Ok(done) => done,
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
+            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+            // The runtime is ending, and this task with it.
+            Err(_) => std::future::pending().await,
         }
     }
 }
@@ -89,48 +90,68 @@ impl Writer {
         }
     }
 
-    /// Works until every sender is gone.
+    /// Works until it is told to end, or every sender is gone.
     pub(crate) async fn run(mut self) {
+        let mut ends = self.work().await;
+        self.messages.close();
+        // Calls that came behind the end hear that nobody works here any more.
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::Write(_) | Message::Purged(_) => {}
+                Message::End(done) => ends.push(done),
+            }
+        }
+        if let Some(spill) = &self.spill {
+            spill.run(|spill| spill.unlock()).await;
+        }
+        for end in ends {
+            // Whoever asked may have gone.
+            let _ = end.send(());
+        }
+    }
+
+    /// Returns who told it to end.
+    async fn work(&mut self) -> Vec<oneshot::Sender<()>> {
         loop {
             if let Some(spill) = &self.spill
                 && !spill.lock().is_empty()
             {
                 let spill = spill.clone();
-                if !self.empty(&spill).await {
-                    return;
+                if let Some(ends) = self.empty(&spill).await {
+                    return ends;
                 }
             }
             let Some(message) = self.messages.recv().await else {
-                return;
+                return Vec::new();
             };
             let linger = Duration::from_secs_f64(self.config.linger_seconds);
-            let gathered = gather(&mut self.messages, message, linger, self.config.batch_points_max).await;
+            let mut gathered =
+                gather(&mut self.messages, message, linger, self.config.batch_points_max).await;
+            let ends = std::mem::take(&mut gathered.ends);
             self.write(gathered).await;
+            if !ends.is_empty() {
+                return ends;
+            }
         }
     }
 
     /// Writes what has gathered, to InfluxDB or else to the spill, and answers.
     async fn write(&mut self, gathered: Gathered) {
-        let Gathered {
-            calls,
-            purged,
-            flushes,
-        } = gathered;
+        let Gathered { calls, purged, .. } = gathered;
         for before in purged {
             self.delivery.recall.forget_before(before);
         }
-        let ops: Vec<Op> = calls.iter().flat_map(|call| call.ops.iter().cloned()).collect();
+        let ops: Vec<&Op> = calls.iter().flat_map(|call| &call.ops).collect();
         if !ops.is_empty() {
             match self.deliver(&ops).await {
                 Ok(refused) => answer(calls, &refused),
                 Err(trouble) => self.keep(calls, trouble).await,
             }
         }
-        flushed(flushes);
     }
 
     /// Delivers, again where that may help.
-    async fn deliver(&mut self, ops: &[Op]) -> std::result::Result<Refused, Trouble> {
+    async fn deliver(&mut self, ops: &[&Op]) -> std::result::Result<Refused, Trouble> {
         let mut attempt = 0;
         loop {
             let trouble = match self.delivery.deliver(ops).await {
@@ -171,10 +192,13 @@ impl Writer {
         }
     }
 
-    /// Empties the spill while new calls go to its end. Whether there is more to come: not when all senders are gone.
-    async fn empty(&mut self, spill: &SharedSpill) -> bool {
-        info!(bytes = spill.lock().bytes(), "records in the spill wait for InfluxDB");
-        let hold = AtomicBool::new(false);
+    /// Empties the spill while new calls go to its end. When it is told to end meanwhile, who did.
+    async fn empty(&mut self, spill: &SharedSpill) -> Option<Vec<oneshot::Sender<()>>> {
+        info!(
+            bytes = spill.lock().bytes(),
+            "records in the spill wait for InfluxDB"
+        );
+        let gate = replay::Gate::default();
         let Writer {
             messages,
             delivery,
@@ -185,18 +209,21 @@ impl Writer {
         let mut purged = Vec::new();
         let linger = Duration::from_secs_f64(config.linger_seconds);
         {
-            let replay = replay::run(delivery, spill, config, metrics, &hold);
+            let replay = replay::run(delivery, spill, config, metrics, &gate);
             let mut replay = std::pin::pin!(replay);
             loop {
                 tokio::select! {
                     biased;
                     () = &mut replay => break,
-                    message = messages.recv(), if !hold.load(Ordering::Relaxed) => {
-                        let Some(message) = message else { return false };
+                    () = gate.changed() => {}
+                    message = messages.recv(), if !gate.is_shut() => {
+                        let Some(message) = message else { return Some(Vec::new()) };
                         let gathered = gather(messages, message, linger, config.batch_points_max).await;
                         purged.extend(gathered.purged);
                         keep(spill, gathered.calls, metrics).await;
-                        flushed(gathered.flushes);
+                        if !gathered.ends.is_empty() {
+                            return Some(gathered.ends);
+                        }
                     }
                 }
             }
@@ -205,7 +232,7 @@ impl Writer {
             self.delivery.recall.forget_before(before);
         }
         info!("the spill is empty");
-        true
+        None
     }
 }
 
@@ -213,7 +240,7 @@ impl Writer {
 struct Gathered {
     calls: Vec<Call>,
     purged: Vec<Timestamp>,
-    flushes: Vec<oneshot::Sender<()>>,
+    ends: Vec<oneshot::Sender<()>>,
 }
 
 impl Gathered {
@@ -221,19 +248,12 @@ impl Gathered {
         match message {
             Message::Write(call) => self.calls.push(call),
             Message::Purged(before) => self.purged.push(before),
-            Message::Flush(done) => self.flushes.push(done),
+            Message::End(done) => self.ends.push(done),
         }
     }
 
     fn ops(&self) -> usize {
         self.calls.iter().map(|call| call.ops.len()).sum()
-    }
-}
-
-fn flushed(flushes: Vec<oneshot::Sender<()>>) {
-    for flush in flushes {
-        // Whoever asked may have gone.
-        let _ = flush.send(());
     }
 }
 
@@ -247,11 +267,12 @@ async fn gather(
     let mut gathered = Gathered {
         calls: Vec::new(),
         purged: Vec::new(),
-        flushes: Vec::new(),
+        ends: Vec::new(),
     };
     gathered.take(first);
     let until = Instant::now() + linger;
     while gathered.ops() < ops_max
+        && gathered.ends.is_empty()
         && let Ok(Some(message)) = timeout_at(until, messages.recv()).await
     {
         gathered.take(message);
@@ -269,7 +290,11 @@ fn answer(calls: Vec<Call>, refused: &Refused) {
             None => Ok(()),
             Some((op, why)) => {
                 let others = (start..end).filter(|n| refused.contains_key(n)).count() - 1;
-                let and = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+                let and = if others > 0 {
+                    format!(" (and {others} more)")
+                } else {
+                    String::new()
+                };
                 Err(StorageError::refused(
                     call.doing,
                     format!("{}{and}: {why}", op.subject()),
@@ -309,7 +334,9 @@ async fn keep(spill: &SharedSpill, calls: Vec<Call>, metrics: &Metrics) {
             Ok(())
         } else {
             metrics.turned_away.inc_by(records);
-            let source = why.as_ref().map_or("the spill is full".to_owned(), SpillError::to_string);
+            let source = why
+                .as_ref()
+                .map_or("the spill is full".to_owned(), SpillError::to_string);
             Err(StorageError::Unavailable {
                 doing: call.doing,
                 source: source.into(),

@@ -1,4 +1,5 @@
 //! Records on a real InfluxDB: exact, apart from each other, and right after a restart.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod world;
 
@@ -41,7 +42,10 @@ fn hostile() -> Vec<String> {
 async fn hostile_names_are_names() {
     let world = World::new().await;
     let store = world.store().vitals();
-    store.append(&[vitals(&agent("bystander"), "e", at(1))]).await.unwrap();
+    store
+        .append(&[vitals(&agent("bystander"), "e", at(1))])
+        .await
+        .unwrap();
     for id in hostile() {
         let key = AgentKey::new(id.as_str(), id.as_str());
         let mut record = vitals(&key, &id, at(1));
@@ -68,7 +72,10 @@ async fn hostile_names_are_names() {
     expected.sort();
     let names: Vec<&str> = agents.iter().map(|summary| summary.key.agent.as_str()).collect();
     assert_eq!(names, expected);
-    let after = store.agents(&RunId::new("tests"), Some(&expected[4]), 2).await.unwrap();
+    let after = store
+        .agents(&RunId::new("tests"), Some(&expected[4]), 2)
+        .await
+        .unwrap();
     assert_eq!(after[0].key.agent.as_str(), expected[5]);
     assert_eq!(store.purge(at(100)).await.unwrap(), names.len() as u64);
 }
@@ -114,7 +121,7 @@ async fn every_bit_comes_back() {
     less.completeness = Completeness::Incomplete;
     (less.input_tokens, less.output_tokens, less.token_count) = (None, None, None);
     (less.tool_calls, less.retries) = (None, None);
-    less.context = Box::default();
+    *less.context = Default::default();
     store.append(std::slice::from_ref(&less)).await.unwrap();
     assert_eq!(store.recent(&key, at(0), 100).await.unwrap()[0], less);
 }
@@ -175,9 +182,11 @@ async fn a_new_process_knows_the_old_revisions() {
 #[tokio::test]
 async fn a_small_memory_is_enough() {
     let server = immune_test_servers::Influx::shared().await;
-    let world = World::on(&server.url(), server.user(), |config| immune_store_influx::Config {
-        remembered_max: 3,
-        ..config
+    let world = World::on(&server.url(), server.user(), |config| {
+        immune_store_influx::Config {
+            remembered_max: 3,
+            ..config
+        }
     })
     .await;
     let store = world.store().vitals();
@@ -221,7 +230,9 @@ async fn a_crowded_second_keeps_everyone() {
         record.timestamp = record.timestamp.plus(Duration::from_secs(1));
     }
     store.append(&batch[..1_000]).await.unwrap();
-    let gone: Vec<_> = (0..100).map(|n| (key.clone(), ExecutionId::new(format!("e{n:04}")))).collect();
+    let gone: Vec<_> = (0..100)
+        .map(|n| (key.clone(), ExecutionId::new(format!("e{n:04}"))))
+        .collect();
     store.retract(&gone).await.unwrap();
     assert_eq!(store.execution_count(&key).await.unwrap(), 1_900);
     let latest = store.latest(&key).await.unwrap().unwrap();
@@ -238,9 +249,83 @@ async fn a_microsecond_has_a_thousand_places() {
     let store = world.store().vitals();
     let key = agent("flood");
     let ended = Timestamp::from_micros(at(1).as_micros() + 1);
-    let batch: Vec<Vitals> = (0..1_200).map(|n| vitals(&key, &format!("e{n}"), ended)).collect();
+    let batch: Vec<Vitals> = (0..1_200)
+        .map(|n| vitals(&key, &format!("e{n}"), ended))
+        .collect();
     let refusal = store.append(&batch).await.unwrap_err();
     let why = std::error::Error::source(&refusal).unwrap().to_string();
     assert!(why.contains("no place left") && why.contains("199 more"), "{why}");
     assert_eq!(store.execution_count(&key).await.unwrap(), 1_000);
+}
+
+/// Scenario: telemetry that is late by a month, clocks that are ahead by one, tombstones and young records, in several
+/// runs; some are retracted, then the sweeper comes.
+/// Guarantees: agents are seen by the reception of what counts; exactly what was received before goes, is counted, and
+/// leaves no point behind; what is left is untouched.
+#[tokio::test]
+async fn reception_decides_whatever_the_agents_clock_says() {
+    let world = World::new().await;
+    let store = world.store().vitals();
+    let month = 30 * 86_400;
+    let mut batch = Vec::new();
+    for run in ["tests", "r'2"] {
+        for (name, ended, received) in [
+            ("late", -month, 1_000),
+            ("ahead", month, 10),
+            ("old", 5, 10),
+            ("gone", 7, 10),
+            ("gone-late", -month, 1_000),
+            ("boundary", 990, 1_005),
+            ("young", 1_010, 1_010),
+        ] {
+            let key = AgentKey::new(run, name);
+            let mut record = vitals(&key, name, at(ended));
+            record.received_at = at(received);
+            batch.push(record.clone());
+            // The same agent has another one that is young or old.
+            let mut beside = vitals(&key, "beside", at(ended + 1));
+            beside.received_at = at(if name == "old" { 2_000 } else { 20 });
+            batch.push(beside);
+        }
+    }
+    store.append(&batch).await.unwrap();
+    let run = RunId::new("tests");
+    let seen = async |second| store.agents_seen(&run, at(second)).await.unwrap();
+    assert_eq!((seen(0).await, seen(1_000).await, seen(1_006).await), (7, 5, 2));
+    let gone: Vec<_> = ["gone", "gone-late"]
+        .iter()
+        .map(|name| (agent(name), ExecutionId::new(*name)))
+        .collect();
+    store.retract(&gone).await.unwrap();
+    assert_eq!((seen(0).await, seen(1_000).await), (7, 4));
+
+    let other = RunId::new("r'2");
+    // Of 14 records in each run those received at 1,000 or later stay: late, gone-late, boundary, young, and the one
+    // beside old; two of one run were taken back, one of them received early.
+    assert_eq!(store.purge(at(1_000)).await.unwrap(), 9 + 8);
+    assert_eq!(store.purge(at(1_000)).await.unwrap(), 0);
+    assert_eq!(store.total_executions(&run).await.unwrap(), 4);
+    assert_eq!(store.total_executions(&other).await.unwrap(), 5);
+    assert_eq!((seen(0).await, seen(1_000).await), (4, 4));
+    let left = store.agents(&other, None, 10).await.unwrap();
+    let left: Vec<(&str, &str)> = left
+        .iter()
+        .map(|s| (s.key.agent.as_str(), s.latest.execution.as_str()))
+        .collect();
+    assert_eq!(
+        left,
+        [
+            ("boundary", "boundary"),
+            ("gone-late", "gone-late"),
+            ("late", "late"),
+            ("old", "beside"),
+            ("young", "young")
+        ]
+    );
+    // What was removed may come again, as with any other store.
+    store
+        .append(&[vitals(&agent("old"), "old", at(5))])
+        .await
+        .unwrap();
+    assert_eq!(store.execution_count(&agent("old")).await.unwrap(), 2);
 }

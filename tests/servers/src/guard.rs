@@ -18,7 +18,7 @@ echo "ended with $?"
 "#;
 
 /// Removes the folder when the pipe closes, once the servers in it have had time to be killed.
-const FOLDER: &str = r#"cat >/dev/null; sleep 1; rm -rf "$1""#;
+const FOLDER: &str = r#"cat >/dev/null; sleep 1; umount -l "$1/disk" 2>/dev/null; rm -rf "$1""#;
 
 /// One run of a server.
 pub(crate) struct Run {
@@ -70,18 +70,6 @@ impl Run {
         assert!(status.is_ok(), "kill cannot be run");
     }
 
-    /// Limits the size of the files that it writes (`RLIMIT_FSIZE`, the soft limit).
-    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
-        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
-        let status = Command::new("prlimit")
-            .args([format!("--pid={}", self.pid), format!("--fsize={limit}:")])
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "prlimit sets a limit"
-        );
-    }
-
     /// Waits for the end.
     pub(crate) fn wait(mut self, at_most: Duration) {
         self.ended
@@ -123,6 +111,18 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes `disk` in it, a file system of its own of that size where this process may mount one; whether it may.
+    pub(crate) fn mount(&self, mebibytes: u32) -> bool {
+        let disk = self.path.join("disk");
+        std::fs::create_dir(&disk).expect("a folder can be made");
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
+            .arg(&disk)
+            .stderr(Stdio::null())
+            .status();
+        status.is_ok_and(|status| status.success())
     }
 }
 

@@ -16,6 +16,7 @@ const PASSWORD: &str = "not-a-secret";
 pub struct Influx {
     server: Arc<Server>,
     port: u16,
+    has_disk: bool,
 }
 
 faces!(Influx, "TERM");
@@ -23,8 +24,18 @@ faces!(Influx, "TERM");
 impl Influx {
     /// Starts a server with one administrator.
     pub async fn start() -> Self {
-        let make = || {
-            let influx = Influx::make();
+        Influx::start_with(None).await
+    }
+
+    /// Starts a server whose data are on a disk of their own of that size, which [`Influx::fill_disk`] fills. Where
+    /// this process may not mount one they are where they always are: [`Influx::has_disk`].
+    pub async fn start_on_disk(mebibytes: u32) -> Self {
+        Influx::start_with(Some(mebibytes)).await
+    }
+
+    async fn start_with(disk: Option<u32>) -> Self {
+        let make = move || {
+            let influx = Influx::make(disk);
             influx.server.start();
             influx.query(&format!(
                 "CREATE USER {USER} WITH PASSWORD '{PASSWORD}' WITH ALL PRIVILEGES"
@@ -34,10 +45,18 @@ impl Influx {
         tokio::task::spawn_blocking(make).await.expect("InfluxDB starts")
     }
 
-    fn make() -> Self {
+    fn make(disk: Option<u32>) -> Self {
         let folder = Folder::new("influx");
+        let has_disk = disk.is_some_and(|mebibytes| folder.mount(mebibytes));
         let (port, backup) = (free_port(), free_port());
         let path = |name: &str| folder.path().join(name).display().to_string();
+        let on_disk = |name: &str| {
+            if has_disk {
+                path(&format!("disk/{name}"))
+            } else {
+                path(name)
+            }
+        };
         let config = format!(
             "reporting-disabled = true\nbind-address = \"127.0.0.1:{backup}\"\n\
              [meta]\ndir = {meta:?}\nlogging-enabled = false\n\
@@ -45,8 +64,8 @@ impl Influx {
              [monitor]\nstore-enabled = false\n\
              [http]\nbind-address = \"127.0.0.1:{port}\"\nauth-enabled = true\nlog-enabled = false\n",
             meta = path("meta"),
-            data = path("data"),
-            wal = path("wal"),
+            data = on_disk("data"),
+            wal = on_disk("wal"),
         );
         std::fs::write(folder.path().join("influxdb.conf"), config).unwrap();
         let arguments = ["influxd", "run", "-config", &path("influxdb.conf")]
@@ -57,7 +76,31 @@ impl Influx {
         Influx {
             server: Arc::new(Server::new("InfluxDB", folder, arguments, answers)),
             port,
+            has_disk,
         }
+    }
+
+    /// Whether its data are on a disk of their own.
+    pub fn has_disk(&self) -> bool {
+        self.has_disk
+    }
+
+    /// Fills its disk to the last byte, or makes room again.
+    pub async fn fill_disk(&self, is_full: bool) {
+        assert!(
+            self.has_disk,
+            "only a server with a disk of its own may be filled"
+        );
+        let filler = self.server.folder().join("disk/filler");
+        let work = move || {
+            if !is_full {
+                return std::fs::remove_file(filler).unwrap();
+            }
+            let mut file = std::fs::File::create(filler).unwrap();
+            let block = vec![0; 64 * 1_024];
+            while file.write_all(&block).is_ok() {}
+        };
+        tokio::task::spawn_blocking(work).await.unwrap();
     }
 
     /// Its URL, without user and password.

@@ -92,15 +92,6 @@ impl Server {
         run.wait(DEADLINE);
     }
 
-    /// Limits the size of the files that it writes.
-    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
-        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = run
-            .as_ref()
-            .unwrap_or_else(|| panic!("{} does not run", self.name));
-        run.limit_files(bytes);
-    }
-
     /// Sends a signal and lets it run on: `STOP` freezes it, `CONT` lets it go on.
     pub(crate) fn signal(&self, signal: &str) {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,11 +134,6 @@ macro_rules! faces {
             /// Lets it go on.
             pub async fn thaw(&self) {
                 self.blocking(|server| server.signal("CONT")).await;
-            }
-
-            /// Lets its files grow to so many bytes and no further, as on a full disk; `None` lifts the limit.
-            pub async fn limit_files(&self, bytes: Option<u64>) {
-                self.blocking(move |server| server.limit_files(bytes)).await;
             }
 
             /// Where it listens.

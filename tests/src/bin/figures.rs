@@ -180,6 +180,7 @@ async fn detection(wiring: Wiring) {
     }
     let name = match wiring {
         Wiring::OneProcess => "one process, SQLite",
+        Wiring::Streams => "six processes, PostgreSQL, InfluxDB",
         Wiring::Cluster => "six processes, PostgreSQL, Redis, InfluxDB",
     };
     println!(

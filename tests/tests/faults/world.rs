@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::table::{self, Row};
+use immune_test_servers::{Influx, Postgres, Redis};
 use immune_tests::cluster::{Cluster, Options, Servers};
 use immune_tests::fleet::{Config, Fleet};
 use immune_tests::proxy::{Line, Proxy};
@@ -17,9 +18,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Replicas of ingestion, baseline, sentinel, quarantine, healer and dashboard.
-const REPLICAS: [usize; 6] = [2, 2, 1, 2, 2, 1];
+const REPLICAS: [usize; 6] = [2, 2, 2, 2, 2, 1];
 /// Agents that fall ill with each fault.
 const ILL_PER_FAULT: usize = 3;
+/// The disk of InfluxDB, which is filled.
+const DISK_MEBIBYTES: u32 = 384;
 const LEARN_MAX: Duration = Duration::from_secs(180);
 const RECOVER_MAX: Duration = Duration::from_secs(100);
 
@@ -58,7 +61,16 @@ impl World {
             setting("IMMUNE_FAULTS_RATE", 400),
         );
         println!("IMMUNE_SEED={seed}: {agents} agents, {rate} executions/s");
-        let servers = Servers::start().await;
+        let (postgres, redis, influx) = tokio::join!(
+            Postgres::start(),
+            Redis::start(),
+            Influx::start_on_disk(DISK_MEBIBYTES)
+        );
+        let servers = Servers {
+            postgres,
+            redis,
+            influx,
+        };
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let lines = [
             Proxy::to(at(servers.postgres.port())).await,
@@ -174,11 +186,6 @@ impl World {
         }
     }
 
-    /// Lets InfluxDB write no more, or again: its files may not grow, as on a full disk.
-    pub async fn fill_disk(&self, is_full: bool) {
-        self.servers().influx.limit_files(is_full.then_some(0)).await;
-    }
-
     /// Writes a new certificate for a role; negative seconds: it has ended.
     pub fn certificate(&self, role: &str, seconds: i64) {
         let authority = self
@@ -191,6 +198,10 @@ impl World {
 
     /// One fault: agents fall ill, it happens, is mended, and everybody recovers.
     pub async fn meet(&mut self, fault: Fault) {
+        if fault == Fault::FullDisk && !self.servers().influx.has_disk() {
+            println!("{}: not done, this process may not mount a disk", fault.name());
+            return;
+        }
         let before = self.fleet.numbers();
         self.ill_now.clear();
         self.infect_some();
@@ -305,12 +316,14 @@ impl World {
             let id = text(&case["case_id"]);
             let effective = acted.iter().filter(|act| act.case == id && act.cured).count();
             assert_eq!(effective, 1, "case {id} has one effective healing: {case:#}");
-            assert!(
-                approved.contains(&id) || case["approved_by"].is_string(),
-                "case {id} was approved: {case:#}"
-            );
             assert_eq!(case["state"], "healed", "{case:#}");
         }
+        let known: BTreeSet<String> = cases.iter().map(|case| text(&case["case_id"])).collect();
+        let lost: Vec<&String> = approved.difference(&known).collect();
+        assert!(
+            lost.is_empty(),
+            "approvals that were acknowledged and are gone: {lost:?}"
+        );
         assert_eq!(
             self.fleet.contained(),
             Vec::<String>::new(),

@@ -23,6 +23,13 @@ async fn mild_heals_by_itself(wiring: Wiring) {
     assert!(rate["rate"].as_f64().is_some_and(|rate| rate > 0.0), "{rate}");
 }
 
+/// Scenario: the same in six processes without Redis, so that ingestion streams to baseline and sentinel.
+/// Guarantees: the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mild_heals_by_itself_over_streams() {
+    mild_heals_by_itself(Wiring::Streams).await;
+}
+
 /// Scenario: the same agent drifts from its prompt twice; only rollback_prompt cures that, and the ladder tries
 /// reset_memory first. A person approves what has become severe on the way.
 /// Guarantees: the first healing fails at reset_memory and succeeds at rollback_prompt; the second goes straight to

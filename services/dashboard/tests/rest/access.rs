@@ -264,8 +264,8 @@ async fn open_is_loopback_only() {
     let (channel, _connections) = immune_runtime::grpc::inproc::pair();
     let channels = Channels {
         ingestion: channel.clone(),
-        baseline: channel.clone(),
-        sentinel: channel.clone(),
+        baseline: immune_runtime::grpc::Peers::one(channel.clone()),
+        sentinel: immune_runtime::grpc::Peers::one(channel.clone()),
         quarantine: channel.clone(),
         healer: channel,
     };

@@ -15,6 +15,7 @@ use immune_runtime::clock;
 use immune_runtime::config::Secret;
 use immune_runtime::grpc::inproc::pair;
 use immune_runtime::grpc::server::{serve_in_process, with_standard_services};
+use immune_runtime::grpc::{Peers, RoleChannel};
 use immune_store::Stores;
 use immune_store::action_log::StoredRow;
 use reqwest::{Method, Response, StatusCode};
@@ -24,7 +25,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
-use immune_runtime::grpc::RoleChannel;
 
 /// How long a test waits for what must happen.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -74,16 +74,20 @@ impl World {
                 "immune.v1.IngestionService",
             )
             .await,
-            baseline: role(
-                Routes::new(BaselineServiceServer::new(fleet.clone())),
-                "immune.v1.BaselineService",
-            )
-            .await,
-            sentinel: role(
-                Routes::new(SentinelServiceServer::new(fleet.clone())),
-                "immune.v1.SentinelService",
-            )
-            .await,
+            baseline: Peers::one(
+                role(
+                    Routes::new(BaselineServiceServer::new(fleet.clone())),
+                    "immune.v1.BaselineService",
+                )
+                .await,
+            ),
+            sentinel: Peers::one(
+                role(
+                    Routes::new(SentinelServiceServer::new(fleet.clone())),
+                    "immune.v1.SentinelService",
+                )
+                .await,
+            ),
             quarantine: role(
                 Routes::new(QuarantineServiceServer::new(fleet.clone())),
                 "immune.v1.QuarantineService",

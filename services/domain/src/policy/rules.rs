@@ -153,6 +153,16 @@ impl Compiled {
             .any(|policy| policy.detector == detector)
     }
 
+    /// The longest window that any agent may have, seconds.
+    pub fn window_seconds_max(&self) -> u32 {
+        let policies = self.rules.iter().map(|(_, policy)| policy);
+        policies
+            .chain([&self.defaults])
+            .map(|policy| policy.window_seconds)
+            .max()
+            .unwrap_or_default()
+    }
+
     /// What holds for an agent, as [`Policies::resolve`] says.
     pub fn resolve(
         &self,

@@ -20,7 +20,10 @@ const DOING: &str = "listing agents";
 
 /// The names of a run's agents after one, in order. Comes from the index of tags, not from records.
 async fn names(server: &Server, run: &RunId, after: Option<&str>) -> Result<Vec<String>> {
-    let version = server.version().await.map_err(|trouble| trouble.while_doing(DOING))?;
+    let version = server
+        .version()
+        .await
+        .map_err(|trouble| trouble.while_doing(DOING))?;
     let mut statement = format!(
         "SHOW TAG VALUES FROM {VITALS} WITH KEY = \"agent_id\" WHERE {}",
         is("run_id", run.as_str())

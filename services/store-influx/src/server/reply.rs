@@ -32,7 +32,10 @@ struct RefusedLine {
 pub(super) fn refusal(status: StatusCode, body: &[u8], wait: Option<Duration>) -> Trouble {
     let text = String::from_utf8_lossy(body);
     let parsed: Body = serde_json::from_slice(body).unwrap_or_default();
-    let said = parsed.error.or(parsed.message).unwrap_or_else(|| text.into_owned());
+    let said = parsed
+        .error
+        .or(parsed.message)
+        .unwrap_or_else(|| text.into_owned());
     let why = match said.trim() {
         "" => status.to_string(),
         said => format!("{status}: {}", short(said)),
@@ -123,7 +126,10 @@ mod tests {
             assert!(matches!(of(status, ""), Trouble::Away { .. }), "{status}");
         }
         assert!(matches!(of(413, "{}"), Trouble::TooLarge));
-        let two = of(400, r#"{"code":"invalid","message":"unable to parse 'm': missing fields"}"#);
+        let two = of(
+            400,
+            r#"{"code":"invalid","message":"unable to parse 'm': missing fields"}"#,
+        );
         assert!(
             matches!(&two, Trouble::Refused { why, lines } if why.contains("missing fields") && lines.is_empty()),
             "{two}"

@@ -43,7 +43,12 @@ pub(super) fn unpack(reader: &mut impl Read) -> io::Result<Option<(Vec<Op>, u64)
         return Ok(None);
     }
     let (length, sum) = head.split_at(4);
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u32, |n, byte| n << 8 | u32::from(*byte));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0_u32, |n, byte| n << 8 | u32::from(*byte))
+    };
     let length = u64::from(number(length));
     if length > PAYLOAD_BYTES_MAX {
         return Ok(None);

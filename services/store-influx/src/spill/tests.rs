@@ -34,7 +34,10 @@ fn what_went_in_comes_out_in_order() {
     assert_eq!(page.ops, ops[..1]);
     spill.release(page.next).unwrap();
     assert_eq!(spill.read(1).unwrap().unwrap().ops, ops[1..7]);
-    assert!(Spill::open(folder.path(), 1 << 20).is_err(), "one process at a time");
+    assert!(
+        Spill::open(folder.path(), 1 << 20).is_err(),
+        "one process at a time"
+    );
     drop(spill);
     let mut spill = Spill::open(folder.path(), 1 << 20).unwrap();
     assert_eq!(spill.append(&[&[op(20)]]).unwrap(), 1);
@@ -88,7 +91,10 @@ fn a_full_folder_refuses() {
         }
         assert!(stored < 100);
     };
-    assert!(matches!(refused, SpillError::Full { max: 2_000, .. }), "{refused}");
+    assert!(
+        matches!(refused, SpillError::Full { max: 2_000, .. }),
+        "{refused}"
+    );
     assert!(stored > 0 && spill.bytes() <= 2_000);
     assert_eq!(all(&mut spill), (0..stored).map(op).collect::<Vec<_>>());
     assert_eq!(spill.append(&[&[op(1)]]).unwrap(), 1);

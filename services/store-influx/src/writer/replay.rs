@@ -6,26 +6,49 @@ use crate::deliver::Delivery;
 use crate::metrics::Metrics;
 use crate::trouble::Trouble;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 /// When no more than this is left in the spill, new calls wait for the end instead of adding to it: otherwise a
 /// steady stream of them would keep the spill from ever being empty.
 const NEARLY_EMPTY_BYTES: u64 = 256 * 1_024;
 
-/// Returns when the spill is empty. While `hold` is set, nothing must be added to it.
+/// Keeps new calls out of the spill while it is about to be empty.
+#[derive(Default)]
+pub(super) struct Gate {
+    shut: AtomicBool,
+    changed: Notify,
+}
+
+impl Gate {
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::SeqCst)
+    }
+
+    /// Returns when it may have been shut or opened since the last time.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn set(&self, shut: bool) {
+        if self.shut.swap(shut, Ordering::SeqCst) != shut {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// Returns when the spill is empty. While the gate is shut, nothing must be added to it.
 pub(super) async fn run(
     delivery: &mut Delivery,
     spill: &SharedSpill,
     config: &Config,
     metrics: &Metrics,
-    hold: &AtomicBool,
+    gate: &Gate,
 ) {
     let mut attempt = 0;
     loop {
-        hold.store(
-            spill.lock().bytes_left() <= NEARLY_EMPTY_BYTES,
-            Ordering::Relaxed,
-        );
+        gate.set(spill.lock().bytes_left() <= NEARLY_EMPTY_BYTES);
         let wait = match step(delivery, spill, config, metrics).await {
             Ok(true) => {
                 attempt = 0;
@@ -34,7 +57,8 @@ pub(super) async fn run(
             Ok(false) => return,
             Err(wait) => wait.unwrap_or_else(|| config.backoff(attempt)),
         };
-        hold.store(false, Ordering::Relaxed);
+        // Nobody waits for a server that is away.
+        gate.set(false);
         attempt = attempt.saturating_add(1);
         tokio::time::sleep(wait).await;
     }
@@ -46,7 +70,7 @@ async fn step(
     spill: &SharedSpill,
     config: &Config,
     metrics: &Metrics,
-) -> Result<bool, Option<std::time::Duration>> {
+) -> Result<bool, Option<Duration>> {
     let ops_max = config.batch_points_max;
     let page = match spill.run(move |spill| spill.read(ops_max)).await {
         Ok(Some(page)) => page,
@@ -57,10 +81,13 @@ async fn step(
         }
     };
     if page.damaged > 0 {
-        error!(bytes = page.damaged, "part of the spill is damaged and is passed over");
+        error!(
+            bytes = page.damaged,
+            "part of the spill is damaged and is passed over"
+        );
         metrics.spill_damaged.inc_by(page.damaged);
     }
-    let refused = match delivery.deliver(&page.ops).await {
+    let refused = match delivery.deliver(&page.ops.iter().collect::<Vec<_>>()).await {
         Ok(refused) => refused,
         Err(trouble) => {
             metrics.failures.inc();
@@ -80,9 +107,7 @@ async fn step(
     }
     metrics.replayed.inc_by((page.ops.len() - refused.len()) as u64);
     let next = page.next;
-    let (released, bytes) = spill
-        .run(move |spill| (spill.release(next), spill.bytes()))
-        .await;
+    let (released, bytes) = spill.run(move |spill| (spill.release(next), spill.bytes())).await;
     metrics.spill_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     match released {
         Ok(()) => Ok(true),

@@ -1,9 +1,9 @@
 //! A database of its own on the shared server.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use immune_store_influx::{Config, InfluxStore, Metrics, Secret};
 use immune_test_servers::Influx;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -78,9 +78,4 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
         assert!(Instant::now() < deadline, "it never came true that {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Shares something between tasks.
-pub fn shared<T>(value: T) -> Arc<T> {
-    Arc::new(value)
 }

@@ -6,10 +6,10 @@ use crate::rest::read::context::Context;
 use crate::rest::store::health;
 use axum::Json;
 use axum::extract::State;
+use immune_runtime::grpc::RoleChannel;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use immune_runtime::grpc::RoleChannel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -68,10 +68,11 @@ pub struct Intake {
     responses((status = 200, description = "How it is", body = System)))]
 pub async fn system(State(app): State<Arc<App>>, _context: Context) -> Answer<Json<System>> {
     let channels = &app.channels;
+    let (any_baseline, any_sentinel) = (channels.baseline.any(), channels.sentinel.any());
     let (ingestion, baseline, sentinel, quarantine, healer, stores, intake) = tokio::join!(
         role("ingestion", "immune.v1.IngestionService", &channels.ingestion),
-        role("baseline", "immune.v1.BaselineService", &channels.baseline),
-        role("sentinel", "immune.v1.SentinelService", &channels.sentinel),
+        role("baseline", "immune.v1.BaselineService", &any_baseline),
+        role("sentinel", "immune.v1.SentinelService", &any_sentinel),
         role("quarantine", "immune.v1.QuarantineService", &channels.quarantine),
         role("healer", "immune.v1.HealerService", &channels.healer),
         health::stores(&app),

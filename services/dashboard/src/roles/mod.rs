@@ -1,7 +1,8 @@
 //! The other roles, asked over gRPC: domain values in, domain values or problems out.
 
+mod agents;
+
 use crate::problems::{Answer, garbled};
-use immune_domain::baseline::Profile;
 use immune_domain::case::{Case, Decision, Person};
 use immune_domain::healing::Action;
 use immune_domain::memory::{Memory, Pin};
@@ -9,16 +10,13 @@ use immune_domain::vitals::Vitals;
 use immune_domain::{AgentId, AgentKey, CaseId, ErrorKind, RunId};
 use immune_proto::convert;
 use immune_proto::v1;
-use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_proto::v1::healer_service_client::HealerServiceClient;
 use immune_proto::v1::ingestion_service_client::IngestionServiceClient;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
-use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
 use immune_runtime::access::with_person;
-use immune_runtime::grpc;
+use immune_runtime::grpc::{self, Peers, RoleChannel};
 use immune_runtime::http::problem::Problem;
 use std::time::Duration;
-use immune_runtime::grpc::RoleChannel;
 use tonic::{Code, Response, Status, Streaming};
 
 /// Ways to the other roles.
@@ -26,10 +24,10 @@ use tonic::{Code, Response, Status, Streaming};
 pub struct Channels {
     /// Takes posted vitals.
     pub ingestion: RoleChannel,
-    /// Knows profiles.
-    pub baseline: RoleChannel,
-    /// Knows agents.
-    pub sentinel: RoleChannel,
+    /// Knows profiles: each replica those of its partitions.
+    pub baseline: Peers,
+    /// Knows agents: each replica judges those of its partitions.
+    pub sentinel: Peers,
     /// Owns cases.
     pub quarantine: RoleChannel,
     /// Owns healings and memory.
@@ -45,8 +43,8 @@ const CASES_PAGE: u32 = 200;
 #[derive(Clone)]
 pub(crate) struct Roles {
     ingestion: IngestionServiceClient<RoleChannel>,
-    baseline: BaselineServiceClient<RoleChannel>,
-    sentinel: SentinelServiceClient<RoleChannel>,
+    baseline: Peers,
+    sentinel: Peers,
     quarantine: QuarantineServiceClient<RoleChannel>,
     healer: HealerServiceClient<RoleChannel>,
     deadline: Duration,
@@ -67,9 +65,8 @@ impl Roles {
     pub fn new(channels: &Channels, deadline: Duration) -> Self {
         Roles {
             ingestion: IngestionServiceClient::new(channels.ingestion.clone()),
-            baseline: BaselineServiceClient::new(channels.baseline.clone()),
-            sentinel: SentinelServiceClient::new(channels.sentinel.clone())
-                .max_decoding_message_size(ANSWER_BYTES_MAX),
+            baseline: channels.baseline.clone(),
+            sentinel: channels.sentinel.clone(),
             quarantine: QuarantineServiceClient::new(channels.quarantine.clone())
                 .max_decoding_message_size(ANSWER_BYTES_MAX),
             healer: HealerServiceClient::new(channels.healer.clone())
@@ -109,62 +106,6 @@ impl Roles {
         let request = v1::GetIngestionStatusRequest {};
         self.ask("ingestion", self.ingestion.clone().get_ingestion_status(request))
             .await
-    }
-
-    pub async fn profile(&self, key: &AgentKey) -> Answer<Option<Profile>> {
-        let request = v1::GetProfileRequest {
-            key: Some(key.into()),
-        };
-        let answer = self
-            .ask("baseline", self.baseline.clone().get_profile(request))
-            .await?;
-        convert::optional("profile", answer.profile).map_err(garbled)
-    }
-
-    pub async fn profiles_ready(&self, run: &RunId) -> Answer<u64> {
-        let request = v1::CountReadyProfilesRequest {
-            run_id: run.to_string(),
-        };
-        Ok(self
-            .ask("baseline", self.baseline.clone().count_ready_profiles(request))
-            .await?
-            .count)
-    }
-
-    /// Agents of a run ordered by id, from after `after`.
-    pub async fn agents(&self, run: &RunId, after: &str, limit: u32) -> Answer<v1::ListAgentsResponse> {
-        let request = v1::ListAgentsRequest {
-            run_id: run.to_string(),
-            after: after.to_owned(),
-            limit,
-        };
-        self.ask("sentinel", self.sentinel.clone().list_agents(request))
-            .await
-    }
-
-    pub async fn agent(&self, key: &AgentKey) -> Answer<Option<v1::AgentState>> {
-        let request = v1::GetAgentRequest {
-            key: Some(key.into()),
-        };
-        Ok(self
-            .ask("sentinel", self.sentinel.clone().get_agent(request))
-            .await?
-            .agent)
-    }
-
-    /// The platform's word; returns the case that is open now.
-    pub async fn report_infected(&self, key: &AgentKey, reason: String, by: &Person) -> Answer<String> {
-        let message = v1::ReportAgentInfectedRequest {
-            key: Some(key.into()),
-            reason,
-            infection_id: String::new(),
-            reported_by: by.subject.clone(),
-        };
-        let request = with_person(message, by);
-        Ok(self
-            .ask("sentinel", self.sentinel.clone().report_agent_infected(request))
-            .await?
-            .case_id)
     }
 
     pub async fn case(&self, id: &CaseId) -> Answer<Case> {

@@ -1,5 +1,6 @@
 use super::*;
 use immune_domain::baseline::Moments;
+use immune_domain::case::{Case, QuarantinePhase, State};
 use immune_domain::detection::{Anomaly, Infection, WindowSummary};
 use immune_domain::diagnosis::{Diagnosis, Hypothesis};
 use immune_domain::{CaseId, baseline, case};
@@ -32,7 +33,7 @@ fn profile() -> Arc<Profile> {
 }
 
 /// An execution that ended, and came in, at the given second.
-fn ran(execution: &str, seconds: f64, latency_ms: f64) -> Vitals {
+pub(crate) fn ran(execution: &str, seconds: f64, latency_ms: f64) -> Vitals {
     Vitals {
         key: key(),
         execution: execution.into(),
@@ -106,7 +107,7 @@ fn case_in(state: State, phase: QuarantinePhase, severity: f64) -> Case {
     }
 }
 
-fn waiting(severity: f64) -> Case {
+pub(crate) fn waiting(severity: f64) -> Case {
     let state = State::AwaitingApproval {
         since: at(0.0),
         reason: case::WaitReason::Severe,
@@ -116,7 +117,7 @@ fn waiting(severity: f64) -> Case {
     case_in(state, QuarantinePhase::Confirmed, severity)
 }
 
-fn healed(seconds: f64) -> Case {
+pub(crate) fn healed(seconds: f64) -> Case {
     let state = State::Healed {
         at: at(seconds),
         action: immune_domain::healing::Action::ResetMemory,
@@ -350,5 +351,5 @@ fn a_changed_prompt_is_a_clue() {
     );
 }
 
-#[path = "agent_guarded_tests.rs"]
+#[path = "guarded_tests.rs"]
 mod guarded;

@@ -1,12 +1,15 @@
 //! One agent as the sentinel sees it: its window, its case, and what follows from a record or a second that passes.
-//! Pure: values and times in, values out.
+//! Pure: values and times in, values out. [`case`]: what follows from a case.
+
+pub mod case;
+
+pub use case::{News, OpenCase};
 
 use crate::guarding::Guarding;
 use crate::notes::Notes;
 use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
 use immune_domain::baseline::Profile;
-use immune_domain::case::{Case, QuarantinePhase, State};
 use immune_domain::detection::window::{is_late, recent_of};
 use immune_domain::detection::{Entered, Judgement, Rule, Sample, Window, judge};
 use immune_domain::diagnosis::Clues;
@@ -41,28 +44,13 @@ pub struct Agent {
     fresh_after: Timestamp,
     /// The case that was closed last, so that a late answer to a report does not open it again here.
     closed_case: Option<CaseId>,
+    /// Quarantine was asked for its latest case.
+    has_asked: bool,
     /// The platform's word that waits to be told.
     platform_word: Option<Box<str>>,
     notes: Notes,
     /// In the list of agents that are looked at every second.
     pub is_active: bool,
-}
-
-/// What the sentinel keeps of an open case.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenCase {
-    /// Which.
-    pub id: CaseId,
-    /// The worst that was told.
-    pub severity: f64,
-    /// Whether the platform's word is part of it.
-    pub has_platform_word: bool,
-    /// Whether a healer is at work or proves its work: then `JudgeSince` speaks, not reports.
-    pub is_healing: bool,
-    /// Whether the agent should not execute at all.
-    pub is_contained: bool,
-    /// Which watch on the cases last spoke of it.
-    pub generation: u64,
 }
 
 /// What follows from a record.
@@ -101,6 +89,7 @@ impl Agent {
             reporting: Reporting::Idle,
             fresh_after: Timestamp::EPOCH,
             closed_case: None,
+            has_asked: false,
             platform_word: None,
             notes: Notes::default(),
             is_active: false,
@@ -115,15 +104,15 @@ impl Agent {
         growth: f64,
         now: Timestamp,
     ) -> Taken {
-        self.last_seen = self.last_seen.max(now);
+        // A record that is delivered again was received a while ago.
+        self.last_seen = self.last_seen.max(vitals.received_at.min(now));
         if is_late(vitals.timestamp, vitals.received_at) {
             return Taken::only(Reason::Late);
         }
         if self.ignores(vitals.source) {
             return Taken::only(Reason::NotJudged);
         }
-        let began_at = vitals.began_at();
-        if began_at < self.fresh_after {
+        if !self.counts(vitals) {
             return Taken::only(Reason::BeforeRelease);
         }
         let rule = Rule::of(&self.policy);
@@ -190,6 +179,11 @@ impl Agent {
         }
     }
 
+    /// Whether an execution says something about the agent as it is: it began after the last healing or release.
+    pub(crate) fn counts(&self, vitals: &Vitals) -> bool {
+        vitals.began_at() >= self.fresh_after
+    }
+
     /// The window's length, by policy.
     pub fn window_length(&self) -> Duration {
         Duration::from_secs(u64::from(self.policy.window_seconds))
@@ -217,7 +211,7 @@ impl Agent {
     }
 
     /// The report that is due, if one is: nothing while one is under way; for an open case only what makes it worse.
-    fn draft(
+    pub(crate) fn draft(
         &mut self,
         key: &AgentKey,
         profile: Option<&Arc<Profile>>,
@@ -275,91 +269,6 @@ impl Agent {
         }
     }
 
-    /// Quarantine accepted a report: it has a case now, unless that case was closed in the meantime.
-    pub fn accepted(&mut self, id: CaseId, severity: f64, has_platform_word: bool, generation: u64) {
-        self.reporting = Reporting::Idle;
-        if has_platform_word {
-            self.platform_word = None;
-        }
-        if self.closed_case.as_ref() == Some(&id) {
-            return;
-        }
-        match &mut self.case {
-            Some(case) if case.id == id => {
-                case.severity = case.severity.max(severity);
-                case.has_platform_word |= has_platform_word;
-            }
-            Some(_) | None => {
-                // Whether it is contained only quarantine knows; its event says so in a moment.
-                let (is_healing, is_contained) = (false, false);
-                self.case = Some(OpenCase {
-                    id,
-                    severity,
-                    has_platform_word,
-                    is_healing,
-                    is_contained,
-                    generation,
-                });
-            }
-        }
-    }
-
-    /// Quarantine spoke of a case of this agent.
-    pub fn note_case(&mut self, case: &Case, generation: u64) {
-        use immune_domain::detection::Anomaly;
-        let is_healing = match &case.state {
-            State::Healed { at, .. } | State::Released { at, .. } => {
-                if self.case.as_ref().is_none_or(|open| open.id == case.id) {
-                    self.closed(case.id.clone(), *at);
-                }
-                return;
-            }
-            State::Probation { since, .. } => {
-                self.begin_anew(*since);
-                true
-            }
-            State::Healing { .. } => true,
-            State::AwaitingApproval { .. } | State::Rejected { .. } | State::HealQueued { .. } => false,
-        };
-        let is_contained = match case.quarantine.phase {
-            QuarantinePhase::Requested
-            | QuarantinePhase::Partial
-            | QuarantinePhase::Confirmed
-            | QuarantinePhase::Breached => true,
-            QuarantinePhase::NotWanted
-            | QuarantinePhase::Probation
-            | QuarantinePhase::Releasing
-            | QuarantinePhase::Released => false,
-        };
-        self.case = Some(OpenCase {
-            id: case.id.clone(),
-            severity: case.infection.severity,
-            has_platform_word: case.infection.anomalies.contains(&Anomaly::PlatformReport),
-            is_healing,
-            is_contained,
-            generation,
-        });
-    }
-
-    /// The case is over: what was seen before says nothing about the agent from now on.
-    pub fn closed(&mut self, id: CaseId, at: Timestamp) {
-        self.case = None;
-        self.closed_case = Some(id);
-        self.platform_word = None;
-        self.begin_anew(at);
-    }
-
-    fn begin_anew(&mut self, at: Timestamp) {
-        if at > self.fresh_after {
-            self.fresh_after = at;
-            self.window.restart();
-            self.judgement = Judgement::default();
-            if let Some(guarding) = &mut self.guarding {
-                guarding.restart();
-            }
-        }
-    }
-
     /// The platform says, outside of telemetry, that the agent is infected.
     pub fn hear(&mut self, word: &str) {
         self.platform_word = Some(word.into());
@@ -367,5 +276,4 @@ impl Agent {
 }
 
 #[cfg(test)]
-#[path = "agent_tests.rs"]
-mod tests;
+pub(crate) mod tests;
