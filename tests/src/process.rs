@@ -40,13 +40,12 @@ pub fn binary() -> PathBuf {
         .take(2)
         .map(|folder| folder.join("immune"))
         .find(|binary| binary.is_file());
-    let binary = binary.unwrap_or_else(|| {
+    binary.unwrap_or_else(|| {
         panic!(
             "the binary immune is missing beside {}: run `make build` first",
             program.display()
         )
-    });
-    binary
+    })
 }
 
 impl Process {

@@ -100,7 +100,7 @@ async fn acknowledged_records_survive_kill_9() {
             acknowledged.push(id.to_owned());
             seen += 1;
             if seen == half && round % 2 == 1 {
-                server.kill().await;
+                server.stop().await;
             }
             if seen == enough {
                 child.start_kill().unwrap();

@@ -147,7 +147,11 @@ pub async fn a_place_is_stored_with_its_profiles(stores: &Stores) {
     let batch = [profile(&agent("placed"), 1)];
     assert_eq!(stores.baselines.put(&batch, &[last]).await.unwrap(), Put::Done);
     assert_eq!(
-        stores.baselines.put(&[], &[tenure.clone()]).await.unwrap(),
+        stores
+            .baselines
+            .put(&[], std::slice::from_ref(&tenure))
+            .await
+            .unwrap(),
         Put::Done
     );
     let next = stores.baselines.take_over(7).await.unwrap();

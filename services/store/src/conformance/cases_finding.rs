@@ -273,7 +273,7 @@ pub async fn an_unsettled_case_has_one_worker(stores: &Stores) {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), count, "claimed twice: {claims:?}");
-    assert!(count <= 20 && count >= 5, "{claims:?}");
+    assert!((5..=20).contains(&count), "{claims:?}");
     let (worker, mine) = claims
         .iter()
         .find(|(_, ids)| !ids.is_empty())
