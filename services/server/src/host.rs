@@ -84,6 +84,14 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
 
     let (mut intake_tasks, mut work_tasks) = (JoinSet::new(), JoinSet::new());
     let mut addresses = Addresses::default();
+    // Before any door opens: who finds the process up finds its metrics, too.
+    let metrics_listener = match config.metrics.enabled {
+        true => Some(server::bind(config.metrics.listen, "metrics (metrics.listen)").await?),
+        false => None,
+    };
+    if let Some(listener) = &metrics_listener {
+        addresses.metrics = Some(listener.local_addr()?);
+    }
     let mut served = Vec::new();
     let stores = &backends.stores;
     for role in Role::ALL.into_iter().filter(|role| config.has(*role)) {
@@ -216,9 +224,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
         )
         .await?;
     }
-    if config.metrics.enabled {
-        let listener = server::bind(config.metrics.listen, "metrics (metrics.listen)").await?;
-        addresses.metrics = Some(listener.local_addr()?);
+    if let Some(listener) = metrics_listener {
         let (stop, readiness) = (work.clone(), readiness.clone());
         work_tasks.spawn(async move {
             health::serve(Arc::new(registry), readiness, listener, stop)

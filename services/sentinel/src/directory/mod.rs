@@ -8,7 +8,6 @@
 //! - [`partitions`]: agents come and go with their partitions. [`profiles`], [`cases`]: what the watches tell.
 
 mod cases;
-#[cfg(test)]
 mod partitions;
 mod profiles;
 
