@@ -88,7 +88,7 @@ async fn place(postgres: &Postgres, redis: &Redis, influx: &Influx, options: &Op
     if !options.has_tls {
         merge(
             &mut config,
-            json!({ "grpc": { "token": "the roles of this machine know each other by it" } }),
+            json!({ "grpc": { "token": "the-roles-of-this-machine-know-each-other-by-it" } }),
         );
     }
     if options.has_redis {
