@@ -2,6 +2,7 @@
 
 use crate::process::{binary, merge};
 use serde_json::{Value, json};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -117,6 +118,8 @@ impl Node {
             .args(["serve", "--config"])
             .arg(self.file())
             .current_dir(&self.folder)
+            // Ctrl-C is for the harness, which then ends its processes in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file handle can be copied"))
             .stderr(log)

@@ -1,6 +1,7 @@
 //! The guards: shells that outlive nothing.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -34,6 +35,8 @@ impl Run {
             .args(["-c", SERVER, "guard"])
             .args(arguments)
             .env("LOG", log)
+            // Ctrl-C is for whoever started it, who may still need the server for a moment.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A shell that tells of a job that was killed.
@@ -103,6 +106,7 @@ impl Folder {
         let shell = Command::new("sh")
             .args(["-c", FOLDER, "guard"])
             .arg(&path)
+            .process_group(0)
             .stdin(Stdio::piped())
             .spawn()
             .expect("sh starts");
