@@ -42,14 +42,16 @@ async fn the_list_of_metrics_is_complete() {
     assert!(gone.is_empty(), "in the list and declared nowhere: {gone:?}");
 }
 
-/// Whether the room that a metric's name begins with declares it: `immune_bus_redis_x` is `x` of `bus-redis`.
+/// Whether the room that a metric's name begins with declares it: `immune_bus_redis_x` is `x` of `bus-redis`,
+/// `immune_influx_x` of `store-influx`.
 fn is_declared(name: &str) -> bool {
     let rooms = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services");
     let rooms = std::fs::read_dir(rooms).expect("the rooms are there").flatten();
     rooms
         .filter_map(|room| {
-            let prefix = format!("immune_{}_", room.file_name().to_string_lossy().replace('-', "_"));
-            let thing = name.strip_prefix(&prefix)?;
+            let room_name = room.file_name().to_string_lossy().replace('-', "_");
+            let short = room_name.strip_prefix("store_").unwrap_or(&room_name);
+            let thing = name.strip_prefix(&format!("immune_{short}_"))?;
             let source = std::fs::read_to_string(room.path().join("src/metrics.rs")).ok()?;
             Some((thing, source))
         })

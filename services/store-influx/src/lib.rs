@@ -32,8 +32,8 @@
 //!   nothing there, and says so once.
 //! - After a purge, `first_received_at` of an agent is that of the first record that is left, where other stores keep
 //!   that of the first ever.
-//! - InfluxDB 1.6 and its like may lose what they acknowledged: after a crash in the middle of a write they cut the torn
-//!   end off their log, go on writing behind the gap, and stop reading at the gap after the next restart. A small
+//! - InfluxDB 1.6.7 itself may lose what it acknowledged: after a crash in the middle of a write it cuts the torn
+//!   end off its log, goes on writing behind the gap, and stops reading at the gap after the next restart. A small
 //!   `cache-snapshot-memory-size` in its configuration (64 KiB) closes the log soon enough.
 //! - An agent has room for 1,000 executions in one microsecond (1,000,000 in a whole millisecond); more are refused.
 //! - Counts read the one field `live` of every record of an agent or run (about ten million a second on one core).

@@ -57,10 +57,13 @@ impl Influx {
                 path(name)
             }
         };
+        // The small snapshot: with the default of 25 MB a kill in the middle of a write may lose acknowledged points of
+        // 1.6.7 at a later restart.
         let config = format!(
             "reporting-disabled = true\nbind-address = \"127.0.0.1:{backup}\"\n\
              [meta]\ndir = {meta:?}\nlogging-enabled = false\n\
              [data]\ndir = {data:?}\nwal-dir = {wal:?}\nquery-log-enabled = false\n\
+             cache-snapshot-memory-size = \"64k\"\n\
              [monitor]\nstore-enabled = false\n\
              [http]\nbind-address = \"127.0.0.1:{port}\"\nauth-enabled = true\nlog-enabled = false\n",
             meta = path("meta"),

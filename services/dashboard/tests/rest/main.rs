@@ -12,4 +12,5 @@ mod operators;
 mod original;
 mod outages;
 mod posted;
+mod replicas;
 mod world;
