@@ -18,6 +18,9 @@ immune_tests::in_both_wirings!(
     identity_cannot_be_claimed_over_a_socket
 );
 
+/// How long a role may take to know what it needs.
+const READY_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// The services of the roles, in the order of their ports.
 const SERVICES: [&str; 6] = [
     "immune.v1.IngestionService",
@@ -43,13 +46,15 @@ async fn every_role_has_health_and_reflection(wiring: Wiring) {
     server.start(json!({})).await;
     for (offset, service) in SERVICES.iter().enumerate() {
         let channel = channel(server.grpc(offset)).await;
-        let health = HealthClient::new(channel.clone())
-            .check(HealthCheckRequest {
+        // Health is readiness: a role says that it serves once it knows what it needs to know.
+        immune_tests::wait_for(&format!("{service} serves"), READY_MAX, || async {
+            let ask = HealthCheckRequest {
                 service: (*service).to_owned(),
-            })
-            .await
-            .unwrap_or_else(|status| panic!("{service}: {status}"));
-        assert_eq!(health.into_inner().status(), ServingStatus::Serving, "{service}");
+            };
+            let health = HealthClient::new(channel.clone()).check(ask).await.ok()?;
+            (health.into_inner().status() == ServingStatus::Serving).then_some(())
+        })
+        .await;
 
         let ask = ServerReflectionRequest {
             host: String::new(),
