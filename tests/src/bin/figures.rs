@@ -68,9 +68,6 @@ async fn approvals() {
             "blast_radius": { "agents": 100_000 },
         } } }))
         .await;
-    // Approved cases stay as they are: healing is not what is measured.
-    let healer = cluster.place("healer", 0);
-    cluster.nodes[healer].kill();
     println!(
         "\n| clients | approve over REST p50 / p99 | bare UPDATE + INSERT (pgbench) p50 / p99 | ratio of p50 |"
     );
