@@ -159,3 +159,22 @@ async fn release_needs_a_reason_and_frees(wiring: Wiring) {
     })
     .await;
 }
+
+/// Scenario: in a cluster the only healer has been killed when a person approves.
+/// Guarantees: the approval is answered while nobody could heal; the agent is healed once a healer is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_does_not_wait_for_a_healer() {
+    let mut world = World::start(Wiring::Cluster, json!({})).await;
+    let agent = world.learned_agent().await;
+    world.infect_severely(&agent).await;
+    let case = world.case_in(&agent, "awaiting_approval").await;
+    world.healer(false);
+    let (status, body) = world
+        .api
+        .decide(&case, "approve")
+        .await
+        .expect("the server answers before the client gives up");
+    assert_eq!(status, StatusCode::OK, "{body}");
+    world.healer(true);
+    world.case_in(&agent, "healed").await;
+}

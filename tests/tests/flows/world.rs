@@ -56,6 +56,18 @@ impl World {
         }
     }
 
+    /// Kills the healer of a cluster, or starts it again.
+    pub fn healer(&mut self, is_there: bool) {
+        let System::Many(cluster) = &mut self.server else {
+            panic!("only a cluster has a healer of its own");
+        };
+        let place = cluster.place("healer", 0);
+        match is_there {
+            true => cluster.nodes[place].start(),
+            false => cluster.nodes[place].kill(),
+        }
+    }
+
     /// Where its REST is.
     pub fn base(&self) -> String {
         self.server.rest()

@@ -228,6 +228,10 @@ impl Config {
         self.telemetry.check("telemetry", &mut mistakes);
         self.store.postgres.check("store.postgres", &mut mistakes);
         self.bus.check("bus", &mut mistakes);
+        self.calls.check("calls", &mut mistakes);
+        if let Some(tls) = &self.grpc.tls {
+            tls.check("grpc.tls", &mut mistakes);
+        }
         self.ingestion.check("ingestion", &mut mistakes);
         self.baseline.check("baseline", &mut mistakes);
         self.sentinel.check("sentinel", &mut mistakes);

@@ -18,6 +18,7 @@ use immune_domain::case::{Case, Decision};
 use immune_domain::{CaseId, id};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Rows at most.
@@ -196,12 +197,16 @@ async fn find(app: &App, context: &Context, id: &CaseId) -> Answer<Case> {
     }
 }
 
-/// The plan for an open case. It is an addition: without the healer's answer the case is shown without it.
+/// How long the answer to a person waits for the plan. A decision is taken by then, whether a healer is there or not.
+const PLAN_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// The plan for an open case. It is an addition: without the healer's answer in time the case is shown without it.
 async fn plan(app: &App, case: &Case) -> Option<PlanView> {
     if case.state.is_closed() {
         return None;
     }
-    let preview = app.roles.preview_plan(&case.id).await.ok()?;
+    let asked = tokio::time::timeout(PLAN_WAIT_MAX, app.roles.preview_plan(&case.id)).await;
+    let preview = asked.ok()?.ok()?;
     let skipped = preview.skipped.into_iter();
     Some(PlanView {
         steps: preview.steps,
