@@ -20,6 +20,8 @@ const LEVELS: &[(u8, &[&str])] = &[
             "bus-redis",
             "export-otlp",
             "levers-lifecycle",
+            "door",
+            "notify",
         ],
     ),
     (
@@ -48,6 +50,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
         "axum",
         &[
             "runtime",
+            "door",
             "ingestion",
             "dashboard",
             "simulator",

@@ -6,6 +6,7 @@
 //! - [`healings`]: attempts and immune memory. Owner: the healer role.
 //! - [`client_records`]: what client-deployed immune systems post for themselves; drives nothing here.
 //! - [`action_log`]: the audit record, append-only, written by everyone through one function.
+//! - [`access`]: keys and sessions. Owner: the door.
 //!
 //! [`memory`] holds the in-memory version of each, [`mod@conformance`] the suite that every backend runs, [`faults`] a
 //! wrapper that fails on purpose, [`retention`] the sweep that removes what is old enough. To add a
@@ -13,6 +14,7 @@
 //!
 //! "Not found" is `None`. An error means that the store could not answer.
 
+pub mod access;
 pub mod action_log;
 pub mod baselines;
 pub mod cases;
@@ -26,6 +28,7 @@ pub mod observed;
 pub mod retention;
 pub mod vitals;
 
+pub use access::AccessStore;
 pub use action_log::ActionLog;
 pub use baselines::BaselineStore;
 pub use cases::CaseStore;

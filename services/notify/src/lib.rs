@@ -1,0 +1,1 @@
+//! Outgoing notifications: what happens to cases, told to webhooks, chats and pagers.
