@@ -32,7 +32,7 @@ servers: ## PostgreSQL, Redis and InfluxDB, from Debian's packages, unless they 
 	echo "installing $(SERVERS)"; \
 	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(SERVERS)
 
-tools: $(TOOLS)/done ## what lint and tests need beyond the Rust toolchain
+tools: $(TOOLS)/done tests/oidc/node_modules/done ## what lint and tests need beyond the Rust toolchain
 
 test: tools servers lint ## every check and every test
 	$(CARGO) build --locked -p immune-server
@@ -54,6 +54,11 @@ bench: servers ## figures on this machine: spans to vitals to verdicts; the whol
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL)
+	touch $@
+
+# The OpenID provider that the tests of the login start.
+tests/oidc/node_modules/done: tests/oidc/package-lock.json
+	cd tests/oidc && npm ci --silent --ignore-scripts --no-audit --no-fund
 	touch $@
 
 clean: ## remove what was built

@@ -2,8 +2,8 @@
 
 use immune_domain::baseline::{self, Moments, Profile};
 use immune_domain::case::{
-    Attempt, AttemptOutcome, Case, Containment, Decision, Entry, LastDecision, Lease, LeverState,
-    LeverStatus, Person, Quarantine, QuarantinePhase, State, Step, WaitReason,
+    Attempt, AttemptOutcome, Case, Containment, Decision, Entry, FirstApproval, LastDecision, Lease,
+    LeverState, LeverStatus, Person, Quarantine, QuarantinePhase, State, Step, WaitReason,
 };
 use immune_domain::detection::{Anomaly, Deviations, EVIDENCE_MAX, Evidence, Infection, WindowSummary};
 use immune_domain::diagnosis::{Diagnosis, Hypothesis};
@@ -388,24 +388,22 @@ pub fn case() -> impl Strategy<Value = Case> {
             count,
         });
     let lists = (vec(attempt, 0..3), vec(entry, 0..3));
-    let decision = select(vec![
-        Decision::Approve,
-        Decision::Reject,
-        Decision::HealNow,
-        Decision::Release,
-    ]);
-    let last_decision =
-        (decision, person(), text(), at()).prop_map(|(decision, by, reason, at)| LastDecision {
+    let last_decision = (decision(), person(), text(), at(), option::of(first_approval())).prop_map(
+        |(decision, by, reason, at, first)| LastDecision {
             decision,
             by,
             reason,
             at,
-        });
+            first,
+        },
+    );
+    let two = (any::<bool>(), option::of(first_approval()));
     let rest = (
         option::of(text()),
         option::of(text()),
         option::of(any::<u32>()),
         option::of(last_decision),
+        two,
     );
     (
         id(),
@@ -434,6 +432,28 @@ pub fn case() -> impl Strategy<Value = Case> {
                 namespace: rest.1,
                 ladder_from: rest.2,
                 last_decision: rest.3,
+                needs_second_person: rest.4.0,
+                first_approval: rest.4.1,
             },
         )
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    select(vec![
+        Decision::Approve,
+        Decision::Reject,
+        Decision::HealNow,
+        Decision::Release,
+    ])
+}
+
+fn first_approval() -> impl Strategy<Value = FirstApproval> {
+    let fields = (decision(), person(), text(), at(), at());
+    fields.prop_map(|(decision, by, reason, at, expires_at)| FirstApproval {
+        by,
+        decision,
+        reason,
+        at,
+        expires_at,
+    })
 }

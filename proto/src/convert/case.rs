@@ -21,6 +21,8 @@ impl From<&Case> for v1::Case {
             namespace: case.namespace.clone(),
             ladder_from: case.ladder_from,
             last_decision: case.last_decision.as_ref().map(Into::into),
+            needs_second_person: case.needs_second_person,
+            first_approval: case.first_approval.as_ref().map(Into::into),
         }
     }
 }
@@ -50,6 +52,8 @@ impl TryFrom<v1::Case> for Case {
             namespace: wire.namespace,
             ladder_from: wire.ladder_from,
             last_decision: optional("last_decision", wire.last_decision)?,
+            needs_second_person: wire.needs_second_person,
+            first_approval: optional("first_approval", wire.first_approval)?,
         })
     }
 }

@@ -1,9 +1,9 @@
 //! People, what they decide, and the verdict on a healing.
 
 use super::vitals::unknown;
-use super::{WireError, nested, time};
+use super::{WireError, nested, optional, time};
 use crate::v1;
-use immune_domain::case::{Decision, LastDecision, Person, Verdict};
+use immune_domain::case::{Decision, FirstApproval, LastDecision, Person, Verdict};
 
 impl From<&Person> for v1::Person {
     fn from(person: &Person) -> Self {
@@ -62,6 +62,7 @@ impl From<&LastDecision> for v1::LastDecision {
             by: Some((&last.by).into()),
             reason: last.reason.clone(),
             at: Some(time::to_wire(last.at)),
+            first: last.first.as_ref().map(Into::into),
         }
     }
 }
@@ -75,6 +76,33 @@ impl TryFrom<v1::LastDecision> for LastDecision {
             by: nested("by", wire.by)?,
             at: time::from_wire("at", wire.at)?,
             reason: wire.reason,
+            first: optional("first", wire.first)?,
+        })
+    }
+}
+
+impl From<&FirstApproval> for v1::FirstApproval {
+    fn from(first: &FirstApproval) -> Self {
+        v1::FirstApproval {
+            by: Some((&first.by).into()),
+            decision: v1::Decision::from(first.decision).into(),
+            reason: first.reason.clone(),
+            at: Some(time::to_wire(first.at)),
+            expires_at: Some(time::to_wire(first.expires_at)),
+        }
+    }
+}
+
+impl TryFrom<v1::FirstApproval> for FirstApproval {
+    type Error = WireError;
+
+    fn try_from(wire: v1::FirstApproval) -> Result<Self, Self::Error> {
+        Ok(FirstApproval {
+            by: nested("by", wire.by)?,
+            decision: decision("decision", wire.decision)?,
+            reason: wire.reason,
+            at: time::from_wire("at", wire.at)?,
+            expires_at: time::from_wire("expires_at", wire.expires_at)?,
         })
     }
 }

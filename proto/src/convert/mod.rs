@@ -125,6 +125,11 @@ pub fn run(field: &str, text: String) -> Result<RunId, WireError> {
     }
 }
 
+/// Runs by name; none is no mistake.
+pub fn runs(field: &str, texts: Vec<String>) -> Result<Vec<RunId>, WireError> {
+    texts.into_iter().map(|text| id(field, text)).collect()
+}
+
 /// A finite number within a range.
 fn number(field: &str, value: f64, range: RangeInclusive<f64>) -> Result<f64, WireError> {
     if value.is_finite() && range.contains(&value) {

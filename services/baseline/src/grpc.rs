@@ -5,7 +5,7 @@ use crate::board::{self, Change};
 use crate::learning::{Command, ResetError};
 use immune_domain::baseline::Profile;
 use immune_domain::{AgentKey, ErrorKind};
-use immune_proto::convert::{WireError, nested, run};
+use immune_proto::convert::{WireError, id, nested, run};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_server::BaselineService;
 use immune_proto::v1::watch_profiles_response::{Change as WireChange, Snapshot};
@@ -20,6 +20,9 @@ use tonic::{Request, Response, Status};
 /// Messages of a watch that may wait for its reader.
 const STREAM_MAX: usize = 256;
 
+/// Profiles that are asked for at once at most.
+const PROFILES_MAX: usize = 1_000;
+
 #[tonic::async_trait]
 impl BaselineService for Service {
     type WatchProfilesStream = ReceiverStream<Result<v1::WatchProfilesResponse, Status>>;
@@ -32,6 +35,27 @@ impl BaselineService for Service {
         self.check_held(&key).await?;
         let profile = self.board.get(&key).map(|profile| v1::Profile::from(&*profile));
         Ok(Response::new(v1::GetProfileResponse { profile }))
+    }
+
+    async fn get_profiles(
+        &self,
+        request: Request<v1::GetProfilesRequest>,
+    ) -> Result<Response<v1::GetProfilesResponse>, Status> {
+        let v1::GetProfilesRequest { run_id, agent_ids } = request.into_inner();
+        let run = run("run_id", run_id).map_err(invalid)?;
+        if agent_ids.len() > PROFILES_MAX {
+            let problem = format!("has {} ids, the most is {PROFILES_MAX}", agent_ids.len());
+            return Err(invalid(WireError::new("agent_ids", problem)));
+        }
+        let mut profiles = Vec::with_capacity(agent_ids.len());
+        for agent in agent_ids {
+            let key = AgentKey {
+                run: run.clone(),
+                agent: id("agent_ids", agent).map_err(invalid)?,
+            };
+            profiles.extend(self.board.get(&key).map(|profile| v1::Profile::from(&*profile)));
+        }
+        Ok(Response::new(v1::GetProfilesResponse { profiles }))
     }
 
     async fn watch_profiles(

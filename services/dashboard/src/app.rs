@@ -1,13 +1,18 @@
 //! What every handler works with.
 
-use crate::access::Door;
 use crate::access::refusals::Refusals;
+use crate::bands::Bands;
+use crate::blind::Lookout;
 use crate::config::Config;
+use crate::deployment::Deployment;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::problems::{Answer, stored};
 use crate::roles::{Channels, Roles};
 use immune_domain::policy::Policies;
 use immune_domain::{AgentKey, Timestamp};
+use immune_door::Door;
+use immune_notify::Front;
 use immune_runtime::clock::SharedClock;
 use immune_store::client_records::{ClientRecord, RecordKind};
 use immune_store::{ActionLog, ClientRecordStore, VitalsStore};
@@ -25,7 +30,17 @@ pub(crate) struct App {
     pub roles: Roles,
     pub channels: Channels,
     pub policies: Policies,
+    pub deployment: Deployment,
+    pub bands: Bands,
+    /// Who looks at which fleet.
+    pub live: Live,
+    /// Whether the guard sees.
+    pub lookout: Lookout,
     pub door: Door,
+    /// Outgoing notifications, and buttons of chats.
+    pub notifications: Front,
+    /// Clicks in chats that may be worked on now.
+    pub clicks: Arc<Semaphore>,
     pub clock: SharedClock,
     pub metrics: Metrics,
     pub refusals: Refusals,

@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::approvals::{APPROVED, Approval, HEAL_NOW, PENDING, REJECTED};
+use crate::audit;
 use crate::problems::{Answer, stored};
 use crate::rest::read::context::Context;
 use crate::roles::CaseQuery;
@@ -69,6 +70,26 @@ impl Verb {
     }
 }
 
+/// What became of a decision that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It holds.
+    Done,
+    /// It is the first of two, and changes nothing until somebody else says the same.
+    FirstOfTwo,
+}
+
+/// How many decisions came to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tally {
+    /// That hold.
+    pub done: u64,
+    /// That wait for a second person.
+    pub first_of_two: u64,
+    /// That were refused: others were faster, or policy does not let this person decide.
+    pub refused: u64,
+}
+
 /// Decides on an agent.
 pub(crate) async fn on_agent(
     app: &App,
@@ -76,7 +97,7 @@ pub(crate) async fn on_agent(
     agent: AgentId,
     verb: Verb,
     reason: &str,
-) -> Answer<()> {
+) -> Answer<Taken> {
     let query = CaseQuery {
         agent: Some(agent.clone()),
         limit: 1,
@@ -94,7 +115,8 @@ pub(crate) async fn on_agent(
         .map_err(stored)?;
     match (posted, case) {
         (Some(posted), _) if says_any(&posted, verb.may_follow()) => {
-            on_record(app, context, posted, verb, reason).await
+            on_record(app, context, posted, verb, reason).await?;
+            Ok(Taken::Done)
         }
         // Quarantine knows who decided, and says so.
         (_, Some(case)) => on_case(app, context, &case, verb, reason).await,
@@ -107,32 +129,37 @@ pub(crate) async fn on_agent(
     }
 }
 
-/// Decides on everything that waits; returns how many decisions were accepted and how many refused, because others
-/// were faster.
+/// Decides on everything that waits. One refusal does not keep the others from being decided.
 pub(crate) async fn on_all(
     app: &App,
     context: &Context,
     waiting: Vec<Approval>,
     verb: Verb,
     reason: &str,
-) -> Answer<(u64, u64)> {
-    let (mut done, mut refused) = (0, 0);
+) -> Answer<Tally> {
+    let mut tally = Tally::default();
     for approval in waiting {
         match on_agent(app, context, approval.agent, verb, reason).await {
-            Ok(()) => done += 1,
-            Err(problem) if problem.status == 409 || problem.status == 404 => refused += 1,
+            Ok(Taken::Done) => tally.done += 1,
+            Ok(Taken::FirstOfTwo) => tally.first_of_two += 1,
+            Err(problem) if [403, 404, 409].contains(&problem.status) => tally.refused += 1,
             Err(problem) => return Err(problem),
         }
     }
-    Ok((done, refused))
+    Ok(tally)
 }
 
-async fn on_case(app: &App, context: &Context, case: &Case, verb: Verb, reason: &str) -> Answer<()> {
-    let by = &context.caller.person;
-    app.roles
-        .decide(&case.id, verb.decision(), reason.to_owned(), 0, by)
-        .await
-        .map(|_| ())
+async fn on_case(app: &App, context: &Context, case: &Case, verb: Verb, reason: &str) -> Answer<Taken> {
+    let caller = &context.caller;
+    let case = app
+        .roles
+        .decide(&case.id, verb.decision(), reason.to_owned(), 0, caller)
+        .await?;
+    // Who completes a pair leaves no first word behind.
+    let is_first = case
+        .first_approval
+        .is_some_and(|first| first.by.subject == caller.person.subject);
+    Ok(if is_first { Taken::FirstOfTwo } else { Taken::Done })
 }
 
 async fn on_record(
@@ -143,6 +170,19 @@ async fn on_record(
     reason: &str,
 ) -> Answer<()> {
     let by = &context.caller.person;
+    let policy = app
+        .policies
+        .resolve(&posted.key.run, &posted.key.agent, None, None);
+    if !policy.lets_decide(&by.subject) {
+        let agent = posted.key.agent.as_str();
+        let detail = format!(
+            "policy does not name {} among those who may decide on {agent:?}",
+            by.subject
+        );
+        let path = format!("{} of {agent:?}", verb.log_kind());
+        let word = "quarantine.not_an_approver";
+        return Err(audit::forbidden(app, context, &path, "policy", word, detail).await);
+    }
     let mut body = posted.body.clone();
     body["decision"] = json!(verb.record());
     body["decided_by"] = json!(by.subject);

@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Agents asked for in one call.
 const SENTINEL_PAGE: u32 = 1_000;
+/// Agents in brief asked for in one call: more would be held at once, fewer would be more calls.
+const BRIEF_PAGE: u32 = 2_500;
 /// Agents that one request looks at; a filter that matches nothing must end.
 const LOOKED_AT_MAX: u64 = 100_000;
 /// Registered agents that are looked up for the count of a run.
@@ -120,7 +122,7 @@ pub(crate) async fn page(
     filter: &Filter,
 ) -> Answer<Page> {
     let overlay = Overlay::load(app, run).await?;
-    let mut walk = Walk::start(app, run, after).await?;
+    let mut walk = Walk::start(app, run, after, Pages::Whole).await?;
     let is_filtered = filter.status.is_some() || filter.text.is_some();
     let (mut agents, mut matching, mut looked_at) = (Vec::new(), 0u64, 0u64);
     let mut ended = false;
@@ -209,10 +211,20 @@ impl Filter {
     }
 }
 
+/// How the sentinel is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Every replica, for everything.
+    Whole,
+    /// One replica, for agents in brief.
+    Brief,
+}
+
 /// The agents of a run one after the other.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     app: &'a App,
     run: &'a RunId,
+    pages: Pages,
     seen: std::vec::IntoIter<v1::AgentState>,
     next_seen: Option<v1::AgentState>,
     last_seen: String,
@@ -222,7 +234,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    async fn start(app: &'a App, run: &'a RunId, after: Option<&AgentId>) -> Answer<Self> {
+    pub async fn start(app: &'a App, run: &'a RunId, after: Option<&AgentId>, pages: Pages) -> Answer<Self> {
         let registered = app
             .client_records
             .latest_per_agent(run, RecordKind::Registration, PAGE_MAX)
@@ -236,6 +248,7 @@ impl<'a> Walk<'a> {
         Ok(Walk {
             app,
             run,
+            pages,
             seen: Vec::new().into_iter(),
             next_seen: None,
             last_seen: after.map(AgentId::to_string).unwrap_or_default(),
@@ -244,7 +257,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    async fn next(&mut self) -> Answer<Option<v1::AgentState>> {
+    pub async fn next(&mut self) -> Answer<Option<v1::AgentState>> {
         if self.next_seen.is_none() {
             self.next_seen = self.next_of_sentinel().await?;
         }
@@ -275,12 +288,15 @@ impl<'a> Walk<'a> {
         if self.is_last_page {
             return Ok(None);
         }
-        let page = self
-            .app
-            .roles
-            .agents(self.run, &self.last_seen, SENTINEL_PAGE)
-            .await?;
-        self.is_last_page = page.len() < SENTINEL_PAGE as usize;
+        let (roles, after) = (&self.app.roles, &self.last_seen);
+        let (page, limit) = match self.pages {
+            Pages::Whole => (roles.agents(self.run, after, SENTINEL_PAGE).await?, SENTINEL_PAGE),
+            Pages::Brief => (
+                roles.agents_in_brief(self.run, after, BRIEF_PAGE).await?,
+                BRIEF_PAGE,
+            ),
+        };
+        self.is_last_page = page.len() < limit as usize;
         if let Some(last) = page.last() {
             self.last_seen = id_of(last).to_owned();
         }

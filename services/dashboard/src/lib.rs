@@ -11,30 +11,39 @@
 mod access;
 mod app;
 mod approvals;
+mod audit;
+mod bands;
+mod blind;
 mod config;
 mod decisions;
+mod deployment;
 mod fleet;
 mod grpc;
 mod healings;
+mod live;
 mod metrics;
 mod openapi;
+mod outlook;
+mod overview;
 mod problems;
 mod rest;
 mod roles;
 mod stats;
+mod ui;
 mod view;
 
 pub use access::table::{Needs, TABLE};
 pub use config::Config;
+pub use deployment::Deployment;
 pub use metrics::Metrics;
 pub use openapi::openapi;
 pub use roles::Channels;
 
-use access::Door;
 use app::App;
 use immune_domain::policy::Policies;
+use immune_door::{Door, Peer};
+use immune_notify::Front;
 use immune_proto::v1::dashboard_service_server::DashboardServiceServer;
-use immune_runtime::access::KeyRing;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::tls::{Listener, Protocols};
 use immune_store::{ActionLog, ClientRecordStore, VitalsStore};
@@ -57,8 +66,12 @@ pub struct Dependencies {
     pub channels: Channels,
     /// Which thresholds hold for which agent; to draw the band of what is normal.
     pub policies: Policies,
-    /// Who may call; empty: whoever is on this machine, and nobody else.
-    pub keys: KeyRing,
+    /// What the process was put together from.
+    pub deployment: Deployment,
+    /// Who may call.
+    pub door: Door,
+    /// Outgoing notifications.
+    pub notifications: Front,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the role counts.
@@ -80,7 +93,9 @@ impl Service {
             action_log,
             channels,
             policies,
-            keys,
+            deployment,
+            door,
+            notifications,
             clock,
             metrics,
         } = dependencies;
@@ -91,8 +106,14 @@ impl Service {
             action_log,
             roles,
             channels,
+            bands: bands::Bands::new(policies.compile()),
             policies,
-            door: Door::new(keys),
+            deployment,
+            live: live::Live::default(),
+            lookout: blind::Lookout::default(),
+            door,
+            notifications,
+            clicks: Arc::new(Semaphore::new(rest::operators::chat::CLICKS_MAX)),
             started_at: clock.now(),
             clock,
             metrics,
@@ -118,12 +139,12 @@ impl Service {
     /// when it fails.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let address = listener.local_addr()?;
-        if matches!(self.app.door, Door::Open) && !address.ip().is_loopback() {
+        if self.app.door.could_open() && !address.ip().is_loopback() {
             let message =
                 format!("REST on {address} needs API keys: without them only a loopback address may listen");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let router = rest::service(self.app.clone());
+        let service = rest::service(self.app.clone()).into_make_service_with_connect_info::<Peer>();
         let (files, counts) = (self.app.config.tls.as_ref(), &self.app.metrics.tls);
         let listener =
             Listener::for_door(listener, files, Protocols::Either, counts).map_err(io::Error::other)?;
@@ -132,6 +153,6 @@ impl Service {
             shutdown.cancelled().await;
             stopped.cancel();
         };
-        axum::serve(listener, router).with_graceful_shutdown(stop).await
+        axum::serve(listener, service).with_graceful_shutdown(stop).await
     }
 }

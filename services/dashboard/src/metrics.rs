@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// An answered request. The route is the pattern of the path, never the path itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// `GET`, `POST`, `other`.
+    /// `GET`, `POST`, `DELETE`, `other`.
     pub method: &'static str,
     /// Pattern of the path; `none` where no route matched.
     pub route: String,
@@ -22,7 +22,8 @@ pub struct RequestLabels {
 /// Why a request was refused at the door.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusalLabels {
-    /// `stranger`, `role`, `run`, `origin`, `host`, `no_rule`, `busy`.
+    /// `stranger`, `session_ended`, `csrf`, `locked_out`, `too_many`, `not_ready`, `role`, `run`, `origin`, `host`,
+    /// `no_rule`, `busy`.
     pub reason: &'static str,
 }
 
@@ -37,6 +38,10 @@ pub struct Metrics {
     pub refused: Family<RefusalLabels, Counter>,
     /// Readers of live events.
     pub event_streams: Gauge,
+    /// Runs whose fleet somebody looks at.
+    pub fleets_watched: Gauge,
+    /// Updates that were given to the readers of a fleet.
+    pub fleet_updates: Counter,
     /// TLS of the listener.
     pub tls: TlsMetrics,
 }
@@ -48,6 +53,8 @@ impl Default for Metrics {
             request_seconds: Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
             refused: Family::default(),
             event_streams: Gauge::default(),
+            fleets_watched: Gauge::default(),
+            fleet_updates: Counter::default(),
             tls: TlsMetrics::default(),
         }
     }
@@ -80,6 +87,16 @@ impl Metrics {
             "immune_dashboard_event_streams",
             "Readers of live events",
             m.event_streams.clone(),
+        );
+        registry.register(
+            "immune_dashboard_fleets_watched",
+            "Runs whose fleet somebody looks at",
+            m.fleets_watched.clone(),
+        );
+        registry.register(
+            "immune_dashboard_fleet_updates",
+            "Updates given to the readers of a fleet",
+            m.fleet_updates.clone(),
         );
         m
     }

@@ -94,6 +94,14 @@ pub fn openapi() -> OpenApi {
     components
         .security_schemes
         .insert("bearer".to_owned(), SecurityScheme::Http(bearer).into());
+    let session = ApiKeyValue::with_description(
+        "__Host-immune",
+        "The page's session (over plain HTTP: immune); writes also need X-CSRF-Token, see /api/me",
+    );
+    let session = SecurityScheme::ApiKey(ApiKey::Cookie(session));
+    components
+        .security_schemes
+        .insert("session".to_owned(), session.into());
     api.components = Some(components);
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
@@ -104,10 +112,13 @@ pub fn openapi() -> OpenApi {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
-    let PathItem { get, post, .. } = item;
+    let PathItem {
+        get, post, delete, ..
+    } = item;
     let get = get.as_mut().map(|operation| (Method::GET, operation));
     let post = post.as_mut().map(|operation| (Method::POST, operation));
-    get.into_iter().chain(post)
+    let delete = delete.as_mut().map(|operation| (Method::DELETE, operation));
+    get.into_iter().chain(post).chain(delete)
 }
 
 /// Adds what every endpoint has in common.
@@ -132,12 +143,13 @@ fn complete(operation: &mut Operation, method: &Method, path: &str) {
         Some(format!("{}{name}", method.as_str().to_ascii_lowercase()).replace("__", "_"));
     match table::find(method, path) {
         Rule::Needs(Needs::Any(_)) => {}
-        Rule::Needs(Needs::Nobody) | Rule::NoSuchMethod | Rule::None => return,
+        Rule::Needs(Needs::Nobody | Needs::Signature) | Rule::NoSuchMethod | Rule::None => return,
     }
     let empty: [String; 0] = [];
     operation.security = Some(vec![
         SecurityRequirement::new("api_key", empty.clone()),
-        SecurityRequirement::new("bearer", empty),
+        SecurityRequirement::new("bearer", empty.clone()),
+        SecurityRequirement::new("session", empty),
     ]);
     let parameters = operation.parameters.get_or_insert_default();
     for (name, place) in [("X-Run-Id", ParameterIn::Header), ("run_id", ParameterIn::Query)] {

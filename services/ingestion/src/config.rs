@@ -9,9 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address of OTLP over gRPC, default 127.0.0.1:4317. Any other than loopback needs API keys.
+    /// Address of OTLP over gRPC, default 127.0.0.1:4317. On any other than loopback every sender needs a
+    /// key of role `ingest`, configured (`access.api_keys`) or, where this process shares the store of keys, created.
     pub grpc_listen: SocketAddr,
-    /// Address of OTLP over HTTP, default 127.0.0.1:4318. Any other than loopback needs API keys.
+    /// Address of OTLP over HTTP, default 127.0.0.1:4318. As for `grpc_listen`.
     pub http_listen: SocketAddr,
     /// Certificate of both, read again whenever its files change: OTLP comes over TLS then, and only so. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,9 +9,9 @@ use crate::writer::{NotStored, Work, Writer};
 use immune_bus::Publisher;
 use immune_domain::vitals::Vitals;
 use immune_domain::{ErrorKind, Timestamp};
+use immune_door::Door;
 use immune_proto::v1;
 use immune_proto::v1::ingestion_service_server::IngestionServiceServer;
-use immune_runtime::access::KeyRing;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::Peers;
 use immune_store::VitalsStore;
@@ -46,7 +46,7 @@ pub struct Dependencies {
     /// What is normal, for the watch on running executions: each replica tells what it holds.
     pub baseline: Peers,
     /// Who may send.
-    pub keys: KeyRing,
+    pub door: Door,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the role counts.
@@ -92,7 +92,7 @@ struct Inner {
     end: CancellationToken,
     limits: Known,
     baseline: Peers,
-    keys: KeyRing,
+    door: Door,
     clock: SharedClock,
     metrics: Metrics,
     spans_refused: AtomicU64,
@@ -107,7 +107,7 @@ impl Service {
             store,
             bus,
             baseline,
-            keys,
+            door,
             clock,
             metrics,
         } = dependencies;
@@ -131,7 +131,7 @@ impl Service {
                 end,
                 limits: Known::default(),
                 baseline,
-                keys,
+                door,
                 clock,
                 metrics,
                 spans_refused: AtomicU64::new(0),
@@ -150,8 +150,8 @@ impl Service {
         &self.inner.config
     }
 
-    pub(crate) fn keys(&self) -> &KeyRing {
-        &self.inner.keys
+    pub(crate) fn door(&self) -> &Door {
+        &self.inner.door
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -3,7 +3,7 @@
 use crate::desk::{Desk, Tried};
 use crate::error::Error;
 use immune_domain::case::{self, Case, Command, Decision, Person};
-use immune_domain::{AgentKey, CaseId};
+use immune_domain::{AgentKey, CaseId, RunId};
 use immune_store::action_log::LogRow;
 use serde_json::json;
 use std::time::Duration;
@@ -19,7 +19,8 @@ struct Order<'a> {
 }
 
 impl Desk {
-    /// Applies a person's decision; refused ones are recorded, too.
+    /// Applies a person's decision; refused ones are recorded, too. Where `only_runs` names any, a case of another run
+    /// does not exist.
     pub(crate) async fn decide(
         &self,
         id: &CaseId,
@@ -27,6 +28,7 @@ impl Desk {
         by: Person,
         reason: String,
         expected_version: Option<u64>,
+        only_runs: &[RunId],
     ) -> Result<Case, Error> {
         let command = {
             let (by, reason) = (by.clone(), reason.clone());
@@ -37,12 +39,16 @@ impl Desk {
                 Decision::Release => Command::Release { by, reason },
             }
         };
-        let case = self
-            .store
-            .get(id)
-            .await?
-            .ok_or_else(|| Error::CaseNotFound(id.clone()))?;
+        let case = self.store.get(id).await?;
+        let case = case.ok_or_else(|| Error::CaseNotFound(id.clone()))?;
         let key = case.key.clone();
+        if !only_runs.is_empty() && !only_runs.contains(&key.run) {
+            // On record where the case is; whoever asked learns nothing of it.
+            let error = Error::CaseNotFound(id.clone());
+            self.record_refusal(&key, id, decision, &by, &reason, &error)
+                .await;
+            return Err(error);
+        }
         let result = match expected_version {
             Some(expected) => {
                 let order = Order {
@@ -54,7 +60,12 @@ impl Desk {
             }
             None => self.apply_to(case, command).await.map(|applied| applied.case),
         };
-        self.metrics.decided(decision, result.is_ok());
+        let outcome = match &result {
+            Ok(case) if case.first_approval.as_ref().is_some_and(|first| first.by == by) => "first_of_two",
+            Ok(_) => "done",
+            Err(_) => "refused",
+        };
+        self.metrics.decided(decision, outcome);
         if let Err(error) = &result {
             self.record_refusal(&key, id, decision, &by, &reason, error).await;
         }
@@ -82,18 +93,22 @@ impl Desk {
         Err(self.changed_meanwhile(case, command, expected))
     }
 
-    /// Whether a decision is the one that the case took last: either nothing has happened since, or it is so recent
+    /// Whether a decision is the one that the case took last, or the first of two that it holds: either nothing has happened since, or it is so recent
     /// that a caller may still be asking again (a healer may have taken the case by then).
     fn is_repeated(&self, case: &Case, expected: u64, order: &Order<'_>) -> bool {
-        let Some(last) = &case.last_decision else {
+        let is_same = |decision: Decision, by: &Person, reason: &str| {
+            decision == order.decision && by == order.by && is_same_reason(reason, order.reason)
+        };
+        let last = case.last_decision.as_ref();
+        let last = last.filter(|last| is_same(last.decision, &last.by, &last.reason));
+        let first = case.first_approval.as_ref();
+        let first = first.filter(|first| is_same(first.decision, &first.by, &first.reason));
+        let Some(at) = first.map(|first| first.at).or(last.map(|last| last.at)) else {
             return false;
         };
-        let is_same = last.decision == order.decision
-            && last.by == *order.by
-            && is_same_reason(&last.reason, order.reason);
         let is_next = expected.checked_add(1) == Some(case.version);
-        let is_recent = case.version > expected && self.clock.now().since(last.at) < REPEATED_MAX;
-        is_same && (is_next || is_recent)
+        let is_recent = case.version > expected && self.clock.now().since(at) < REPEATED_MAX;
+        is_next || is_recent
     }
 
     /// Why a decision on an older version is refused: because of what happened meanwhile, if that refuses it.

@@ -107,6 +107,9 @@ impl Entry {
             | State::Healed { .. }
             | State::Released { .. } => None,
         };
+        // The first of two words lapses, whatever the state.
+        let lapses_at = case.first_approval.as_ref().map(|first| first.expires_at);
+        let ticks_at = ticks_at.into_iter().chain(lapses_at).min();
         Entry {
             case: case.id.clone(),
             version: case.version,

@@ -105,7 +105,11 @@ impl QuarantineService for Service {
             true => watch::From::Now,
             false => watch::From::Event(request.after_sequence),
         };
-        let changes = watch::watch(self.desk.clone(), from, self.stopped.clone());
+        let only_run = match request.only_run {
+            none if none.is_empty() => None,
+            run => Some(convert::run("only_run", run).map_err(Error::from)?),
+        };
+        let changes = watch::watch(self.desk.clone(), from, only_run, self.stopped.clone());
         Ok(Response::new(ReceiverStream::new(changes)))
     }
 
@@ -115,9 +119,10 @@ impl QuarantineService for Service {
         let id = case_id(request.case_id)?;
         let decision = decision("decision", request.decision).map_err(Error::from)?;
         let expected = (request.expected_version != 0).then_some(request.expected_version);
+        let only_runs = convert::runs("only_runs", request.only_runs).map_err(Error::from)?;
         let case = self
             .desk
-            .decide(&id, decision, by, request.reason, expected)
+            .decide(&id, decision, by, request.reason, expected, &only_runs)
             .await?;
         Ok(Response::new(v1::DecideResponse {
             case: Some(case.into()),

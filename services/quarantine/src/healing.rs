@@ -50,6 +50,8 @@ impl Desk {
                     | Refusal::StepUnderWay { .. }
                     | Refusal::AlreadyTried { .. }
                     | Refusal::ReasonMissing { .. }
+                    | Refusal::NotPermitted { .. }
+                    | Refusal::SecondPersonNeeded { .. }
                     | Refusal::UnknownLever { .. } => {}
                 },
                 Err(Error::Contended(_) | Error::CaseNotFound(_)) => {}

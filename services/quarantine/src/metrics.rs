@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 pub struct DecisionLabels {
     /// `approve`, `reject`, `heal_now`, `release`.
     pub decision: &'static str,
-    /// `done`, `refused`.
+    /// `done`, `first_of_two`, `refused`.
     pub outcome: &'static str,
 }
 
@@ -122,8 +122,7 @@ impl Metrics {
         m
     }
 
-    pub(crate) fn decided(&self, decision: Decision, accepted: bool) {
-        let outcome = if accepted { "done" } else { "refused" };
+    pub(crate) fn decided(&self, decision: Decision, outcome: &'static str) {
         self.decisions
             .get_or_create(&DecisionLabels {
                 decision: decision.as_str(),

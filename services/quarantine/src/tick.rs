@@ -1,4 +1,4 @@
-//! What time alone changes: waits escalate. Also keeps the directory small and the gauges right.
+//! What time alone changes: waits escalate, first words of two lapse. Also keeps the directory small and the gauges right.
 
 use crate::desk::Desk;
 use crate::error::Error;
@@ -38,7 +38,10 @@ async fn apply(desk: &Desk, now: Timestamp) {
     for (id, key) in desk.directory.due(now, CASES_MAX) {
         match desk.apply(&id, Command::Tick).await {
             Ok(applied) if applied.changed => {
-                desk.metrics.escalations.inc();
+                let last = applied.case.timeline.last();
+                if last.is_some_and(|entry| entry.kind == "escalated") {
+                    desk.metrics.escalations.inc();
+                }
             }
             // The directory was behind: bring it up to date, or this case would be looked at for ever.
             Ok(applied) => desk.directory.put(&applied.case),

@@ -2,11 +2,11 @@
 
 use crate::desk::Desk;
 use crate::follow::changed;
-use immune_domain::CaseId;
 use immune_domain::case::Case;
+use immune_domain::{CaseId, RunId};
 use immune_proto::convert::time;
 use immune_proto::v1;
-use immune_proto::v1::watch_cases_response::{Change, Snapshot};
+use immune_proto::v1::watch_cases_response::{Change, Missed, Snapshot};
 use immune_store::cases::{CaseFilter, Event};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,8 +37,13 @@ pub(crate) enum From {
 /// The listener has gone, or the role stops.
 struct Over;
 
-/// Starts a watch; it ends when the listener goes or the role stops.
-pub(crate) fn watch(desk: Arc<Desk>, from: From, stopped: CancellationToken) -> mpsc::Receiver<Sent> {
+/// Starts a watch on the cases of one run, or of all; it ends when the listener goes or the role stops.
+pub(crate) fn watch(
+    desk: Arc<Desk>,
+    from: From,
+    only_run: Option<RunId>,
+    stopped: CancellationToken,
+) -> mpsc::Receiver<Sent> {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     tokio::spawn(async move {
         tokio::select! {
@@ -46,29 +51,31 @@ pub(crate) fn watch(desk: Arc<Desk>, from: From, stopped: CancellationToken) -> 
                 // Whoever listens hears that this is not the end of events, and watches again elsewhere or later.
                 let _ = sender.try_send(Err(Status::unavailable("quarantine stops")));
             }
-            Over = follow(&desk, from, &sender) => {}
+            Over = follow(&desk, from, only_run.as_ref(), &sender) => {}
         }
     });
     receiver
 }
 
-async fn follow(desk: &Desk, from: From, sender: &mpsc::Sender<Sent>) -> Over {
+async fn follow(desk: &Desk, from: From, only_run: Option<&RunId>, sender: &mpsc::Sender<Sent>) -> Over {
     let mut changes = desk.store.changes();
-    let mut after = match from {
-        From::Event(sequence) => sequence,
-        From::Now => match snapshot(desk, sender).await {
-            Ok(sequence) => sequence,
-            Err(over) => return over,
-        },
+    let begun = match from {
+        From::Event(sequence) => resume(desk, sequence, only_run, sender).await,
+        From::Now => snapshot(desk, only_run, sender).await,
+    };
+    let mut after = match begun {
+        Ok(sequence) => sequence,
+        Err(over) => return over,
     };
     loop {
         changes.mark_unchanged();
         match desk.store.events_after(after, PAGE).await {
-            Ok(events) => {
+            Ok(mut events) => {
                 let is_last = events.len() < PAGE as usize;
                 if let Some(last) = events.last() {
                     after = last.sequence;
                 }
+                events.retain(|event| only_run.is_none_or(|run| event.event.key.run == *run));
                 if let Err(over) = send_events(desk, events, sender).await {
                     return over;
                 }
@@ -86,9 +93,41 @@ async fn follow(desk: &Desk, from: From, sender: &mpsc::Sender<Sent>) -> Over {
     }
 }
 
+/// Goes on after an event. When events after it are removed already, or it is an event of another store, the listener
+/// hears so and gets the open cases; a listener that went on as if nothing had happened would miss them for ever. One
+/// that begins after 0 wants what is kept.
+async fn resume(
+    desk: &Desk,
+    sequence: u64,
+    only_run: Option<&RunId>,
+    sender: &mpsc::Sender<Sent>,
+) -> Result<u64, Over> {
+    if sequence == 0 {
+        return Ok(0);
+    }
+    // In this order: what comes in between is found by the second look.
+    let last = match desk.store.last_event().await {
+        Ok(last) => last,
+        Err(error) => return Err(fail(sender, error).await),
+    };
+    let next = match desk.store.events_after(sequence, 1).await {
+        Ok(events) => events.first().map(|event| event.sequence),
+        Err(error) => return Err(fail(sender, error).await),
+    };
+    let is_whole = match next {
+        Some(next) => next == sequence + 1,
+        None => sequence == last,
+    };
+    if is_whole {
+        return Ok(sequence);
+    }
+    send(sender, Change::Missed(Missed {})).await?;
+    snapshot(desk, only_run, sender).await
+}
+
 /// Sends the open cases. Returns the event after which the watch goes on, taken before the cases were read: what
 /// happens while they are being read is sent once more as an event, rather than never.
-async fn snapshot(desk: &Desk, sender: &mpsc::Sender<Sent>) -> Result<u64, Over> {
+async fn snapshot(desk: &Desk, only_run: Option<&RunId>, sender: &mpsc::Sender<Sent>) -> Result<u64, Over> {
     let last_sequence = match desk.store.last_event().await {
         Ok(sequence) => sequence,
         Err(error) => return Err(fail(sender, error).await),
@@ -96,6 +135,7 @@ async fn snapshot(desk: &Desk, sender: &mpsc::Sender<Sent>) -> Result<u64, Over>
     let mut before = None;
     loop {
         let filter = CaseFilter {
+            run: only_run.cloned(),
             open: Some(true),
             before,
             limit: PAGE,

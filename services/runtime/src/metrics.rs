@@ -1,6 +1,6 @@
 //! What this room counts, and the `/metrics` endpoint in the OpenMetrics text format.
 
-use crate::access::RoleName;
+use crate::access::{RefusedCall, RoleName, Teller};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// The role that was called.
@@ -55,6 +56,7 @@ pub struct Metrics {
     pub(crate) replicas_connected: Family<RoleLabels, Gauge>,
     pub(crate) owner_misses: Family<RoleLabels, Counter>,
     pub(crate) calls_refused: Family<RefusalLabels, Counter>,
+    pub(crate) teller: Teller,
     pub(crate) tls: TlsMetrics,
 }
 
@@ -87,6 +89,12 @@ impl TlsMetrics {
 }
 
 impl Metrics {
+    /// The calls that are counted as refused, for whoever writes them down; a second listener hears nothing. Those that
+    /// find no room are counted all the same.
+    pub fn refused_calls(&self) -> mpsc::Receiver<RefusedCall> {
+        self.teller.listen()
+    }
+
     /// Metrics that the registry serves, named `immune_runtime_...`.
     pub fn register(registry: &mut Registry) -> Self {
         let m = Metrics {

@@ -3,7 +3,7 @@
 use crate::Service;
 use crate::verdicts::Verdict;
 use crate::{listing, proof};
-use immune_domain::{AgentKey, ErrorKind, InfectionId};
+use immune_domain::{AgentId, AgentKey, ErrorKind, InfectionId};
 use immune_proto::convert::{WireError, id, nested, run, time};
 use immune_proto::v1;
 use immune_proto::v1::sentinel_service_server::SentinelService;
@@ -18,12 +18,19 @@ use tonic::{Request, Response, Status};
 /// Messages of a watch that may wait for its reader.
 const STREAM_MAX: usize = 1_024;
 
+/// Messages of changed agents that may wait for their reader; then they wait where they are collected.
+const AGENTS_STREAM_MAX: usize = 1;
+
+/// Agents that are asked for by name at most.
+const AGENTS_NAMED_MAX: usize = 1_000;
+
 /// The longest reason that is kept of the platform's word, bytes.
 const REASON_BYTES_MAX: usize = 2_048;
 
 #[tonic::async_trait]
 impl SentinelService for Service {
     type WatchVerdictsStream = ReceiverStream<Result<v1::WatchVerdictsResponse, Status>>;
+    type WatchAgentsStream = ReceiverStream<crate::telling::Sent>;
 
     async fn watch_verdicts(
         &self,
@@ -113,14 +120,67 @@ impl SentinelService for Service {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
-        let v1::ListAgentsRequest { run_id, after, limit } = request.into_inner();
+        let v1::ListAgentsRequest {
+            run_id,
+            after,
+            limit,
+            brief,
+            agent_ids,
+            suspects,
+        } = request.into_inner();
         let run = run("run_id", run_id).map_err(invalid)?;
+        let (directory, store) = (&*self.directory, &*self.store);
+        if suspects {
+            return Ok(Response::new(listing::suspects(directory, &run)));
+        }
+        if !agent_ids.is_empty() {
+            let agents = agents(agent_ids).map_err(invalid)?;
+            let found = listing::these(directory, store, &run, &agents, brief).await;
+            return Ok(Response::new(listing::page(found.map_err(stored)?)));
+        }
         let after = (!after.is_empty()).then_some(after.as_str());
+        let page = match brief {
+            true => listing::brief(directory, store, &run, after, limit).await,
+            false => listing::list(directory, store, &run, after, limit, self.clock.now()).await,
+        };
+        Ok(Response::new(page.map_err(stored)?))
+    }
+
+    async fn watch_agents(
+        &self,
+        request: Request<v1::WatchAgentsRequest>,
+    ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        let run = run("run_id", request.into_inner().run_id).map_err(invalid)?;
+        let watch = self.directory.changes().watch(run).ok_or_else(|| {
+            let message = "too many watches on agents are open";
+            status(ErrorKind::Overloaded, "sentinel.watches_max", message)
+        })?;
+        let (sender, receiver) = mpsc::channel(AGENTS_STREAM_MAX);
+        let service = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = service.tell_changes(&watch, &sender) => {}
+                () = service.closed.cancelled() => {}
+                () = sender.closed() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn get_sentinel_status(
+        &self,
+        _request: Request<v1::GetSentinelStatusRequest>,
+    ) -> Result<Response<v1::GetSentinelStatusResponse>, Status> {
+        let state = *self.standing.state().borrow();
         let now = self.clock.now();
-        let page = listing::list(&self.directory, &*self.store, &run, after, limit, now)
-            .await
-            .map_err(stored)?;
-        Ok(Response::new(page))
+        let pace = self.standing.pace();
+        Ok(Response::new(v1::GetSentinelStatusResponse {
+            partitions: u32::try_from(state.partitions_held).unwrap_or(u32::MAX),
+            profiles_known: state.profiles_known,
+            cases_known: state.cases_known,
+            idle_seconds: pace.map(|(at, _)| now.since(at).as_secs_f64()),
+            lag_seconds: pace.map(|(_, lag)| lag.as_secs_f64()),
+        }))
     }
 }
 
@@ -167,6 +227,14 @@ fn wire(verdict: &Arc<Verdict>) -> v1::WatchVerdictsResponse {
         teaches: verdict.reason == crate::reason::Reason::Healthy,
         reason: verdict.reason.as_str().to_owned(),
     }
+}
+
+fn agents(ids: Vec<String>) -> Result<Vec<AgentId>, WireError> {
+    if ids.len() > AGENTS_NAMED_MAX {
+        let problem = format!("has {} ids, the most is {AGENTS_NAMED_MAX}", ids.len());
+        return Err(WireError::new("agent_ids", problem));
+    }
+    ids.into_iter().map(|text| id("agent_ids", text)).collect()
 }
 
 fn invalid(error: WireError) -> Status {

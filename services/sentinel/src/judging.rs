@@ -120,6 +120,13 @@ impl Judging {
         }
         let now = self.clock.now();
         let knows_profiles = self.standing.knows_profiles(delivery.partition);
+        let received = |record: &Record| match record {
+            Record::Vitals(vitals) => Some(vitals.received_at),
+            Record::Retracted(..) => None,
+        };
+        if let Some(latest) = delivery.batch.iter().filter_map(received).max() {
+            self.standing.judged(now, latest);
+        }
         for record in delivery.batch.iter() {
             match record {
                 Record::Vitals(vitals) => self.judge(vitals, knows_profiles, now),

@@ -18,12 +18,14 @@
 //! - [`guarding`]: the guarded detector of one agent, where policy asks for it. `history`: how it begins.
 //! - [`directory`]: every agent in memory, sharded and bounded. [`listing`]: the same with what the store knows.
 //! - [`report`], [`quarantine`]: what is told, and telling it. [`watches`]: profiles and cases as they change.
+//! - `changes`: which agents have changed, for those who look. `telling`: telling them.
 //! - [`verdicts`]: may this execution teach? [`proof`]: did the healing help?
 //!
 //! To add a signal: a field in `notes.rs`, filled when a record is taken, handed on as a clue, and a rule in
 //! `immune_domain::diagnosis` that reads it.
 
 pub mod agent;
+mod changes;
 pub mod config;
 pub mod directory;
 pub mod grpc;
@@ -39,6 +41,7 @@ pub mod reason;
 pub mod report;
 mod settling;
 mod standing;
+mod telling;
 pub mod verdicts;
 pub mod watches;
 

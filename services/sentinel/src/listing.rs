@@ -3,7 +3,8 @@
 use crate::agent::Agent;
 use crate::directory::Directory;
 use immune_domain::baseline::{Profile, State};
-use immune_domain::{AgentKey, RunId, Timestamp};
+use immune_domain::vitals::Vitals;
+use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
 use immune_proto::convert::time;
 use immune_proto::v1;
 use immune_store::vitals::AgentSummary;
@@ -13,6 +14,10 @@ use std::time::Duration;
 
 /// Agents on a page, at most, and by default.
 pub const PAGE_MAX: u32 = 1_000;
+/// Agents in brief on a page at most.
+const BRIEF_MAX: u32 = 5_000;
+/// Suspects on their page at most.
+const SUSPECTS_MAX: usize = 10_000;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -34,11 +39,80 @@ pub async fn list(
     Ok(v1::ListAgentsResponse {
         agents: summaries
             .iter()
-            .map(|summary| state(directory, summary))
+            .map(|summary| state(directory, summary, false))
             .collect(),
         total: store.agents_seen(run, Timestamp::EPOCH).await?,
         seen_last_hour: store.agents_seen(run, now.minus(HOUR)).await?,
     })
+}
+
+/// A page of a run's agents in brief, which is read once for a whole fleet: not counted.
+///
+/// # Errors
+/// When the store cannot answer.
+pub async fn brief(
+    directory: &Directory,
+    store: &dyn VitalsStore,
+    run: &RunId,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<v1::ListAgentsResponse, StorageError> {
+    let limit = if limit == 0 { PAGE_MAX } else { limit.min(BRIEF_MAX) };
+    let summaries = store.agents(run, after, limit).await?;
+    Ok(page(
+        summaries
+            .iter()
+            .map(|summary| state(directory, summary, true))
+            .collect(),
+    ))
+}
+
+/// These agents, ordered by id; those without a record are left out.
+///
+/// # Errors
+/// When the store cannot answer.
+pub async fn these(
+    directory: &Directory,
+    store: &dyn VitalsStore,
+    run: &RunId,
+    agents: &[AgentId],
+    is_brief: bool,
+) -> Result<Vec<v1::AgentState>, StorageError> {
+    let summaries = store.summaries(run, agents).await?;
+    Ok(summaries
+        .iter()
+        .map(|summary| state(directory, summary, is_brief))
+        .collect())
+}
+
+/// The agents of a run that are judged here and depart from their baseline now, from memory.
+pub fn suspects(directory: &Directory, run: &RunId) -> v1::ListAgentsResponse {
+    let keys = directory.suspects(run, SUSPECTS_MAX);
+    let known = |key: &AgentKey| {
+        directory.look(key, |agent, profile| {
+            let agent = agent?;
+            Some(v1::AgentState {
+                key: Some(key.into()),
+                severity: agent.judgement.severity().unwrap_or(0.0),
+                suspect: agent.judgement.is_anomalous(),
+                baseline_state: v1::ProfileState::from(profile_state(profile)).into(),
+                baseline_samples: profile.map_or(0, |profile| profile.sample_count),
+                baseline_samples_min: u64::from(agent.policy.baseline_samples_min),
+                live: true,
+                ..v1::AgentState::default()
+            })
+        })
+    };
+    page(keys.iter().filter_map(known).collect())
+}
+
+/// A page that nobody has counted.
+pub fn page(agents: Vec<v1::AgentState>) -> v1::ListAgentsResponse {
+    v1::ListAgentsResponse {
+        agents,
+        total: 0,
+        seen_last_hour: 0,
+    }
 }
 
 /// One agent, `None` when there is no record of it.
@@ -53,10 +127,10 @@ pub async fn get(
     let before = just_before(key.agent.as_str());
     let summaries = store.agents(&key.run, before.as_deref(), 1).await?;
     let summary = summaries.into_iter().find(|summary| summary.key == *key);
-    Ok(summary.map(|summary| state(directory, &summary)))
+    Ok(summary.map(|summary| state(directory, &summary, false)))
 }
 
-fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
+fn state(directory: &Directory, summary: &AgentSummary, is_brief: bool) -> v1::AgentState {
     directory.look(&summary.key, |agent, profile| {
         let context = &summary.latest.context;
         let judgement = agent.map(|agent| agent.judgement).unwrap_or_default();
@@ -70,15 +144,20 @@ fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
             key: Some((&summary.key).into()),
             agent_type: context.agent_type.clone(),
             model: context.model.clone(),
-            mcp_servers: context.mcp_servers.clone(),
+            mcp_servers: if is_brief {
+                Vec::new()
+            } else {
+                context.mcp_servers.clone()
+            },
             first_seen_at: Some(time::to_wire(summary.first_received_at)),
             last_seen_at: Some(time::to_wire(last_seen(agent, summary))),
             executions: summary.executions,
-            latest: Some((&summary.latest).into()),
-            deviations: says_something.then(|| judgement.deviations.into()),
+            latest: Some(latest(&summary.latest, is_brief)),
+            deviations: (says_something && !is_brief).then(|| judgement.deviations.into()),
             anomalies: judgement
                 .anomalies()
                 .iter()
+                .filter(|_| !is_brief)
                 .map(|anomaly| anomaly.as_str().to_owned())
                 .collect(),
             severity: judgement.severity().unwrap_or(0.0),
@@ -97,6 +176,26 @@ fn state(directory: &Directory, summary: &AgentSummary) -> v1::AgentState {
             live: directory.holds(&summary.key),
         }
     })
+}
+
+/// The latest execution, in brief without its surroundings.
+fn latest(vitals: &Vitals, is_brief: bool) -> v1::Vitals {
+    if !is_brief {
+        return vitals.into();
+    }
+    let Vitals {
+        key,
+        execution,
+        context: _,
+        ..
+    } = vitals;
+    (&Vitals {
+        key: key.clone(),
+        execution: execution.clone(),
+        context: Box::default(),
+        ..*vitals
+    })
+        .into()
 }
 
 fn last_seen(agent: Option<&Agent>, summary: &AgentSummary) -> Timestamp {

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub active: Gauge,
     /// Agents with an anomaly now.
     pub suspect: Gauge,
+    /// Watches on the agents of a run.
+    pub watches: Gauge,
 }
 
 impl Metrics {
@@ -109,6 +111,11 @@ impl Metrics {
             "immune_sentinel_agents_suspect",
             "Agents with an anomaly now",
             metrics.suspect.clone(),
+        );
+        registry.register(
+            "immune_sentinel_watches",
+            "Watches on the agents of a run",
+            metrics.watches.clone(),
         );
         metrics
     }

@@ -1,9 +1,9 @@
 //! Which partitions this replica holds, and what it has been told that it needs to judge their agents.
 
 use immune_bus::Partition;
-use immune_domain::AgentKey;
+use immune_domain::{AgentKey, Timestamp};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -50,6 +50,8 @@ pub(crate) struct Standing {
     inner: RwLock<Inner>,
     state: watch::Sender<State>,
     started_at: Instant,
+    /// When an execution was judged last, and how long it had waited.
+    pace: Mutex<Option<(Timestamp, Duration)>>,
 }
 
 impl Standing {
@@ -58,7 +60,19 @@ impl Standing {
             inner: RwLock::default(),
             state: watch::Sender::new(State::default()),
             started_at: Instant::now(),
+            pace: Mutex::new(None),
         }
+    }
+
+    /// Executions were judged at a time, of which this was received last.
+    pub(crate) fn judged(&self, now: Timestamp, received_at: Timestamp) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        *pace = Some((now, now.since(received_at)));
+    }
+
+    /// When an execution was judged last, and how long it had waited then; `None` before the first.
+    pub(crate) fn pace(&self) -> Option<(Timestamp, Duration)> {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state as it is and as it changes.

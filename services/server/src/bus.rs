@@ -63,6 +63,15 @@ fn kind(config: &Config) -> Kind {
     }
 }
 
+/// Name of the bus that a configuration asks for.
+pub(crate) fn name(config: &Config) -> &'static str {
+    match kind(config) {
+        Kind::Local => "local",
+        Kind::Grpc => "grpc",
+        Kind::Redis => "redis",
+    }
+}
+
 impl Bus {
     /// Opens the ends that the roles of this process need. Consumers end when `work` is cancelled.
     ///

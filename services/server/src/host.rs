@@ -1,20 +1,24 @@
 //! Starts the roles of a process and serves them; [`crate::running`] drains them.
 
+use crate::audit;
 use crate::bus::Bus;
 use crate::channels::{Channels, Connections};
 use crate::config::{Checked, Config};
+use crate::door;
+use crate::notifier;
 use crate::roles::{self, Role, Surroundings};
 use crate::running::Running;
 use crate::security::Security;
 use crate::tasks::{spawn, stand, sweep};
 use crate::wiring::Backends;
 use anyhow::Context;
+use immune_door::Door;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::server;
 use immune_runtime::health::{self, Readiness};
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +61,12 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     let guards = [intake.clone(), work.clone(), watching.clone()].map(CancellationToken::drop_guard);
 
     let readiness = Readiness::new();
-    let security = Security::read(config, &metrics)?;
+    // Programs on this machine may call over gRPC as long as they may over REST.
+    let known_door: Arc<OnceLock<Door>> = Arc::default();
+    let security = {
+        let door = known_door.clone();
+        Security::read(config, &metrics, move || door.get().is_some_and(Door::is_open))?
+    };
     let backends = Backends::open(config, &mut registry).await?;
     let calls = |role: Role| {
         Role::ALL
@@ -75,14 +84,19 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
         Some(security.peers(target, &config.calls, &metrics, watching.clone()))
     });
     let mut bus = Bus::open(config, &channels, &mut registry, &work).await?;
+    let (mut intake_tasks, mut work_tasks) = (JoinSet::new(), JoinSet::new());
+    let door = door::build(checked, &backends.stores, &mut registry)?;
+    door::keep(&door, checked, &clock, &work, &mut work_tasks).await;
+    // Set here and nowhere else, so it was empty.
+    let _ = known_door.set(door.clone());
     let around = Surroundings {
         policies: &config.policy,
-        keys: &checked.keys,
+        door: &door,
         clock: clock.clone(),
         channels: channels.clone(),
+        deployment: crate::wiring::deployment(config),
     };
 
-    let (mut intake_tasks, mut work_tasks) = (JoinSet::new(), JoinSet::new());
     let mut addresses = Addresses::default();
     // Before any door opens: who finds the process up finds its metrics, too.
     let metrics_listener = match config.metrics.enabled {
@@ -94,6 +108,13 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     }
     let mut served = Vec::new();
     let stores = &backends.stores;
+    if config.roles.0.iter().any(|role| role.needs_workflow()) {
+        let (log, ended) = (stores.action_log.clone(), work.clone());
+        let gauges = audit::Metrics::register(&mut registry);
+        spawn(&mut work_tasks, audit::anchor(log.clone(), gauges, ended.clone()));
+        let refused = audit::record_refused(metrics.refused_calls(), log, clock.clone(), ended);
+        spawn(&mut work_tasks, refused);
+    }
     for role in Role::ALL.into_iter().filter(|role| config.has(*role)) {
         let routes = match role {
             Role::Baseline => {
@@ -157,6 +178,8 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                     })
                 });
                 spawn(&mut work_tasks, service.run(work.clone()));
+                let notifier = notifier::build(config, stores, &clock, &mut registry)?;
+                spawn(&mut work_tasks, notifier.run(work.clone()));
                 let (stores, keep) = (stores.clone(), config.retention.clone());
                 spawn(&mut work_tasks, sweep(stores, keep, clock.clone(), work.clone()));
                 routes
@@ -169,7 +192,9 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                 routes
             }
             Role::Dashboard => {
-                let service = roles::dashboard::build(&config.dashboard, &around, stores, &mut registry);
+                let front = notifier::front(config, stores)?;
+                let service =
+                    roles::dashboard::build(&config.dashboard, &around, stores, front, &mut registry);
                 let routes = Routes::new(service.grpc());
                 let rest = server::bind(config.dashboard.listen, "REST (dashboard.listen)").await?;
                 addresses.rest = Some(rest.local_addr()?);

@@ -4,7 +4,7 @@ use crate::config::Config;
 use anyhow::Context;
 use immune_runtime::access::{RoleToken, Roles};
 use immune_runtime::config::Secret;
-use immune_runtime::grpc::server::ServerSecurity;
+use immune_runtime::grpc::server::{ServerSecurity, Strangers};
 use immune_runtime::grpc::{ClientSecurity, Options, Peers, Target};
 use immune_runtime::metrics::Metrics;
 use immune_runtime::tls::{ClientTls, ServerTls};
@@ -17,11 +17,16 @@ pub struct Security {
 }
 
 impl Security {
-    /// Reads certificates, or the token, as configured.
+    /// Reads certificates, or the token, as configured. `may_strangers_call` is asked at every call of a program on
+    /// this machine that presents nothing.
     ///
     /// # Errors
     /// When a file cannot be read or used; the message names it.
-    pub fn read(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
+    pub fn read(
+        config: &Config,
+        metrics: &Metrics,
+        may_strangers_call: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
         let grpc = &config.grpc;
         if let Some(files) = &grpc.tls {
             let client = ClientTls::load(files.clone(), metrics).context("grpc.tls")?;
@@ -44,6 +49,7 @@ impl Security {
         Ok(Security {
             server: ServerSecurity::Loopback {
                 token: token.as_ref().map(RoleToken::new),
+                strangers: Strangers::when(may_strangers_call),
             },
             client: match token {
                 Some(token) => ClientSecurity::Token { token, me },

@@ -119,6 +119,24 @@ impl Backends {
     }
 }
 
+/// Names of the backends that a configuration asks for.
+pub(crate) fn deployment(config: &Config) -> immune_dashboard::Deployment {
+    let workflow = match (config.sqlite_path(), config.store.is_shared()) {
+        (Some(_), _) => "sqlite",
+        (None, true) => "postgres",
+        (None, false) => "memory",
+    };
+    immune_dashboard::Deployment {
+        bus: crate::bus::name(config),
+        workflow,
+        vitals: if config.influx.is_some() {
+            "influx"
+        } else {
+            workflow
+        },
+    }
+}
+
 async fn open_postgres(config: &Config) -> anyhow::Result<PostgresStore> {
     let store = PostgresStore::open(immune_store_postgres::Options {
         url: config.store.url.clone(),

@@ -1,6 +1,7 @@
 //! Questions about executions. Each is a bounded number of requests, whatever the number of records.
 
 pub(crate) mod agents;
+pub(crate) mod series;
 
 use crate::answer::Series;
 use crate::place;
@@ -13,9 +14,14 @@ use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
 use immune_store::error::Result;
 use immune_store::{PAGE_MAX, StorageError};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Records that are read of one millisecond of one agent at most.
 const CROWD_MAX: u32 = 100_000;
+
+/// How often a record is read that looks damaged, and how long it may take to be written whole.
+const TORN_TRIES: u32 = 5;
+const TORN_PAUSE: Duration = Duration::from_millis(20);
 
 fn of(key: &AgentKey) -> String {
     format!(
@@ -56,13 +62,51 @@ pub(crate) async fn recent(
     since: Timestamp,
     limit: u32,
 ) -> Result<Vec<Vitals>> {
+    latest_of(server, key, since, None, limit).await
+}
+
+/// The latest records from a time on, and before another if there is one; oldest first.
+///
+/// InfluxDB shows a point while it is being written, some of its columns before the others. So what looks damaged is
+/// read again before it is called so.
+pub(crate) async fn latest_of(
+    server: &Server,
+    key: &AgentKey,
+    since: Timestamp,
+    before: Option<Timestamp>,
+    limit: u32,
+) -> Result<Vec<Vitals>> {
+    let mut tries = 1;
+    loop {
+        match latest_now(server, key, since, before, limit).await {
+            Err(StorageError::Damaged { .. }) if tries < TORN_TRIES => {
+                tries += 1;
+                tokio::time::sleep(TORN_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn latest_now(
+    server: &Server,
+    key: &AgentKey,
+    since: Timestamp,
+    before: Option<Timestamp>,
+    limit: u32,
+) -> Result<Vec<Vitals>> {
     const DOING: &str = "reading recent vitals";
     let limit = limit.min(PAGE_MAX) as usize;
     if limit == 0 {
         return Ok(Vec::new());
     }
+    let until = before.map(|before| {
+        let micros = before.as_micros();
+        format!(" AND time <= {} AND \"timestamp\" < {micros}", place::latest(before))
+    });
+    let until = until.unwrap_or_default();
     let newest = format!(
-        "SELECT * FROM {VITALS} WHERE {} AND \"live\" = 1 AND time >= {} ORDER BY time DESC LIMIT {limit}",
+        "SELECT * FROM {VITALS} WHERE {} AND \"live\" = 1 AND time >= {}{until} ORDER BY time DESC LIMIT {limit}",
         of(key),
         place::earliest(since),
     );
@@ -79,7 +123,7 @@ pub(crate) async fn recent(
         series.extend(ask(server, DOING, crowd).await?);
     }
     let mut found = records(&series, key)?;
-    found.retain(|vitals| vitals.timestamp >= since);
+    found.retain(|vitals| vitals.timestamp >= since && before.is_none_or(|before| vitals.timestamp < before));
     Ok(found.split_off(found.len().saturating_sub(limit)))
 }
 

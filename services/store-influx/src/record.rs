@@ -196,6 +196,11 @@ pub(crate) fn sighting(row: Row<'_>, key: &AgentKey) -> Option<(Identity, Known)
     Some((Identity::of(key, &execution), known))
 }
 
+/// Whether the latency of a point is what `latency_ms` says; else its bits are in `latency_bits`.
+pub(crate) fn is_latency_a_number(row: Row<'_>) -> bool {
+    row.int("known").is_some_and(|known| known & bit::LATENCY != 0)
+}
+
 /// The record of a point that has all its columns.
 pub(crate) fn read(row: Row<'_>, key: &AgentKey) -> Result<Vitals, StorageError> {
     parse(row, key).map_err(|why| {

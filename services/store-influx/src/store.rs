@@ -12,10 +12,11 @@ use crate::writer::{CALLS_MAX, Call, Message, Writer};
 use crate::{purge, reads};
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ErrorKind, ExecutionId, RunId, Timestamp};
+use immune_domain::{AgentId, AgentKey, ErrorKind, ExecutionId, RunId, Timestamp};
 use immune_store::StorageError;
 use immune_store::error::Result;
 use immune_store::observed::Observer;
+use immune_store::series::{Buckets, Latencies};
 use immune_store::vitals::{AgentSummary, VitalsStore};
 use std::sync::Arc;
 use std::time::Duration;
@@ -221,6 +222,34 @@ impl VitalsStore for InfluxVitals {
 
     async fn agents(&self, run: &RunId, after: Option<&str>, limit: u32) -> Result<Vec<AgentSummary>> {
         reads::agents::page(&self.server, run, after, limit).await
+    }
+
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+        reads::agents::these(&self.server, run, agents).await
+    }
+
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>> {
+        reads::series::recent_latencies(&self.server, run, agents, limit).await
+    }
+
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>> {
+        reads::series::between(&self.server, key, from, to, limit).await
+    }
+
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets> {
+        reads::series::buckets(&self.server, key, from, to, width).await
     }
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {

@@ -1,12 +1,12 @@
-//! The action log in PostgreSQL. A trigger forbids changing a row; only the sweeper removes old ones.
+//! The action log in PostgreSQL. A trigger forbids changing a row; only the sweeper removes old ones, from the beginning.
 
-use crate::database::{Database, Repeat};
-use crate::nul;
+use crate::database::{Database, PURGE_STEP, Repeat};
 use crate::rows::{Reader, jsonb_unchecked, page_limit, place};
 use crate::types::{At, Jsonb};
+use crate::{listing, log_chain};
 use async_trait::async_trait;
 use immune_domain::{AgentId, RunId, Timestamp};
-use immune_store::action_log::{ActionLog, LogRow, StoredRow};
+use immune_store::action_log::{ActionLog, Chain, LogFilter, LogRow, StoredRow, checkpoint};
 use immune_store::error::Result;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -47,7 +47,7 @@ pub(crate) fn entries(doing: &'static str, rows: &[LogRow]) -> Result<Option<Jso
     jsonb_unchecked(doing, &entries).map(Some)
 }
 
-fn read(row: &PgRow) -> Result<StoredRow> {
+pub(crate) fn read(row: &PgRow) -> Result<StoredRow> {
     let row = Reader::new(row, "action log row", "sequence");
     Ok(StoredRow {
         sequence: row.number("sequence")?,
@@ -60,6 +60,7 @@ fn read(row: &PgRow) -> Result<StoredRow> {
             outcome: row.text("outcome")?,
             payload: row.json("payload")?,
         },
+        hash: log_chain::hash(&row, "hash")?,
     })
 }
 
@@ -71,27 +72,52 @@ impl ActionLog for PgActionLog {
             return Ok(());
         };
         let query = || sqlx::query("SELECT immune.append_action_log($1)").bind(entries.clone());
-        self.0.run(DOING, Repeat::IfUndone, query).await.map(|_| ())
+        self.0.run(DOING, Repeat::IfUndone, query).await?;
+        self.0.chain_soon();
+        Ok(())
     }
 
-    async fn recent(&self, run: &RunId, before: Option<u64>, limit: u32) -> Result<Vec<StoredRow>> {
-        let sql = "SELECT * FROM immune.action_log WHERE run = $1 AND sequence < $2 \
-                   ORDER BY sequence DESC LIMIT $3";
-        let query = || {
-            sqlx::query(sql)
-                .bind(nul::hide(run.as_str()))
-                .bind(before.map_or(i64::MAX, place))
-                .bind(page_limit(limit))
-        };
+    async fn list(&self, run: &RunId, filter: &LogFilter) -> Result<Vec<StoredRow>> {
+        const DOING: &str = "reading the action log";
+        self.0.number_log().await?;
+        let listing = listing::log(DOING, run, filter)?;
+        let rows = self.0.read(DOING, || listing.query()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn after(&self, sequence: u64, limit: u32) -> Result<Vec<StoredRow>> {
+        let sql = "SELECT * FROM immune.action_log WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+        let query = || sqlx::query(sql).bind(place(sequence)).bind(page_limit(limit));
         let rows = self.0.read("reading the action log", query).await?;
         rows.iter().map(read).collect()
     }
 
-    async fn purge(&self, before: Timestamp) -> Result<u64> {
+    async fn chain(&self) -> Result<Chain> {
+        self.0.chain_log().await?;
+        self.0.log_chain().await
+    }
+
+    async fn purge(&self, before: Timestamp, now: Timestamp) -> Result<u64> {
+        const DOING: &str = "purging the action log";
+        let mut start = self.chain().await?.start;
+        // In the order of the rows: it ends at the first that stays.
+        let sql = "SELECT r.sequence, r.hash FROM immune.action_log r \
+                    WHERE r.hash IS NOT NULL AND r.sequence < coalesce(\
+                          (SELECT s.sequence FROM immune.action_log s WHERE s.at >= $1 AND s.sequence IS NOT NULL \
+                            ORDER BY s.sequence LIMIT 1), 9223372036854775807) \
+                    ORDER BY r.sequence DESC LIMIT 1";
+        let rows = self.0.read(DOING, || sqlx::query(sql).bind(At(before))).await?;
+        let last = rows.first().map(log_chain::link).transpose()?;
+        if let Some(last) = last.filter(|last| last.sequence > start.sequence) {
+            // Noted, and the note chained, first, so that the log verifies at every moment.
+            self.append(&[checkpoint(last, before, now)]).await?;
+            start = self.chain().await?.start;
+        }
         let sql = "WITH old AS MATERIALIZED (\
-                       SELECT sequence FROM immune.action_log WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED), \
-                   removed AS (DELETE FROM immune.action_log r USING old WHERE r.sequence = old.sequence RETURNING 1) \
+                       SELECT id FROM immune.action_log WHERE sequence <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED), \
+                   removed AS (DELETE FROM immune.action_log r USING old WHERE r.id = old.id RETURNING 1) \
                    SELECT count(*) FROM removed";
-        self.0.purge("purging the action log", sql, before).await
+        let query = || sqlx::query(sql).bind(place(start.sequence)).bind(PURGE_STEP);
+        self.0.purge_by(DOING, query).await
     }
 }

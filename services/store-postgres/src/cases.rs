@@ -92,6 +92,9 @@ impl CaseStore for PgCases {
         if opened == Opened::New && !alongside.events.is_empty() {
             self.0.announce();
         }
+        if opened == Opened::New && log.is_some() {
+            self.0.chain_soon();
+        }
         Ok(opened)
     }
 
@@ -149,6 +152,9 @@ impl CaseStore for PgCases {
         if saved == Saved::Done && !alongside.events.is_empty() {
             self.0.announce();
         }
+        if saved == Saved::Done && log.is_some() {
+            self.0.chain_soon();
+        }
         Ok(saved)
     }
 
@@ -201,21 +207,32 @@ impl CaseStore for PgCases {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<Case>> {
-        // Nothing is written, and nothing waits for the disk, while there is nothing to claim.
-        let sql = "WITH free AS MATERIALIZED (\
-                       SELECT id FROM immune.cases \
+        // Nothing is written, and nothing waits for the disk, while there is nothing to claim. What is held for long
+        // enough is only read: renewing it at every look would make every save of a case wait for the renewal.
+        let sql = "WITH wanted AS MATERIALIZED (\
+                       SELECT id, coalesce(claimed_by = $1 AND claimed_until > $5, false) AS is_held \
+                       FROM immune.cases \
                        WHERE is_unsettled AND (claimed_by IS NULL OR claimed_by = $1 OR claimed_until <= $2) \
-                       ORDER BY updated_at, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED\
+                       ORDER BY updated_at, id LIMIT $4\
+                   ), free AS MATERIALIZED (\
+                       SELECT c.id FROM immune.cases c JOIN wanted w ON w.id = c.id AND NOT w.is_held \
+                       WHERE c.is_unsettled AND (c.claimed_by IS NULL OR c.claimed_by = $1 OR c.claimed_until <= $2) \
+                       FOR NO KEY UPDATE OF c SKIP LOCKED\
                    ), claimed AS (\
                        UPDATE immune.cases c SET claimed_by = $1, claimed_until = $3 FROM free \
                        WHERE c.id = free.id RETURNING c.id, c.updated_at, c.body\
-                   ) SELECT id, body FROM claimed ORDER BY updated_at, id";
+                   ) SELECT id, body FROM (\
+                       SELECT * FROM claimed UNION ALL \
+                       SELECT c.id, c.updated_at, c.body FROM immune.cases c JOIN wanted w ON w.id = c.id AND w.is_held\
+                   ) mine ORDER BY updated_at, id";
+        let enough = now.plus(until.since(now) / 2);
         let query = || {
             sqlx::query(sql)
                 .bind(nul::hide(worker))
                 .bind(At(now))
                 .bind(At(until))
                 .bind(page_limit(limit))
+                .bind(At(enough))
         };
         self.many("claiming unsettled cases", query).await
     }

@@ -2,6 +2,7 @@
 
 use crate::error::{Meaning, Trouble};
 use crate::events::Announcer;
+use crate::log_chain::Chainer;
 use crate::pool::Pool;
 use crate::rows::Reader;
 use crate::types::At;
@@ -29,6 +30,7 @@ pub(crate) const PURGE_STEP: i64 = 1_000;
 pub(crate) struct Database {
     pub(crate) pool: Pool,
     pub(crate) announcer: Announcer,
+    pub(crate) chainer: Chainer,
     /// Spreads the pauses of calls that failed together.
     spread: AtomicU32,
 }
@@ -54,6 +56,7 @@ impl Database {
         Database {
             pool,
             announcer: Announcer::default(),
+            chainer: Chainer::default(),
             spread: AtomicU32::new(0),
         }
     }

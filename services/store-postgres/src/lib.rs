@@ -11,6 +11,7 @@
 //!   same (`database.rs`, `error.rs`).
 //! - Events get their place in the order after their transaction has committed (`migrations/postgres/0003` and
 //!   `0004` say why), so that who reads on after a place misses nothing.
+//! - Rows of the action log get their place and their hash in the same way (`migrations/postgres/0009`).
 //! - What was acknowledged is on the server's disk, also where the server's own default is not to wait for it.
 //!
 //! Several hosts in one URL are refused: the driver cannot choose among them. Use one name that leads to the primary.
@@ -22,6 +23,8 @@
 //! the contract that owns it. A released migration is never edited; a function is changed by a new migration that
 //! replaces it.
 
+mod access;
+mod access_rows;
 mod action_log;
 mod baselines;
 mod case_rows;
@@ -33,7 +36,9 @@ mod error;
 mod events;
 mod healings;
 mod listing;
+mod log_chain;
 mod migrate;
+mod notifications;
 mod nul;
 mod options;
 mod pool;
@@ -43,6 +48,7 @@ mod store;
 mod types;
 mod vitals;
 mod vitals_rows;
+mod vitals_series;
 
 pub use error::OpenError;
 pub use migrate::{Migrated, migrate};

@@ -2,10 +2,11 @@
 
 use crate::database::Query;
 use crate::nul;
-use crate::rows::filter_limit;
+use crate::rows::{filter_limit, place};
 use crate::types::At;
 use immune_domain::{AgentKey, RunId};
 use immune_store::StorageError;
+use immune_store::action_log::LogFilter;
 use immune_store::cases::CaseFilter;
 use immune_store::error::Result;
 use immune_store::healings::HealingFilter;
@@ -22,9 +23,13 @@ pub(crate) struct Listing {
 
 impl Listing {
     fn of(doing: &'static str, table: &str) -> Self {
+        Listing::columns(doing, "id, body", table)
+    }
+
+    fn columns(doing: &'static str, columns: &str, table: &str) -> Self {
         Listing {
             doing,
-            sql: format!("SELECT id, body FROM immune.{table} WHERE TRUE"),
+            sql: format!("SELECT {columns} FROM immune.{table} WHERE TRUE"),
             values: PgArguments::default(),
         }
     }
@@ -100,5 +105,45 @@ pub(crate) fn healings(doing: &'static str, filter: &HealingFilter) -> Result<Li
         "ORDER BY started_at DESC, id DESC LIMIT #",
         filter_limit(filter.limit),
     )?;
+    Ok(listing)
+}
+
+/// Rows of the action log that match, newest first; those without a place yet are left out.
+pub(crate) fn log(doing: &'static str, run: &RunId, filter: &LogFilter) -> Result<Listing> {
+    let mut listing = Listing::columns(doing, "*", "action_log");
+    listing.of_run(Some(run))?;
+    if let Some(actor) = &filter.actor {
+        listing.with("AND actor = #", nul::hide(actor))?;
+    }
+    if !filter.kinds.is_empty() {
+        let kinds: Vec<_> = filter
+            .kinds
+            .iter()
+            .map(|kind| nul::hide(kind).into_owned())
+            .collect();
+        listing.with("AND kind = ANY (#)", kinds)?;
+    }
+    if let Some(agent) = &filter.agent {
+        listing.with("AND agent = #", nul::hide(agent.as_str()))?;
+    }
+    if let Some(outcome) = &filter.outcome {
+        listing.with("AND outcome = #", nul::hide(outcome))?;
+    }
+    if let Some(from) = filter.from {
+        listing.with("AND at >= #", At(from))?;
+    }
+    if let Some(to) = filter.to {
+        listing.with("AND at < #", At(to))?;
+    }
+    if let Some(like) = filter.like() {
+        // By bytes: letters beyond ASCII match as they are, whatever the database's collation.
+        let like = nul::hide_json(like);
+        listing.with("AND (kind COLLATE \"C\" ILIKE #", like.clone())?;
+        listing.with("OR actor COLLATE \"C\" ILIKE #", like.clone())?;
+        listing.with("OR agent ILIKE #", like.clone())?;
+        listing.with("OR payload::text COLLATE \"C\" ILIKE #)", like)?;
+    }
+    listing.with("AND sequence < #", filter.before.map_or(i64::MAX, place))?;
+    listing.with("ORDER BY sequence DESC LIMIT #", filter_limit(filter.limit))?;
     Ok(listing)
 }

@@ -26,7 +26,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; the position plus one is the schema it leads to.
-pub(crate) const MIGRATIONS: [Migration; 7] = [
+pub(crate) const MIGRATIONS: [Migration; 10] = [
     migration!("0001_action_log", needs: 1),
     migration!("0002_baseline", needs: 2),
     migration!("0003_quarantine", needs: 3),
@@ -34,6 +34,9 @@ pub(crate) const MIGRATIONS: [Migration; 7] = [
     migration!("0005_healer", needs: 5),
     migration!("0006_client_records", needs: 6),
     migration!("0007_vitals", needs: 7),
+    migration!("0008_access", needs: 7),
+    migration!("0009_action_log_chain", needs: 9),
+    migration!("0010_notifications", needs: 9),
 ];
 
 /// The schema that this program reads and writes.

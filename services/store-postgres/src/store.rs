@@ -1,5 +1,6 @@
 //! The store as its users see it.
 
+use crate::access::PgAccess;
 use crate::action_log::PgActionLog;
 use crate::baselines::PgBaselines;
 use crate::cases::PgCases;
@@ -8,12 +9,14 @@ use crate::connect;
 use crate::database::{Database, Repeat};
 use crate::error::OpenError;
 use crate::healings::PgHealings;
+use crate::notifications::PgNotifications;
 use crate::options::{Options, parse};
 use crate::pool::Pool;
 use crate::vitals::PgVitals;
 use immune_store::error::Result;
 use immune_store::{
-    ActionLog, BaselineStore, CaseStore, ClientRecordStore, HealingStore, Stores, VitalsStore,
+    AccessStore, ActionLog, BaselineStore, CaseStore, ClientRecordStore, HealingStore, NotificationStore,
+    Stores, VitalsStore,
 };
 use sqlx::Connection;
 use std::sync::Arc;
@@ -70,6 +73,8 @@ impl PostgresStore {
             healings: self.healings(),
             client_records: self.client_records(),
             action_log: self.action_log(),
+            access: self.access(),
+            notifications: self.notifications(),
         }
     }
 
@@ -98,8 +103,18 @@ impl PostgresStore {
         Arc::new(PgClientRecords(self.database.clone()))
     }
 
+    /// What targets have still to be told.
+    pub fn notifications(&self) -> Arc<dyn NotificationStore> {
+        Arc::new(PgNotifications(self.database.clone()))
+    }
+
     /// The audit record.
     pub fn action_log(&self) -> Arc<dyn ActionLog> {
         Arc::new(PgActionLog(self.database.clone()))
+    }
+
+    /// Keys and sessions.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(PgAccess(self.database.clone()))
     }
 }

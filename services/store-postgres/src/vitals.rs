@@ -4,12 +4,15 @@ use crate::database::{Database, PURGE_STEP, Query, Repeat};
 use crate::nul;
 use crate::rows::{Reader, page_limit};
 use crate::vitals_rows;
+use crate::vitals_series;
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
+use immune_domain::{AgentId, AgentKey, ExecutionId, RunId, Timestamp};
 use immune_store::error::Result;
+use immune_store::series::{Buckets, Latencies};
 use immune_store::vitals::{AgentSummary, VitalsStore};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The [`VitalsStore`] of a PostgreSQL database.
 pub(crate) struct PgVitals(pub(crate) Arc<Database>);
@@ -126,18 +129,35 @@ impl VitalsStore for PgVitals {
                 .bind(page_limit(limit))
         };
         let rows = self.0.read("listing agents", query).await?;
-        let mut page = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let latest = vitals_rows::read(row, run)?;
-            let row = Reader::new(row, "agent", "agent");
-            page.push(AgentSummary {
-                key: latest.key.clone(),
-                executions: row.number("executions")?,
-                latest,
-                first_received_at: Timestamp::from_micros(row.get("first_received_at")?),
-            });
-        }
-        Ok(page)
+        rows.iter().map(|row| vitals_series::summary(row, run)).collect()
+    }
+
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+        vitals_series::summaries(&self.0, run, agents).await
+    }
+
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>> {
+        vitals_series::recent_latencies(&self.0, run, agents, limit).await
+    }
+
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>> {
+        vitals_series::between(&self.0, key, from, to, limit).await
+    }
+
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets> {
+        vitals_series::buckets(&self.0, key, from, to, width).await
     }
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {

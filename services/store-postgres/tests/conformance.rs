@@ -17,3 +17,5 @@ immune_store::conformance!(cases, fresh);
 immune_store::conformance!(healings, fresh);
 immune_store::conformance!(client_records, fresh);
 immune_store::conformance!(action_log, fresh);
+immune_store::conformance!(notifications, fresh);
+immune_store::conformance!(access, fresh);

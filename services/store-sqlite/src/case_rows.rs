@@ -1,6 +1,7 @@
 //! Cases as rows, with what is written beside them. The body is the case; the columns are what is searched by.
 
 use crate::error::storage;
+use crate::log_chain;
 use crate::rows::{Reader, encode, encode_unchecked, signed};
 use immune_domain::case::{Case, State};
 use immune_store::action_log::LogRow;
@@ -151,7 +152,7 @@ pub(crate) async fn write(
     doing: &'static str,
     alongside: ReadyAlongside,
 ) -> Result<()> {
-    insert_log(conn, alongside.log).await.map_err(storage(doing))?;
+    log_chain::append(conn, doing, alongside.log).await?;
     for (event, payload) in alongside.events {
         let sql =
             "INSERT INTO events (at, kind, case_id, run, agent, text, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
@@ -166,26 +167,6 @@ pub(crate) async fn write(
             .execute(&mut *conn)
             .await
             .map_err(storage(doing))?;
-    }
-    Ok(())
-}
-
-/// Appends rows to the action log.
-pub(crate) async fn insert_log(conn: &mut SqliteConnection, rows: Vec<(LogRow, String)>) -> sqlx::Result<()> {
-    for (row, payload) in rows {
-        let sql = "INSERT INTO action_log (run, at, kind, agent, actor, outcome, payload) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql)
-            .bind(row.run.as_str())
-            .bind(row.at.as_micros())
-            .bind(row.kind);
-        let query = query.bind(row.agent.as_ref().map(|agent| agent.as_str()));
-        query
-            .bind(row.actor)
-            .bind(row.outcome)
-            .bind(payload)
-            .execute(&mut *conn)
-            .await?;
     }
     Ok(())
 }

@@ -59,6 +59,15 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
+    /// Rows of the action log could not be chained.
+    #[error("the action log of database {path} cannot be chained")]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StorageError,
+    },
 }
 
 impl OpenError {
@@ -70,6 +79,7 @@ impl OpenError {
                 ErrorKind::Invalid
             }
             OpenError::File { .. } | OpenError::Database { .. } => ErrorKind::Unavailable,
+            OpenError::Store { source, .. } => source.kind(),
         }
     }
 }

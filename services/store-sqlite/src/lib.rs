@@ -11,6 +11,8 @@
 //! To add a table: a new numbered file in `migrations/sqlite`, its line in `schema.rs`, its queries in the file of
 //! the contract that owns it. A released migration is never edited.
 
+mod access;
+mod access_rows;
 mod action_log;
 mod baselines;
 mod case_rows;
@@ -19,13 +21,16 @@ mod client_records;
 mod error;
 mod file;
 mod healings;
+mod log_chain;
 mod memories;
+mod notifications;
 mod open;
 mod purge;
 mod rows;
 mod schema;
 mod vitals;
 mod vitals_rows;
+mod vitals_series;
 mod writer;
 
 pub use error::OpenError;

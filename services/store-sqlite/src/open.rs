@@ -1,5 +1,6 @@
 //! Opening a file: claim it, check or migrate its schema, start the writer and the readers.
 
+use crate::access::SqliteAccess;
 use crate::action_log::SqliteActionLog;
 use crate::baselines::SqliteBaselines;
 use crate::cases::SqliteCases;
@@ -7,6 +8,8 @@ use crate::client_records::SqliteClientRecords;
 use crate::error::OpenError;
 use crate::file;
 use crate::healings::SqliteHealings;
+use crate::log_chain;
+use crate::notifications::SqliteNotifications;
 use crate::schema;
 use crate::vitals::SqliteVitals;
 use crate::writer::Writer;
@@ -90,6 +93,14 @@ impl SqliteStore {
         schema::apply(&mut conn, found)
             .await
             .map_err(|source| failed(path, "migrating", source))?;
+        let chained = log_chain::catch_up(&mut conn).await;
+        let chained = chained.map_err(|source| OpenError::Store {
+            path: path.to_owned(),
+            source,
+        })?;
+        if chained > 0 {
+            tracing::info!(rows = chained, "older rows of the action log chained");
+        }
 
         let reads = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
@@ -116,6 +127,8 @@ impl SqliteStore {
             healings: Arc::new(SqliteHealings(self.database.clone())),
             client_records: Arc::new(SqliteClientRecords(self.database.clone())),
             action_log: Arc::new(SqliteActionLog(self.database.clone())),
+            access: Arc::new(SqliteAccess(self.database.clone())),
+            notifications: Arc::new(SqliteNotifications(self.database.clone())),
         }
     }
 

@@ -17,11 +17,16 @@ impl Database {
         sql: &'static str,
         before: Timestamp,
     ) -> Result<u64> {
+        self.purge_up_to(doing, sql, before.as_micros()).await
+    }
+
+    /// As [`Database::purge`], with a number that is no time.
+    pub(crate) async fn purge_up_to(&self, doing: &'static str, sql: &'static str, to: i64) -> Result<u64> {
         let mut removed = 0;
         loop {
             let step = self.writer.write(doing, move |conn| {
                 Box::pin(async move {
-                    let query = sqlx::query(sql).bind(before.as_micros()).bind(STEP);
+                    let query = sqlx::query(sql).bind(to).bind(STEP);
                     query
                         .execute(conn)
                         .await

@@ -5,7 +5,7 @@ use sqlx::{Row, SqliteConnection};
 use std::path::Path;
 
 /// Every migration, in order; the position plus one is the schema it leads to.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "0001_initial",
         include_str!("../../../migrations/sqlite/0001_initial.sql"),
@@ -13,6 +13,18 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "0002_partitions_and_claims",
         include_str!("../../../migrations/sqlite/0002_partitions_and_claims.sql"),
+    ),
+    (
+        "0003_access",
+        include_str!("../../../migrations/sqlite/0003_access.sql"),
+    ),
+    (
+        "0004_action_log_chain",
+        include_str!("../../../migrations/sqlite/0004_action_log_chain.sql"),
+    ),
+    (
+        "0005_notifications",
+        include_str!("../../../migrations/sqlite/0005_notifications.sql"),
     ),
 ];
 

@@ -3,16 +3,19 @@
 use crate::error::storage;
 use crate::open::Database;
 use crate::purge::STEP;
-use crate::rows::{Reader, count, page_limit};
+use crate::rows::{count, page_limit};
 use crate::vitals_rows::{self, COLUMNS, Ready};
+use crate::vitals_series;
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentId, AgentKey, ExecutionId, RunId, Timestamp};
 use immune_store::error::Result;
+use immune_store::series::{Buckets, Latencies};
 use immune_store::vitals::{AgentSummary, VitalsStore};
 use sqlx::{QueryBuilder, SqliteConnection};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Rows per statement at most: far below SQLite's limit of 32,766 values.
 const ROWS_PER_STATEMENT: usize = 128;
@@ -177,21 +180,35 @@ impl VitalsStore for SqliteVitals {
             .fetch_all(&self.0.reads)
             .await
             .map_err(storage("listing agents"))?;
-        let mut page = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let reader = Reader::new(row, "agent", "agent");
-            let key = AgentKey {
-                run: run.clone(),
-                agent: AgentId::new(reader.get::<String>("agent")?),
-            };
-            page.push(AgentSummary {
-                executions: reader.number("executions")?,
-                latest: vitals_rows::read(row, &key)?,
-                first_received_at: reader.time("first_received_at")?,
-                key,
-            });
-        }
-        Ok(page)
+        rows.iter().map(|row| vitals_series::summary(row, run)).collect()
+    }
+
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+        vitals_series::summaries(&self.0, run, agents).await
+    }
+
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>> {
+        vitals_series::recent_latencies(&self.0, run, agents, limit).await
+    }
+
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>> {
+        vitals_series::between(&self.0, key, from, to, limit).await
+    }
+
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets> {
+        vitals_series::buckets(&self.0, key, from, to, width).await
     }
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {

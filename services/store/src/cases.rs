@@ -135,7 +135,7 @@ pub trait CaseStore: Send + Sync {
     /// `breached`, `releasing`, and `probation` with an unconfirmed lever ([`is_unsettled`]). The one changed
     /// longest ago comes first, so that none waits behind others that fail again and again. They are claimed for
     /// `worker` until `until`; what another worker has claimed beyond `now` is left out, what this one has claimed
-    /// is not.
+    /// is not. A claim that holds for half of that time yet may be left as it is.
     async fn claim_unsettled(
         &self,
         worker: &str,

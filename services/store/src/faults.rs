@@ -2,6 +2,7 @@
 //! of those who use a store; the same seed fails at the same calls.
 
 use crate::Stores;
+use crate::access::{AccessStore, Added, Ending, SecretHash, Session, StoredKey};
 use crate::cases::{Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved};
 use crate::error::{Result, StorageError};
 use crate::healings::{HealingFilter, HealingStore, HealingTotals};
@@ -87,7 +88,7 @@ fn mixed(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Stores whose cases and healings fail now and then.
+/// Stores whose cases, healings, keys and sessions fail now and then.
 pub fn with_faults(stores: Stores, faults: &Arc<Faults>) -> Stores {
     Stores {
         cases: Arc::new(FaultyCases {
@@ -98,7 +99,59 @@ pub fn with_faults(stores: Stores, faults: &Arc<Faults>) -> Stores {
             inner: stores.healings,
             faults: faults.clone(),
         }),
+        access: Arc::new(FaultyAccess {
+            inner: stores.access,
+            faults: faults.clone(),
+        }),
         ..stores
+    }
+}
+
+struct FaultyAccess {
+    inner: Arc<dyn AccessStore>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl AccessStore for FaultyAccess {
+    async fn add_key(&self, key: &StoredKey, first: bool) -> Result<Added> {
+        self.faults.around(self.inner.add_key(key, first)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<StoredKey>> {
+        self.faults.around(self.inner.keys()).await
+    }
+
+    async fn revoke_key(&self, id: &str, at: Timestamp, by: &str) -> Result<bool> {
+        self.faults.around(self.inner.revoke_key(id, at, by)).await
+    }
+
+    async fn keys_used(&self, uses: &[(String, Timestamp)]) -> Result<()> {
+        self.faults.around(self.inner.keys_used(uses)).await
+    }
+
+    async fn put_session(&self, session: &Session) -> Result<()> {
+        self.faults.around(self.inner.put_session(session)).await
+    }
+
+    async fn session(&self, hash: &SecretHash) -> Result<Option<Session>> {
+        self.faults.around(self.inner.session(hash)).await
+    }
+
+    async fn session_seen(&self, hash: &SecretHash, at: Timestamp) -> Result<()> {
+        self.faults.around(self.inner.session_seen(hash, at)).await
+    }
+
+    async fn end_sessions(&self, ending: &Ending) -> Result<u64> {
+        self.faults.around(self.inner.end_sessions(ending)).await
+    }
+
+    async fn shared_secret(&self, name: &str, proposed: &[u8; 32]) -> Result<[u8; 32]> {
+        self.faults.around(self.inner.shared_secret(name, proposed)).await
+    }
+
+    async fn purge_access(&self, before: Timestamp) -> Result<u64> {
+        self.faults.around(self.inner.purge_access(before)).await
     }
 }
 

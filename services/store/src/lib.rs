@@ -1,12 +1,14 @@
 //! What every store must do: one contract per file, in the domain's language, never SQL's.
 //!
-//! - [`vitals`]: records of executions. Large, append-mostly, never workflow state.
+//! - [`vitals`]: records of executions. Large, append-mostly, never workflow state. [`series`]: many of them in few
+//!   numbers.
 //! - [`baselines`]: profiles and the state that learns them. Owner: the baseline role.
 //! - [`cases`]: cases with their outgoing events. Owner: the quarantine role.
 //! - [`healings`]: attempts and immune memory. Owner: the healer role.
 //! - [`client_records`]: what client-deployed immune systems post for themselves; drives nothing here.
 //! - [`action_log`]: the audit record, append-only, written by everyone through one function.
 //! - [`access`]: keys and sessions. Owner: the door.
+//! - [`notifications`]: what outgoing targets have still to be told. Owner: the notifier.
 //!
 //! [`memory`] holds the in-memory version of each, [`mod@conformance`] the suite that every backend runs, [`faults`] a
 //! wrapper that fails on purpose, [`retention`] the sweep that removes what is old enough. To add a
@@ -24,8 +26,10 @@ pub mod error;
 pub mod faults;
 pub mod healings;
 pub mod memory;
+pub mod notifications;
 pub mod observed;
 pub mod retention;
+pub mod series;
 pub mod vitals;
 
 pub use access::AccessStore;
@@ -35,6 +39,7 @@ pub use cases::CaseStore;
 pub use client_records::ClientRecordStore;
 pub use error::StorageError;
 pub use healings::HealingStore;
+pub use notifications::NotificationStore;
 pub use vitals::VitalsStore;
 
 use std::sync::Arc;
@@ -60,4 +65,8 @@ pub struct Stores {
     pub client_records: Arc<dyn ClientRecordStore>,
     /// The audit record.
     pub action_log: Arc<dyn ActionLog>,
+    /// Keys and sessions.
+    pub access: Arc<dyn AccessStore>,
+    /// What targets have still to be told.
+    pub notifications: Arc<dyn NotificationStore>,
 }

@@ -8,13 +8,15 @@ use crate::action_log::LogRow;
 use crate::baselines::{BaselineStore, Put, StoredProfile, Tenure};
 use crate::cases::NewEvent;
 use crate::error::Result;
+use crate::series::{Buckets, Latencies};
 use crate::vitals::{AgentSummary, VitalsStore};
 use async_trait::async_trait;
 use immune_domain::case::Case;
 use immune_domain::healing::Healing;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
+use immune_domain::{AgentId, AgentKey, ExecutionId, RunId, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Someone who is told what was stored, by the process that stored it. A method returns at once and cannot fail: an
 /// observer that has work to do puts it into a bounded queue of its own and counts what finds no room. The same thing
@@ -55,6 +57,8 @@ pub fn observe(stores: Stores, observer: Arc<dyn Observer>) -> Stores {
         healings,
         client_records,
         action_log,
+        access,
+        notifications,
     } = stores;
     Stores {
         vitals: Arc::new(Watched::new(vitals, &observer)),
@@ -63,6 +67,9 @@ pub fn observe(stores: Stores, observer: Arc<dyn Observer>) -> Stores {
         healings: Arc::new(Watched::new(healings, &observer)),
         client_records,
         action_log: Arc::new(Watched::new(action_log, &observer)),
+        // Nobody is told about keys and sessions.
+        access,
+        notifications,
     }
 }
 
@@ -113,6 +120,34 @@ impl VitalsStore for Watched<dyn VitalsStore> {
 
     async fn agents(&self, run: &RunId, after: Option<&str>, limit: u32) -> Result<Vec<AgentSummary>> {
         self.inner.agents(run, after, limit).await
+    }
+
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+        self.inner.summaries(run, agents).await
+    }
+
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>> {
+        self.inner.recent_latencies(run, agents, limit).await
+    }
+
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>> {
+        self.inner.between(key, from, to, limit).await
+    }
+
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets> {
+        self.inner.buckets(key, from, to, width).await
     }
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {

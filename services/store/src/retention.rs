@@ -22,10 +22,15 @@ pub struct Retention {
     pub cases_days: u32,
     /// Healings after they began, days, default 365. Those under way stay.
     pub healings_days: u32,
-    /// Rows of the action log, days, default 730.
+    /// Rows of the action log, days, default 730. The oldest go first, and a row that names the last of them stays.
     pub action_log_days: u32,
     /// Records of client-deployed systems after they were received, days, default 90.
     pub client_records_days: u32,
+    /// Dead letters of outgoing notifications after they died, and what deliveries leave for later ones of the same
+    /// case, days, default 30.
+    pub notifications_days: u32,
+    /// API keys after they were revoked or have expired, and sessions that were forgotten, days, default 30.
+    pub access_days: u32,
 }
 
 impl Default for Retention {
@@ -37,6 +42,8 @@ impl Default for Retention {
             healings_days: 365,
             action_log_days: 730,
             client_records_days: 90,
+            notifications_days: 30,
+            access_days: 30,
         }
     }
 }
@@ -51,6 +58,8 @@ impl Retention {
             ("healings_days", self.healings_days),
             ("action_log_days", self.action_log_days),
             ("client_records_days", self.client_records_days),
+            ("notifications_days", self.notifications_days),
+            ("access_days", self.access_days),
         ] {
             if days > DAYS_MAX {
                 mistakes.push(format!(
@@ -64,7 +73,7 @@ impl Retention {
 /// What a sweep did to one kind of record.
 #[derive(Debug)]
 pub struct Swept {
-    /// `vitals`, `events`, `cases`, `healings`, `action_log` or `client_records`.
+    /// `vitals`, `events`, `cases`, `healings`, `action_log`, `client_records`, `notifications` or `access`.
     pub records: &'static str,
     /// How many went, or why the store could not say.
     pub result: Result<u64>,
@@ -101,13 +110,25 @@ pub async fn sweep(stores: &Stores, retention: &Retention, now: Timestamp) -> Ve
     if let Some(before) = limit(retention.action_log_days, now) {
         done.push(Swept {
             records: "action_log",
-            result: stores.action_log.purge(before).await,
+            result: stores.action_log.purge(before, now).await,
         });
     }
     if let Some(before) = limit(retention.client_records_days, now) {
         done.push(Swept {
             records: "client_records",
             result: stores.client_records.purge(before).await,
+        });
+    }
+    if let Some(before) = limit(retention.notifications_days, now) {
+        done.push(Swept {
+            records: "notifications",
+            result: stores.notifications.purge(before).await,
+        });
+    }
+    if let Some(before) = limit(retention.access_days, now) {
+        done.push(Swept {
+            records: "access",
+            result: stores.access.purge_access(before).await,
         });
     }
     done
@@ -131,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn each_kind_has_its_own_age() {
         let (stores, key, now) = (memory::stores(), agent("a"), at(1_000 * DAY));
-        for days in [0, 31, 91, 400, 731] {
+        for days in [731, 400, 91, 31, 0] {
             let then = at((1_000 - days) * DAY);
             stores
                 .vitals
@@ -156,6 +177,8 @@ mod tests {
             healings_days: 0,
             action_log_days: 0,
             client_records_days: 0,
+            notifications_days: 0,
+            access_days: 0,
         };
         assert_eq!(sweep(&stores, &forever, now).await.len(), 0);
         let swept = sweep(&stores, &Retention::default(), now).await;
@@ -170,6 +193,8 @@ mod tests {
             ("healings", 0),
             ("action_log", 1),
             ("client_records", 3),
+            ("notifications", 0),
+            ("access", 0),
         ];
         assert_eq!(counts, expected);
     }

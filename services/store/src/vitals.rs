@@ -1,9 +1,11 @@
 //! Records of executions.
 
 use crate::error::Result;
+use crate::series::{Buckets, Latencies};
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
+use immune_domain::{AgentId, AgentKey, ExecutionId, RunId, Timestamp};
+use std::time::Duration;
 
 /// What is known of an agent from its records.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,35 @@ pub trait VitalsStore: Send + Sync {
 
     /// Agents of a run, ordered by id, starting after `after`, at most `limit`.
     async fn agents(&self, run: &RunId, after: Option<&str>, limit: u32) -> Result<Vec<AgentSummary>>;
+
+    /// What is known of these agents of a run, ordered by id, each once; those without a record are left out. At most
+    /// [`PAGE_MAX`](crate::PAGE_MAX) of them are looked at.
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>>;
+
+    /// The latest latencies of these agents of a run, at most `limit` of each, in one question; ordered by id, those
+    /// without a record left out.
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>>;
+
+    /// Records of an agent whose `timestamp` is at or after `from` and before `to`, oldest first, at most `limit`
+    /// (the latest).
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>>;
+
+    /// The records of an agent whose `timestamp` is at or after `from` and before `to`, summed up in steps of `width`
+    /// that begin at `from`, oldest first; steps without a record are left out. `from` and `width` are whole
+    /// milliseconds, `width` at least one, and there are at most [`PAGE_MAX`](crate::PAGE_MAX) steps.
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets>;
 
     /// Agents of a run with a record received at or after `since`.
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64>;

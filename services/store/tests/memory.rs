@@ -12,6 +12,8 @@ immune_store::conformance!(cases, fresh);
 immune_store::conformance!(healings, fresh);
 immune_store::conformance!(client_records, fresh);
 immune_store::conformance!(action_log, fresh);
+immune_store::conformance!(notifications, fresh);
+immune_store::conformance!(access, fresh);
 
 mod limits {
     use immune_store::cases::{Alongside, CaseFilter, Saved};

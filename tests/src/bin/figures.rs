@@ -62,18 +62,21 @@ async fn approvals() {
         influx,
     };
     let mut cluster = Cluster::prepare(servers, Options::default()).await;
-    cluster
-        .start_with(json!({ "policy": { "defaults": {
-            "severity_requiring_approval": 0.0,
-            "blast_radius": { "agents": 100_000 },
-        } } }))
-        .await;
+    // Its platform contains and heals the agents, which rest: decisions are what is measured.
+    let fleet = fleet(cluster.otlp_http()).await;
+    fleet.pause(true);
+    let mut settings = levers(&fleet);
+    settings["policy"]["defaults"]["severity_requiring_approval"] = json!(0.0);
+    cluster.start_with(settings).await;
     println!(
         "\n| clients | approve over REST p50 / p99 | bare UPDATE + INSERT (pgbench) p50 / p99 | ratio of p50 |"
     );
     println!("|---|---|---|---|");
-    for clients in CLIENTS {
-        let mut took = approve(&cluster, clients).await;
+    for (round, clients) in CLIENTS.into_iter().enumerate() {
+        let agents: Vec<String> = (0..APPROVALS)
+            .map(|n| fleet.name(round * APPROVALS + n))
+            .collect();
+        let mut took = approve(&cluster, clients, agents).await;
         let mut bare = pgbench(&cluster, clients).await;
         let (ours, theirs) = (at(&mut took, 0.5), at(&mut bare, 0.5));
         println!(
@@ -83,23 +86,20 @@ async fn approvals() {
             ours / theirs
         );
     }
+    fleet.stop().await;
 }
 
 /// Opens cases by the platform's word and approves them; milliseconds of each approval.
-async fn approve(cluster: &Cluster, clients: usize) -> Vec<f64> {
-    let api = cluster.api();
+async fn approve(cluster: &Cluster, clients: usize, agents: Vec<String>) -> Vec<f64> {
+    let (api, agents) = (cluster.api(), Arc::new(agents));
     let ids = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut opening = tokio::task::JoinSet::new();
     let next = Arc::new(AtomicUsize::new(0));
     for _ in 0..8 {
-        let (api, next, ids) = (api.clone(), next.clone(), ids.clone());
+        let (api, next, ids, agents) = (api.clone(), next.clone(), ids.clone(), agents.clone());
         opening.spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= APPROVALS {
-                    return;
-                }
-                let path = format!("/api/agents/bench-{clients}-{n}/infected");
+            while let Some(agent) = agents.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let path = format!("/api/agents/{agent}/infected");
                 // Opening is not what is measured: it is repeated where it was refused.
                 let body = wait_for(
                     "the platform's word is taken",

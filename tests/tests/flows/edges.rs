@@ -88,6 +88,7 @@ async fn identity_cannot_be_claimed_over_a_socket(wiring: Wiring) {
         decision: Decision::Approve.into(),
         reason: "because".to_owned(),
         expected_version: 0,
+        ..DecideRequest::default()
     });
     request
         .metadata_mut()

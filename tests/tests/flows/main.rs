@@ -5,5 +5,7 @@ mod approvals;
 mod automatic;
 mod command_line;
 mod edges;
+mod notifications;
+mod page;
 mod running;
 mod world;

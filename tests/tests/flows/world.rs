@@ -68,6 +68,25 @@ impl World {
         }
     }
 
+    /// Kills what the page is connected to, the dashboard and quarantine behind it, and starts it again.
+    pub async fn restart_doors(&mut self) {
+        match &mut self.server {
+            System::One(process) => {
+                process.kill();
+                process.spawn();
+            }
+            System::Many(cluster) => {
+                let places = ["dashboard", "quarantine"].map(|role| cluster.place(role, 0));
+                places.map(|place| cluster.nodes[place].kill());
+                places.map(|place| cluster.nodes[place].start());
+            }
+        }
+        wait_for("the server is back", STEP_MAX, || async {
+            self.api.get("/api/cases").await.map(drop)
+        })
+        .await;
+    }
+
     /// Where its REST is.
     pub fn base(&self) -> String {
         self.server.rest()

@@ -82,6 +82,7 @@ impl Scripted {
 #[tonic::async_trait]
 impl SentinelService for Scripted {
     type WatchVerdictsStream = ReceiverStream<Result<v1::WatchVerdictsResponse, Status>>;
+    type WatchAgentsStream = ReceiverStream<Result<v1::WatchAgentsResponse, Status>>;
 
     async fn watch_verdicts(
         &self,
@@ -127,6 +128,20 @@ impl SentinelService for Scripted {
         &self,
         _: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
+        Err(Status::unimplemented("not expected"))
+    }
+
+    async fn watch_agents(
+        &self,
+        _: Request<v1::WatchAgentsRequest>,
+    ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        Err(Status::unimplemented("not expected"))
+    }
+
+    async fn get_sentinel_status(
+        &self,
+        _: Request<v1::GetSentinelStatusRequest>,
+    ) -> Result<Response<v1::GetSentinelStatusResponse>, Status> {
         Err(Status::unimplemented("not expected"))
     }
 

@@ -5,7 +5,7 @@
 //! site that sends a write (then the `Origin` is foreign). Reads across sites are held back by the browser itself,
 //! since no answer carries CORS headers.
 
-use super::{Door, forbidden, is_write};
+use super::{forbidden, is_write};
 use crate::app::App;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -46,17 +46,17 @@ impl Foreign {
 /// Refuses requests that a browser sends for another site.
 pub(crate) fn check(app: &App, request: &Request) -> Result<(), Foreign> {
     let host = authority(request);
-    let is_ours = match &app.door {
-        Door::Open => host
+    // Where callers are told apart, a foreign name opens nothing: no browser has our cookie under it.
+    let is_ours = !app.door.is_open()
+        || host
             .as_deref()
-            .is_some_and(|host| is_local(host, &app.config.allowed_hosts)),
-        Door::Keys(_) => true,
-    };
+            .is_some_and(|host| is_local(host, &app.config.allowed_hosts));
     if !is_ours {
         return Err(Foreign::Host);
     }
-    let allowed = &app.config.allowed_origins;
-    if is_write(request.method()) && is_cross_site(request.headers(), host.as_deref(), allowed) {
+    let mut allowed = app.config.allowed_origins.clone();
+    allowed.extend(app.door.external_origin().map(str::to_owned));
+    if is_write(request.method()) && is_cross_site(request.headers(), host.as_deref(), &allowed) {
         return Err(Foreign::Origin);
     }
     Ok(())

@@ -1,87 +1,28 @@
 //! Who may do what: every request passes [`guard`] before its handler.
 //!
-//! Without keys the listener must be a loopback address and whoever reaches it is `loopback`, with every right. With
-//! keys each request presents one. What a role may do stands in one [`table`]; what the table does not name is
+//! Who is calling is said by `immune_door`. What a role may do stands in one [`table`]; what the table does not name is
 //! refused. Browsers are kept from lending their place on this machine to other sites ([`browser`]). Refused writes
 //! are recorded ([`refusals`]).
 
 pub mod browser;
 pub mod refusals;
 pub mod table;
+pub(crate) mod ways;
 
 use crate::app::App;
-use crate::problems::Answer;
 use crate::rest::read::context::Context;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use immune_domain::ErrorKind;
-use immune_runtime::access::{Caller, KeyRing};
+use immune_door::sessions::{HOLDS, is_csrf_right};
+use immune_door::{Identity, Peer, Refusal};
+use immune_runtime::access::{Caller, Role};
 use immune_runtime::http::problem::Problem;
 use refusals::Refused;
 use std::sync::Arc;
 use table::{Needs, Rule};
-
-/// How callers are told apart.
-#[derive(Debug, Clone)]
-pub(crate) enum Door {
-    /// A loopback listener without keys: whoever is on this machine.
-    Open,
-    /// Each request presents a key.
-    Keys(KeyRing),
-}
-
-impl Door {
-    pub fn new(keys: KeyRing) -> Self {
-        if keys.is_empty() {
-            Door::Open
-        } else {
-            Door::Keys(keys)
-        }
-    }
-
-    /// Name in `/api/status`.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Door::Open => "open_loopback",
-            Door::Keys(_) => "api_keys",
-        }
-    }
-
-    /// The verified caller.
-    fn identify(&self, headers: &HeaderMap) -> Answer<Caller> {
-        match self {
-            Door::Open => Ok(Caller::loopback()),
-            Door::Keys(keys) => match presented(headers) {
-                None => Err(unauthenticated(
-                    "this needs an API key, as X-API-Key or Authorization: Bearer",
-                )),
-                Some(key) => keys
-                    .verify(key)
-                    .cloned()
-                    .ok_or_else(|| unauthenticated("the API key is not known here")),
-            },
-        }
-    }
-}
-
-/// The secret that a request presents.
-fn presented(headers: &HeaderMap) -> Option<&str> {
-    if let Some(key) = headers.get("x-api-key") {
-        return key.to_str().ok();
-    }
-    let (scheme, key) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-}
-
-fn unauthenticated(detail: &str) -> Problem {
-    Problem::new(ErrorKind::Unauthenticated, "access.unauthenticated", detail)
-}
 
 fn forbidden(word: &str, detail: String) -> Problem {
     Problem::new(ErrorKind::Forbidden, word, detail)
@@ -97,17 +38,38 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         return next.run(request).await;
     };
     let needs = match table::find(request.method(), pattern.as_str()) {
-        Rule::Needs(Needs::Nobody) | Rule::NoSuchMethod => return next.run(request).await,
+        Rule::Needs(Needs::Nobody | Needs::Signature) | Rule::NoSuchMethod => {
+            return next.run(request).await;
+        }
         Rule::Needs(needs) => needs,
         Rule::None => {
             let problem = forbidden("access.no_rule", "no rule says who may do this".to_owned());
             return refuse(&app, &line, None, "no_rule", problem).await;
         }
     };
-    let caller = match app.door.identify(request.headers()) {
-        Ok(caller) => caller,
-        Err(problem) => return refuse(&app, &line, None, "stranger", problem).await,
+    let (peer, now) = (Peer::of(request.extensions()), app.clock.now());
+    let identity = match app.door.identify(request.headers(), peer, now).await {
+        Ok(identity) => identity,
+        Err(refusal) => return refuse(&app, &line, None, stranger(&refusal), refusal.problem()).await,
     };
+    let caller = identity.caller.clone();
+    // A browser adds the cookie by itself, whoever made it ask; the token only our page has read.
+    if let Some(session) = &identity.session
+        && is_write(request.method())
+        && !is_csrf_right(session, request.headers())
+    {
+        app.door.metrics().refuse(&Refusal::Csrf);
+        return refuse(&app, &line, Some(&caller), "csrf", Refusal::Csrf.problem()).await;
+    }
+    // Telemetry is never slowed here, nor are the systems that post theirs; `requests_max` bounds them.
+    let is_limited = !needs.allows(Role::Ingest) && !pattern.as_str().starts_with("/api/v1/");
+    let admitted = match is_limited {
+        true => app.door.admit(&caller, is_write(request.method()), now),
+        false => Ok(()),
+    };
+    if let Err(refusal) = admitted {
+        return refuse(&app, &line, Some(&caller), stranger(&refusal), refusal.problem()).await;
+    }
     if !needs.allows(caller.role) {
         let problem = forbidden(
             "access.role",
@@ -125,6 +87,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         }
         Err(problem) => return problem.into_response(),
     };
+    request.extensions_mut().insert(identity);
     request.extensions_mut().insert(context);
     next.run(request).await
 }
@@ -148,14 +111,35 @@ async fn refuse(
             .record(refused, app.clock.now(), &*app.action_log)
             .await;
     }
-    let is_stranger = problem.status == 401;
-    let mut response = problem.into_response();
-    if is_stranger {
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    match problem.status {
+        401 => ways::answer(problem, &app.door),
+        _ => problem.into_response(),
     }
-    response
+}
+
+/// Name of a refusal at the door, in metrics and in the action log.
+const fn stranger(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoCredential | Refusal::UnknownKey => "stranger",
+        Refusal::SessionEnded
+        | Refusal::Csrf
+        | Refusal::LockedOut { .. }
+        | Refusal::TooMany { .. }
+        | Refusal::NotReady => refusal.word(),
+    }
+}
+
+/// Ends when somebody who was let in may stay no longer: answers that take long must not outlast a logout.
+pub(crate) async fn left(app: Arc<App>, identity: Identity) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOLDS) => {}
+            () = app.stopped.cancelled() => return,
+        }
+        if !app.door.may_stay(&identity, app.clock.now()).await {
+            return;
+        }
+    }
 }
 
 /// Whether a request may change something.

@@ -5,13 +5,9 @@ use axum::http::Method;
 use immune_domain::{RunId, Timestamp};
 use immune_runtime::access::Caller;
 use immune_store::ActionLog;
-use immune_store::action_log::LogRow;
+use immune_store::action_log::{LogRow, RowLimit};
 use serde_json::json;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-/// Rows written per minute.
-const ROWS_PER_MINUTE: u32 = 60;
 /// The longest path that is recorded, characters.
 const PATH_CHARS_MAX: usize = 300;
 
@@ -26,33 +22,13 @@ pub(crate) struct Refused<'a> {
 
 /// Writes refusals down, within a limit.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<Window>);
-
-#[derive(Debug, Default)]
-struct Window {
-    began: Timestamp,
-    rows: u32,
-    unwritten: u64,
-}
+pub(crate) struct Refusals(RowLimit);
 
 impl Refusals {
-    /// How many refusals went unwritten before this one; `None` when this one does, too.
-    fn admit(&self, now: Timestamp) -> Option<u64> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.since(window.began) >= Duration::from_secs(60) {
-            window.began = now;
-            window.rows = 0;
-        }
-        if window.rows >= ROWS_PER_MINUTE {
-            window.unwritten += 1;
-            return None;
-        }
-        window.rows += 1;
-        Some(std::mem::take(&mut window.unwritten))
-    }
-
     pub async fn record(&self, refused: Refused<'_>, now: Timestamp, log: &dyn ActionLog) {
-        let Some(unwritten) = self.admit(now) else { return };
+        let Some(unwritten) = self.0.admit(now) else {
+            return;
+        };
         // Never the run that the request names: nobody has shown that the caller may write there.
         let run = refused
             .caller
@@ -96,24 +72,5 @@ fn row(
         actor,
         outcome: "refused".to_owned(),
         payload: json!({ "reason": reason, "refused_because": because, "via": via, "unwritten_before": unwritten }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Scenario: more refusals in a minute than may be written.
-    /// Guarantees: the rest are counted, and the next minute's first row says how many they were.
-    #[test]
-    fn a_flood_is_counted_not_written() {
-        let refusals = Refusals::default();
-        let start = Timestamp::from_micros(1_000_000_000_000);
-        for _ in 0..ROWS_PER_MINUTE {
-            assert_eq!(refusals.admit(start), Some(0));
-        }
-        assert_eq!(refusals.admit(start), None);
-        assert_eq!(refusals.admit(start), None);
-        assert_eq!(refusals.admit(start.plus(Duration::from_secs(61))), Some(2));
     }
 }

@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Needs {
     /// Nothing: a load balancer has no key.
     Nobody,
+    /// The signature of a chat over the request, checked by its handler, which asks for a role after it.
+    Signature,
     /// A role that covers one of these.
     Any(&'static [Role]),
 }
@@ -28,7 +30,7 @@ impl Needs {
     /// Whether a caller with this role may pass.
     pub fn allows(self, role: Role) -> bool {
         match self {
-            Needs::Nobody => true,
+            Needs::Nobody | Needs::Signature => true,
             Needs::Any(roles) => roles.iter().any(|needed| role.covers(*needed)),
         }
     }
@@ -38,6 +40,7 @@ impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Needs::Nobody => f.write_str("nobody"),
+            Needs::Signature => f.write_str("a signature"),
             Needs::Any(roles) => {
                 let names: Vec<String> = roles.iter().map(Role::to_string).collect();
                 f.write_str(&names.join(" or "))
@@ -84,11 +87,21 @@ pub const TABLE: &[(Method, &str, Needs)] = &[
     (Method::POST, "/api/v1/ingest", WRITE),
     (Method::POST, "/api/v1/agents/register", WRITE),
     (Method::GET, "/api/v1/agents/{agent_id}/admission", VIEW),
+    (Method::GET, "/auth/login", Needs::Nobody),
+    (Method::GET, "/auth/callback", Needs::Nobody),
+    (Method::POST, "/auth/key", Needs::Nobody),
+    (Method::POST, "/auth/logout", Needs::Nobody),
+    (Method::POST, "/auth/backchannel-logout", Needs::Nobody),
+    (Method::GET, "/api/me", VIEW),
     (Method::GET, "/api/status", VIEW),
     (Method::GET, "/api/stats", VIEW),
     (Method::GET, "/api/infections", VIEW),
+    (Method::GET, "/api/fleet", VIEW),
+    (Method::GET, "/api/sparks", VIEW),
+    (Method::GET, "/api/policy", VIEW),
     (Method::GET, "/api/agents", VIEW),
     (Method::GET, "/api/agents/{agent_id}", VIEW),
+    (Method::GET, "/api/agents/{agent_id}/series", VIEW),
     (Method::POST, "/api/agents/{agent_id}/infected", WRITE),
     (Method::GET, "/api/pending-approvals", VIEW),
     (Method::GET, "/api/rejected-approvals", VIEW),
@@ -107,10 +120,34 @@ pub const TABLE: &[(Method, &str, Needs)] = &[
     (Method::GET, "/api/memory", VIEW),
     (Method::POST, "/api/memory/pin", ADMIN),
     (Method::POST, "/api/memory/forget", ADMIN),
+    (Method::GET, "/api/keys", ADMIN),
+    (Method::POST, "/api/keys", ADMIN),
+    (Method::DELETE, "/api/keys/{key_id}", ADMIN),
     (Method::GET, "/api/action-log", VIEW),
+    (Method::GET, "/api/action-log/export", VIEW),
+    (Method::GET, "/api/notifications", ADMIN),
+    (Method::POST, "/api/notifications/{notification_id}/retry", ADMIN),
+    (Method::DELETE, "/api/notifications/{notification_id}", ADMIN),
+    (Method::POST, "/api/notifications/targets/{target}/test", ADMIN),
+    (Method::POST, "/chat/slack", Needs::Signature),
     (Method::GET, "/api/events", VIEW),
     (Method::GET, "/api/system", VIEW),
     (Method::GET, "/api/openapi.json", VIEW),
+    // The page itself holds no data; what it shows comes from the paths above.
+    (Method::GET, "/", Needs::Nobody),
+    (Method::GET, "/fleet", Needs::Nobody),
+    (Method::GET, "/agents/{agent_id}", Needs::Nobody),
+    (Method::GET, "/approvals", Needs::Nobody),
+    (Method::GET, "/cases", Needs::Nobody),
+    (Method::GET, "/cases/{case_id}", Needs::Nobody),
+    (Method::GET, "/memory", Needs::Nobody),
+    (Method::GET, "/log", Needs::Nobody),
+    (Method::GET, "/policy", Needs::Nobody),
+    (Method::GET, "/system", Needs::Nobody),
+    (Method::GET, "/access", Needs::Nobody),
+    (Method::GET, "/notifications", Needs::Nobody),
+    (Method::GET, "/login", Needs::Nobody),
+    (Method::GET, "/assets/{build}/{*file}", Needs::Nobody),
 ];
 
 /// What the table says of a method and the pattern of a path. HEAD is asked like GET.

@@ -84,15 +84,17 @@ fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::DELETE => "DELETE",
         _ => "other",
     }
 }
 
-/// Adds the headers that keep browsers from doing more with an answer than showing it.
+/// Adds the headers that keep browsers from doing more with an answer than showing it, where the answer does not say
+/// itself what they may do.
 pub(super) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in SECURITY_HEADERS {
-        response.headers_mut().insert(name, value);
+        response.headers_mut().entry(name).or_insert(value);
     }
     response
 }

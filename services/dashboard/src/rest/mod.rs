@@ -1,5 +1,6 @@
 //! REST: the store API of the original, and the operators' API.
 
+mod compression;
 mod layers;
 pub(crate) mod operators;
 pub(crate) mod read;
@@ -27,11 +28,14 @@ pub(crate) fn endpoints() -> OpenApiRouter<Arc<App>> {
 pub(crate) fn service(app: Arc<App>) -> Router {
     let (router, _) = endpoints().split_for_parts();
     router
+        .merge(crate::ui::router())
+        .merge(immune_door::routes::router(&app.door, app.clock.clone()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), access::guard))
         .layer(from_fn_with_state(app.clone(), layers::bound))
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(compression::layer())
         .layer(from_fn(layers::harden))
         .layer(from_fn_with_state(app.clone(), layers::observe))
         .with_state(app)

@@ -25,7 +25,7 @@ const PAGE_MAX: u32 = 1_000;
 /// the present judgement of some is missing without them.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(1);
 
-fn sentinel(channel: RoleChannel) -> SentinelServiceClient<RoleChannel> {
+pub(super) fn sentinel(channel: RoleChannel) -> SentinelServiceClient<RoleChannel> {
     SentinelServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
@@ -60,7 +60,16 @@ impl Roles {
             run_id: run.to_string(),
             after: after.to_owned(),
             limit,
+            ..v1::ListAgentsRequest::default()
         };
+        Ok(merge(self.everywhere(request).await?, limit as usize))
+    }
+
+    /// What each replica of the sentinel says; without those that do not answer, if any does.
+    pub(super) async fn everywhere(
+        &self,
+        request: v1::ListAgentsRequest,
+    ) -> Answer<Vec<Vec<v1::AgentState>>> {
         let peers = self.sentinel.each().borrow().clone();
         let mut channels: Vec<RoleChannel> = peers.iter().map(|peer| peer.channel.clone()).collect();
         if channels.is_empty() {
@@ -96,7 +105,7 @@ impl Roles {
         }
         match problem {
             Some(problem) if pages.is_empty() => Err(problem),
-            Some(_) | None => Ok(merge(pages, limit as usize)),
+            Some(_) | None => Ok(pages),
         }
     }
 
@@ -104,8 +113,8 @@ impl Roles {
     pub async fn agents_total(&self, run: &RunId) -> Answer<u64> {
         let request = v1::ListAgentsRequest {
             run_id: run.to_string(),
-            after: String::new(),
             limit: 1,
+            ..v1::ListAgentsRequest::default()
         };
         let mut sentinel = sentinel(self.sentinel.any());
         Ok(self.ask("sentinel", sentinel.list_agents(request)).await?.total)
@@ -140,7 +149,7 @@ impl Roles {
 }
 
 /// One page of several replicas' pages: each agent once, as the replica that judges it says.
-fn merge(pages: Vec<Vec<v1::AgentState>>, limit: usize) -> Vec<v1::AgentState> {
+pub(super) fn merge(pages: Vec<Vec<v1::AgentState>>, limit: usize) -> Vec<v1::AgentState> {
     let mut merged: BTreeMap<String, v1::AgentState> = BTreeMap::new();
     for state in pages.into_iter().flatten() {
         let id = state

@@ -1,6 +1,8 @@
 //! The other roles, asked over gRPC: domain values in, domain values or problems out.
 
 mod agents;
+pub(crate) mod fleet;
+pub(crate) mod status;
 
 use crate::problems::{Answer, garbled};
 use immune_domain::case::{Case, Decision, Person};
@@ -13,25 +15,25 @@ use immune_proto::v1;
 use immune_proto::v1::healer_service_client::HealerServiceClient;
 use immune_proto::v1::ingestion_service_client::IngestionServiceClient;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
-use immune_runtime::access::with_person;
+use immune_runtime::access::{Caller, with_person};
 use immune_runtime::grpc::{self, Peers, RoleChannel};
 use immune_runtime::http::problem::Problem;
 use std::time::Duration;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Response, Status};
 
 /// Ways to the other roles.
 #[derive(Debug, Clone)]
 pub struct Channels {
     /// Takes posted vitals.
-    pub ingestion: RoleChannel,
+    pub ingestion: Peers,
     /// Knows profiles: each replica those of its partitions.
     pub baseline: Peers,
     /// Knows agents: each replica judges those of its partitions.
     pub sentinel: Peers,
     /// Owns cases.
-    pub quarantine: RoleChannel,
+    pub quarantine: Peers,
     /// Owns healings and memory.
-    pub healer: RoleChannel,
+    pub healer: Peers,
 }
 
 /// The largest answer of a role, bytes: a page of whole cases.
@@ -64,12 +66,12 @@ pub(crate) struct CaseQuery {
 impl Roles {
     pub fn new(channels: &Channels, deadline: Duration) -> Self {
         Roles {
-            ingestion: IngestionServiceClient::new(channels.ingestion.clone()),
+            ingestion: IngestionServiceClient::new(channels.ingestion.any()),
             baseline: channels.baseline.clone(),
             sentinel: channels.sentinel.clone(),
-            quarantine: QuarantineServiceClient::new(channels.quarantine.clone())
+            quarantine: QuarantineServiceClient::new(channels.quarantine.any())
                 .max_decoding_message_size(ANSWER_BYTES_MAX),
-            healer: HealerServiceClient::new(channels.healer.clone())
+            healer: HealerServiceClient::new(channels.healer.any())
                 .max_decoding_message_size(ANSWER_BYTES_MAX),
             deadline,
         }
@@ -100,12 +102,6 @@ impl Roles {
         self.ask("ingestion", self.ingestion.clone().record_vitals(request))
             .await
             .map(|_| ())
-    }
-
-    pub async fn ingestion_status(&self) -> Answer<v1::GetIngestionStatusResponse> {
-        let request = v1::GetIngestionStatusRequest {};
-        self.ask("ingestion", self.ingestion.clone().get_ingestion_status(request))
-            .await
     }
 
     pub async fn case(&self, id: &CaseId) -> Answer<Case> {
@@ -158,21 +154,23 @@ impl Roles {
             .await
     }
 
-    /// A person's decision; the case as it is afterwards.
+    /// A person's decision on a case of a run that the person may use; the case as it is afterwards.
     pub async fn decide(
         &self,
         id: &CaseId,
         decision: Decision,
         reason: String,
         expected_version: u64,
-        by: &Person,
+        caller: &Caller,
     ) -> Answer<Case> {
         let message = v1::DecideRequest {
             case_id: id.to_string(),
             decision: v1::Decision::from(decision).into(),
             reason,
             expected_version,
+            only_runs: caller.runs.iter().map(RunId::to_string).collect(),
         };
+        let by = &caller.person;
         let answer = self
             .ask(
                 "quarantine",
@@ -187,16 +185,6 @@ impl Roles {
             key: Some(key.into()),
         };
         self.ask("quarantine", self.quarantine.clone().check_admission(request))
-            .await
-    }
-
-    /// Open cases and then events when `after` is `None`; events after one otherwise.
-    pub async fn watch_cases(&self, after: Option<u64>) -> Answer<Streaming<v1::WatchCasesResponse>> {
-        let request = v1::WatchCasesRequest {
-            after_sequence: after.unwrap_or_default(),
-            from_now: after.is_none(),
-        };
-        self.ask("quarantine", self.quarantine.clone().watch_cases(request))
             .await
     }
 

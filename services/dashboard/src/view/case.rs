@@ -1,8 +1,9 @@
 //! A case, in short and in full.
 
 use super::infection::{self, EvidenceView, HypothesisView};
+use super::outlook::{self, Affected, ProbationView};
 use super::vitals::seconds;
-use immune_domain::case::{Attempt, Case, Entry, LastDecision, LeverState, State};
+use immune_domain::case::{Attempt, Case, Entry, FirstApproval, LastDecision, LeverState, State};
 use immune_domain::detection::rounded;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,6 +52,10 @@ pub struct CaseView {
     pub attempts: Vec<AttemptView>,
     /// The last decision of a person.
     pub last_decision: Option<DecisionView>,
+    /// Whether it takes two people to let the agent act again (approve, heal now, release).
+    pub needs_second_person: bool,
+    /// The first of their words; the state stays until somebody else says the same.
+    pub first_approval: Option<FirstApprovalView>,
     /// Epoch seconds.
     pub opened_at: f64,
     /// Epoch seconds.
@@ -72,9 +77,18 @@ pub struct WholeCase {
     /// The recent window beside the baseline.
     #[schema(value_type = Object)]
     pub window: Value,
-    /// What would be done next, and what is skipped and why; null once the case has ended, or when the healer does
-    /// not answer.
+    /// What would be done next, and what is skipped and why; null once the case has ended, when the healer does not
+    /// answer, and in the answer to a decision.
     pub plan: Option<PlanView>,
+    /// When something happens by itself (an approval escalates, a step may begin), epoch seconds; null when nothing
+    /// does.
+    pub expires_at: Option<f64>,
+    /// What happens next, in a sentence.
+    pub next: String,
+    /// Who is affected; null once the case has ended, when it cannot be said, and in the answer to a decision.
+    pub affected: Option<Affected>,
+    /// How far the proof of the healing is; null when none is under way, and in the answer to a decision.
+    pub probation: Option<ProbationView>,
 }
 
 /// The containment of an agent.
@@ -103,6 +117,8 @@ pub struct LeverView {
     pub attempts: u32,
     /// Its receipt or last error.
     pub detail: String,
+    /// When it answered last, epoch seconds; null before it did, or when that is too long ago to be on record.
+    pub at: Option<f64>,
 }
 
 /// One step tried.
@@ -148,6 +164,25 @@ pub struct DecisionView {
     pub reason: String,
     /// Epoch seconds.
     pub at: f64,
+    /// The word that came before it, where two people were needed.
+    pub first: Option<FirstApprovalView>,
+}
+
+/// The first of two people's words.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct FirstApprovalView {
+    /// Verified subject.
+    pub by: String,
+    /// How the subject was verified.
+    pub via: String,
+    /// `approve`, `heal_now`, `release`.
+    pub decision: String,
+    /// In the person's words.
+    pub reason: String,
+    /// Epoch seconds.
+    pub at: f64,
+    /// From when on it no longer counts, epoch seconds.
+    pub expires_at: f64,
 }
 
 /// What would be done.
@@ -192,10 +227,17 @@ impl From<&Case> for CaseView {
                 phase: case.quarantine.phase.as_str().to_owned(),
                 since: seconds(case.quarantine.since),
                 breaches: case.quarantine.breaches,
-                levers: case.quarantine.levers.iter().map(LeverView::from).collect(),
+                levers: case
+                    .quarantine
+                    .levers
+                    .iter()
+                    .map(|lever| LeverView::of(lever, case))
+                    .collect(),
             },
             attempts: case.attempts.iter().map(AttemptView::from).collect(),
             last_decision: case.last_decision.as_ref().map(DecisionView::from),
+            needs_second_person: case.needs_second_person,
+            first_approval: case.first_approval.as_ref().map(FirstApprovalView::from),
             opened_at: seconds(case.opened_at),
             updated_at: seconds(case.updated_at),
         }
@@ -203,15 +245,19 @@ impl From<&Case> for CaseView {
 }
 
 impl WholeCase {
-    /// A case with the plan for it.
-    pub fn new(case: &Case, plan: Option<PlanView>) -> Self {
+    /// A case by itself.
+    pub fn of(case: &Case) -> Self {
         WholeCase {
             case: CaseView::from(case),
             timeline: case.timeline.iter().map(EntryView::from).collect(),
             hypotheses: infection::hypotheses(&case.infection),
             evidence: infection::evidence(&case.infection),
             window: infection::window(&case.infection),
-            plan,
+            plan: None,
+            expires_at: outlook::expires_at(case),
+            next: outlook::next(case),
+            affected: None,
+            probation: None,
         }
     }
 }
@@ -253,14 +299,20 @@ fn details(state: &State) -> Value {
     }
 }
 
-impl From<&LeverState> for LeverView {
-    fn from(lever: &LeverState) -> Self {
+impl LeverView {
+    fn of(lever: &LeverState, case: &Case) -> Self {
+        // The timeline has each answer under the lever's name.
+        let answers = case
+            .timeline
+            .iter()
+            .filter(|entry| entry.actor == lever.lever && entry.kind.starts_with("lever_"));
         LeverView {
             lever: lever.lever.clone(),
             wanted: lever.wanted.as_str().to_owned(),
             status: lever.status.as_str().to_owned(),
             attempts: lever.attempts,
             detail: lever.detail.clone(),
+            at: answers.last().map(|entry| seconds(entry.at)),
         }
     }
 }
@@ -297,6 +349,20 @@ impl From<&LastDecision> for DecisionView {
             via: last.by.via.clone(),
             reason: last.reason.clone(),
             at: seconds(last.at),
+            first: last.first.as_ref().map(FirstApprovalView::from),
+        }
+    }
+}
+
+impl From<&FirstApproval> for FirstApprovalView {
+    fn from(first: &FirstApproval) -> Self {
+        FirstApprovalView {
+            by: first.by.subject.clone(),
+            via: first.by.via.clone(),
+            decision: first.decision.as_str().to_owned(),
+            reason: first.reason.clone(),
+            at: seconds(first.at),
+            expires_at: seconds(first.expires_at),
         }
     }
 }

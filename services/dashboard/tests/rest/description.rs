@@ -28,7 +28,7 @@ fn references(value: &Value, found: &mut Vec<String>) {
 }
 
 /// Guarantees: OpenAPI 3.1, every reference resolves, operations have unique names, problems and security everywhere
-/// but at health; what is served is what `openapi` returns.
+/// but at health and where a chat signs; what is served is what `openapi` returns.
 #[tokio::test]
 async fn the_description_is_whole() {
     let document: Value = serde_json::from_str(&openapi().to_json().unwrap()).unwrap();
@@ -54,7 +54,7 @@ async fn the_description_is_whole() {
             );
             assert_eq!(
                 operation["security"].is_array(),
-                path != "/api/v1/health",
+                !["/api/v1/health", "/chat/slack"].contains(&path.as_str()),
                 "{what}"
             );
         }

@@ -5,12 +5,21 @@
 
 mod access;
 mod bodies;
+mod chat;
 mod description;
 mod events;
 mod fleet;
+mod keys;
+mod live;
+mod log;
+mod notifications;
 mod operators;
 mod original;
 mod outages;
+mod page;
 mod posted;
+mod reader;
 mod replicas;
+mod sessions;
+mod two_people;
 mod world;

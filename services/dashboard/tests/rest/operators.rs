@@ -324,7 +324,9 @@ async fn reports_and_feedback() {
     let older = world
         .read(&format!("/api/action-log?before={}", log[0]["sequence"]))
         .await;
-    assert_eq!(older, json!([]));
+    assert_eq!(older.as_array().unwrap().len(), 1, "{older}");
+    assert_eq!(older[0]["type"], "agent_reported_infected");
+    assert_eq!(older[0]["payload"]["case_id"], "case-1");
 }
 
 /// Guarantees: the system page names every role and says which serves.

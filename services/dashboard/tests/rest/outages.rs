@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use immune_dashboard::Config;
 use immune_domain::{RunId, Timestamp};
 use immune_runtime::access::KeyRing;
-use immune_store::action_log::{ActionLog, LogRow, StoredRow};
+use immune_store::action_log::{ActionLog, Chain, LogFilter, LogRow, StoredRow};
 use immune_store::error::{Result, StorageError};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -27,11 +27,19 @@ impl ActionLog for Broken {
         broken()
     }
 
-    async fn recent(&self, _run: &RunId, _before: Option<u64>, _limit: u32) -> Result<Vec<StoredRow>> {
+    async fn list(&self, _run: &RunId, _filter: &LogFilter) -> Result<Vec<StoredRow>> {
         broken()
     }
 
-    async fn purge(&self, _before: Timestamp) -> Result<u64> {
+    async fn after(&self, _sequence: u64, _limit: u32) -> Result<Vec<StoredRow>> {
+        broken()
+    }
+
+    async fn chain(&self) -> Result<Chain> {
+        broken()
+    }
+
+    async fn purge(&self, _before: Timestamp, _now: Timestamp) -> Result<u64> {
         broken()
     }
 }
@@ -69,7 +77,7 @@ async fn a_store_is_away() {
 async fn a_role_is_away() {
     let world = World::changed(Config::default(), KeyRing::default(), |d| {
         // Nobody will ever accept the connections of this channel.
-        d.channels.quarantine = immune_runtime::grpc::inproc::pair().0;
+        d.channels.quarantine = immune_runtime::grpc::Peers::one(immune_runtime::grpc::inproc::pair().0);
     })
     .await;
     let (status, problem) = world.get("/api/cases").await;

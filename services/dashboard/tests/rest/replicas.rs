@@ -64,6 +64,26 @@ impl Half {
 #[tonic::async_trait]
 impl SentinelService for Half {
     type WatchVerdictsStream = ReceiverStream<Result<v1::WatchVerdictsResponse, Status>>;
+    type WatchAgentsStream = ReceiverStream<Result<v1::WatchAgentsResponse, Status>>;
+
+    async fn watch_agents(
+        &self,
+        _: Request<v1::WatchAgentsRequest>,
+    ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        Err(Status::unimplemented("no test expects this call"))
+    }
+
+    async fn get_sentinel_status(
+        &self,
+        _: Request<v1::GetSentinelStatusRequest>,
+    ) -> Result<Response<v1::GetSentinelStatusResponse>, Status> {
+        Ok(Response::new(v1::GetSentinelStatusResponse {
+            partitions: self.0 as u32 + 1,
+            profiles_known: true,
+            cases_known: true,
+            ..Default::default()
+        }))
+    }
 
     async fn watch_verdicts(
         &self,
@@ -110,6 +130,13 @@ impl SentinelService for Half {
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
         let request = request.into_inner();
         let indices = 0..AGENTS.len();
+        if request.suspects {
+            let held = indices.filter(|index| index % 2 == self.0);
+            return Ok(Response::new(v1::ListAgentsResponse {
+                agents: held.map(|index| self.state(index)).collect(),
+                ..Default::default()
+            }));
+        }
         let after = indices.filter(|index| AGENTS[*index] > request.after.as_str());
         Ok(Response::new(v1::ListAgentsResponse {
             agents: after

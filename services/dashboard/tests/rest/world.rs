@@ -1,7 +1,7 @@
 //! A server and a client of it.
 
 use crate::fleet::Fleet;
-use immune_dashboard::{Channels, Config, Dependencies, Metrics, Service};
+use immune_dashboard::{Channels, Config, Dependencies, Deployment, Metrics, Service};
 use immune_domain::policy::Policies;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, RunId};
@@ -29,6 +29,13 @@ use tonic::service::Routes;
 /// How long a test waits for what must happen.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
+/// What these servers are put together from.
+pub const DEPLOYMENT: Deployment = Deployment {
+    bus: "local",
+    workflow: "memory",
+    vitals: "memory",
+};
+
 /// A server and a client of it.
 pub struct World {
     pub address: SocketAddr,
@@ -38,6 +45,12 @@ pub struct World {
     pub shutdown: CancellationToken,
     pub served: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
     _stops: DropGuard,
+}
+
+/// Sessions without a provider.
+fn logins(stores: &Stores) -> immune_door::Logins {
+    let (access, log) = (stores.access.clone(), stores.action_log.clone());
+    immune_door::Logins::new(Default::default(), None, false, access, log).expect("nothing can be wrong with it")
 }
 
 /// A status and a JSON body; null where there is none.
@@ -69,11 +82,13 @@ impl World {
         let stores = immune_store::memory::stores();
         let fleet = Fleet::new(stores.vitals.clone());
         let channels = Channels {
-            ingestion: role(
-                Routes::new(IngestionServiceServer::new(fleet.clone())),
-                "immune.v1.IngestionService",
-            )
-            .await,
+            ingestion: Peers::one(
+                role(
+                    Routes::new(IngestionServiceServer::new(fleet.clone())),
+                    "immune.v1.IngestionService",
+                )
+                .await,
+            ),
             baseline: Peers::one(
                 role(
                     Routes::new(BaselineServiceServer::new(fleet.clone())),
@@ -88,16 +103,20 @@ impl World {
                 )
                 .await,
             ),
-            quarantine: role(
-                Routes::new(QuarantineServiceServer::new(fleet.clone())),
-                "immune.v1.QuarantineService",
-            )
-            .await,
-            healer: role(
-                Routes::new(HealerServiceServer::new(fleet.clone())),
-                "immune.v1.HealerService",
-            )
-            .await,
+            quarantine: Peers::one(
+                role(
+                    Routes::new(QuarantineServiceServer::new(fleet.clone())),
+                    "immune.v1.QuarantineService",
+                )
+                .await,
+            ),
+            healer: Peers::one(
+                role(
+                    Routes::new(HealerServiceServer::new(fleet.clone())),
+                    "immune.v1.HealerService",
+                )
+                .await,
+            ),
         };
         let mut dependencies = Dependencies {
             vitals: stores.vitals.clone(),
@@ -105,7 +124,10 @@ impl World {
             action_log: stores.action_log.clone(),
             channels,
             policies: Policies::default(),
-            keys,
+            deployment: DEPLOYMENT,
+            door: immune_door::Door::of_keys(keys).with_logins(logins(&stores)),
+            notifications: immune_notify::Front::new(&Default::default(), stores.notifications.clone())
+                .unwrap(),
             clock: clock::system(),
             metrics: Metrics::default(),
         };

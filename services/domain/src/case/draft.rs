@@ -1,5 +1,6 @@
 //! A change in the making: the case as it will be, and the effects collected on the way.
 
+use super::second;
 use super::timeline::{self, Entry, bounded};
 use super::{
     Announcement, Case, Containment, Decided, Effect, EventKind, LeverStatus, LogEntry, QuarantinePhase,
@@ -35,12 +36,23 @@ impl<'a> Draft<'a> {
     pub(super) fn changed(mut self) -> Decided {
         self.case.version += 1;
         self.case.updated_at = self.now;
+        self.count_people();
         Ok((self.case, self.effects))
     }
 
     /// The first version of a case that has just been opened.
-    pub(super) fn opened(self) -> (Case, Vec<Effect>) {
+    pub(super) fn opened(mut self) -> (Case, Vec<Effect>) {
+        self.count_people();
         (self.case, self.effects)
+    }
+
+    /// Notes whether the case takes two people.
+    fn count_people(&mut self) {
+        let is_open = !self.case.state.is_closed();
+        self.case.needs_second_person = is_open && second::is_needed(&self.case, self.policy);
+        if !self.case.needs_second_person {
+            self.case.first_approval = None;
+        }
     }
 
     /// The case as it was: the command had been applied before, or there is nothing to do.
@@ -129,6 +141,7 @@ impl<'a> Draft<'a> {
             }
             WaitReason::Severe | WaitReason::BlastRadius { .. } | WaitReason::Observing => {}
         }
+        second::lapse(self, "the case waits for a person anew");
         let word = reason.as_str();
         self.case.state = State::AwaitingApproval {
             since: self.now,

@@ -19,6 +19,7 @@ mod people;
 mod quarantine;
 mod refusal;
 mod report;
+mod second;
 mod state;
 mod step;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use levers::{CLOCK_TOLERANCE, UNKNOWN_RETRY};
 pub use open::{Context, blast_radius_cap, open};
 pub use quarantine::{Containment, LeverState, LeverStatus, Quarantine, QuarantinePhase};
 pub use refusal::Refusal;
-pub use state::{Decision, LastDecision, Lease, Person, State, Step, WaitReason};
+pub use state::{Decision, FirstApproval, LastDecision, Lease, Person, State, Step, WaitReason};
 pub use timeline::{Entry, TIMELINE_MAX};
 
 use crate::detection::Infection;
@@ -78,6 +79,13 @@ pub struct Case {
     /// The last decision of a person, for whoever decides too late.
     #[serde(default)]
     pub last_decision: Option<LastDecision>,
+    /// Whether it takes two people to let the agent act again; as policy said when the case last changed. False once
+    /// the case has ended.
+    #[serde(default)]
+    pub needs_second_person: bool,
+    /// The first of their words. A decision looks at its `expires_at`; that it has lapsed may show a moment later.
+    #[serde(default)]
+    pub first_approval: Option<FirstApproval>,
     /// Everything that happened, oldest first; bounded by [`TIMELINE_MAX`].
     pub timeline: Vec<Entry>,
 }

@@ -83,6 +83,8 @@ pub fn open(
         attempts: Vec::new(),
         ladder_from: None,
         last_decision: None,
+        needs_second_person: false,
+        first_approval: None,
         timeline: Vec::new(),
     };
     let mut draft = Draft::new(case, policy, now);

@@ -1,103 +1,68 @@
 //! People's decisions: approve, reject, heal now, release.
 
 use super::draft::Draft;
+use super::second::{self, Word};
 use super::timeline::bounded;
 use super::{
-    Containment, Decided, Decision, EventKind, LastDecision, Person, QuarantinePhase, Refusal, State,
+    Containment, Decided, Decision, EventKind, FirstApproval, LastDecision, Person, QuarantinePhase, Refusal,
+    State,
 };
 use crate::healing::Trigger;
 use serde_json::json;
 
 /// Applies a person's decision.
-pub(super) fn decide(draft: Draft<'_>, decision: Decision, by: Person, reason: String) -> Decided {
+pub(super) fn decide(mut draft: Draft<'_>, decision: Decision, by: Person, reason: String) -> Decided {
     let reason = bounded(reason.trim().to_owned());
-    match decision {
-        Decision::Approve => approve(draft, by, reason),
-        Decision::Reject => reject(draft, by, reason),
-        Decision::HealNow => heal_now(draft, by, reason),
-        Decision::Release => release(draft, by, reason),
+    second::check_permitted(&draft, &by)?;
+    if !applies(decision, &draft.case.state) {
+        return Err(too_late(&draft, decision));
     }
-}
-
-fn approve(mut draft: Draft<'_>, by: Person, reason: String) -> Decided {
-    match &draft.case.state {
-        State::AwaitingApproval { .. } => {}
-        State::Rejected { .. }
-        | State::HealQueued { .. }
-        | State::Healing { .. }
-        | State::Probation { .. }
-        | State::Healed { .. }
-        | State::Released { .. } => return Err(too_late(&draft, Decision::Approve)),
-    }
-    queue(&mut draft, Trigger::AfterApproval);
-    record(&mut draft, Decision::Approve, by, reason, "user_approved");
-    draft.changed()
-}
-
-fn reject(mut draft: Draft<'_>, by: Person, reason: String) -> Decided {
-    match &draft.case.state {
-        State::AwaitingApproval { .. } => {}
-        State::Rejected { .. }
-        | State::HealQueued { .. }
-        | State::Healing { .. }
-        | State::Probation { .. }
-        | State::Healed { .. }
-        | State::Released { .. } => return Err(too_late(&draft, Decision::Reject)),
-    }
-    draft.case.state = State::Rejected {
-        at: draft.now,
-        by: by.clone(),
-        reason: reason.clone(),
-    };
-    record(&mut draft, Decision::Reject, by, reason, "user_rejected");
-    draft.changed()
-}
-
-fn heal_now(mut draft: Draft<'_>, by: Person, reason: String) -> Decided {
-    match &draft.case.state {
-        State::AwaitingApproval { .. } | State::Rejected { .. } => {}
-        State::HealQueued { .. }
-        | State::Healing { .. }
-        | State::Probation { .. }
-        | State::Healed { .. }
-        | State::Released { .. } => return Err(too_late(&draft, Decision::HealNow)),
-    }
-    queue(&mut draft, Trigger::ExplicitAfterReject);
-    record(
-        &mut draft,
-        Decision::HealNow,
-        by,
-        reason,
-        "explicit_heal_requested",
-    );
-    draft.changed()
-}
-
-fn release(mut draft: Draft<'_>, by: Person, reason: String) -> Decided {
-    match &draft.case.state {
-        State::AwaitingApproval { .. }
-        | State::Rejected { .. }
-        | State::HealQueued { .. }
-        | State::Healing { .. }
-        | State::Probation { .. } => {}
-        State::Healed { .. } | State::Released { .. } => return Err(too_late(&draft, Decision::Release)),
-    }
-    if reason.is_empty() {
+    if decision == Decision::Release && reason.is_empty() {
         return Err(Refusal::ReasonMissing {
             command: Decision::Release.as_str(),
         });
     }
-    draft.case.state = State::Released {
-        at: draft.now,
-        by: by.clone(),
-        reason: reason.clone(),
-    };
-    // Where nothing was contained there is nothing to lift.
-    if draft.case.quarantine.phase != QuarantinePhase::NotWanted {
-        draft.want(Containment::Free);
+    match second::weigh(&draft, decision, &by)? {
+        Word::First => second::record_first(&mut draft, decision, by, reason),
+        Word::Last(first) => {
+            draft.case.first_approval = None;
+            carry_out(&mut draft, decision, &by, &reason);
+            record(&mut draft, decision, by, reason, first);
+        }
     }
-    record(&mut draft, Decision::Release, by, reason, "user_released");
     draft.changed()
+}
+
+/// Whether a state has a use for a decision.
+const fn applies(decision: Decision, state: &State) -> bool {
+    match state {
+        State::AwaitingApproval { .. } => true,
+        State::Rejected { .. } => match decision {
+            Decision::HealNow | Decision::Release => true,
+            Decision::Approve | Decision::Reject => false,
+        },
+        State::HealQueued { .. } | State::Healing { .. } | State::Probation { .. } => match decision {
+            Decision::Release => true,
+            Decision::Approve | Decision::Reject | Decision::HealNow => false,
+        },
+        State::Healed { .. } | State::Released { .. } => false,
+    }
+}
+
+fn carry_out(draft: &mut Draft<'_>, decision: Decision, by: &Person, reason: &str) {
+    let (at, by, reason) = (draft.now, by.clone(), reason.to_owned());
+    match decision {
+        Decision::Approve => queue(draft, Trigger::AfterApproval),
+        Decision::HealNow => queue(draft, Trigger::ExplicitAfterReject),
+        Decision::Reject => draft.case.state = State::Rejected { at, by, reason },
+        Decision::Release => {
+            draft.case.state = State::Released { at, by, reason };
+            // Where nothing was contained there is nothing to lift.
+            if draft.case.quarantine.phase != QuarantinePhase::NotWanted {
+                draft.want(Containment::Free);
+            }
+        }
+    }
 }
 
 /// Lets healers take the case. An agent that was not contained (observing, blast radius) is contained first: the
@@ -118,15 +83,37 @@ fn queue(draft: &mut Draft<'_>, trigger: Trigger) {
     }
 }
 
-fn record(draft: &mut Draft<'_>, decision: Decision, by: Person, reason: String, kind: &'static str) {
+fn record(
+    draft: &mut Draft<'_>,
+    decision: Decision,
+    by: Person,
+    reason: String,
+    first: Option<FirstApproval>,
+) {
+    let kind = match decision {
+        Decision::Approve => "user_approved",
+        Decision::Reject => "user_rejected",
+        Decision::HealNow => "explicit_heal_requested",
+        Decision::Release => "user_released",
+    };
     let why = if reason.is_empty() {
         String::new()
     } else {
         format!(": {reason}")
     };
-    let text = format!("{} by {}{why}", decision.done(), by.subject);
+    let after = match &first {
+        Some(first) => format!(", after {}", first.by.subject),
+        None => String::new(),
+    };
+    let text = format!("{} by {}{after}{why}", decision.done(), by.subject);
     draft.note(decision.done(), &by.subject, text.clone());
-    let details = json!({ "decision": decision, "by": by.subject, "via": by.via, "reason": reason });
+    let mut details = json!({ "decision": decision, "by": by.subject, "via": by.via, "reason": reason });
+    if let Some(first) = &first {
+        details["first_approval"] = json!({
+            "decision": first.decision, "by": first.by.subject, "via": first.by.via, "reason": first.reason,
+            "at": first.at.as_epoch_seconds(),
+        });
+    }
     draft.log(kind, &by.subject, details.clone());
     draft.announce(EventKind::Decided, text, details);
     draft.case.last_decision = Some(LastDecision {
@@ -134,6 +121,7 @@ fn record(draft: &mut Draft<'_>, decision: Decision, by: Person, reason: String,
         by,
         reason,
         at: draft.now,
+        first,
     });
 }
 

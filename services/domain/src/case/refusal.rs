@@ -87,6 +87,20 @@ pub enum Refusal {
         /// What was asked.
         command: &'static str,
     },
+    /// Policy does not let this person decide.
+    #[error("policy does not name {by} among those who may decide on this case")]
+    NotPermitted {
+        /// Who.
+        by: String,
+    },
+    /// The same person wishes for the same once more.
+    #[error("you have {} already; it takes somebody else to say so, too, before {until}", said(*decision))]
+    SecondPersonNeeded {
+        /// What was said first.
+        decision: Decision,
+        /// Until when the first word counts.
+        until: Timestamp,
+    },
     /// The case has no lever of that name.
     #[error("case has no lever {lever:?}")]
     UnknownLever {
@@ -108,7 +122,9 @@ impl Refusal {
             | Refusal::NeedsApproval { .. }
             | Refusal::WrongStep { .. }
             | Refusal::StepUnderWay { .. }
-            | Refusal::AlreadyTried { .. } => ErrorKind::Conflict,
+            | Refusal::AlreadyTried { .. }
+            | Refusal::SecondPersonNeeded { .. } => ErrorKind::Conflict,
+            Refusal::NotPermitted { .. } => ErrorKind::Forbidden,
             Refusal::ReasonMissing { .. } | Refusal::UnknownLever { .. } => ErrorKind::Invalid,
         }
     }
@@ -128,6 +144,18 @@ impl Refusal {
             Refusal::AlreadyTried { .. } => "already_tried",
             Refusal::ReasonMissing { .. } => "reason_missing",
             Refusal::UnknownLever { .. } => "unknown_lever",
+            Refusal::NotPermitted { .. } => "not_an_approver",
+            Refusal::SecondPersonNeeded { .. } => "second_person_needed",
         }
+    }
+}
+
+/// What a person has done who said so.
+const fn said(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approved this",
+        Decision::Reject => "rejected this",
+        Decision::HealNow => "ordered this to be healed",
+        Decision::Release => "ordered the release",
     }
 }

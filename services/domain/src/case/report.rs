@@ -1,7 +1,7 @@
 //! Further reports of an agent that has an open case.
 
 use super::draft::{Draft, is_severe};
-use super::{Decided, EventKind, Refusal, State, WaitReason};
+use super::{Decided, EventKind, Refusal, State, WaitReason, second};
 use crate::detection::Infection;
 use crate::healing::Trigger;
 use serde_json::json;
@@ -33,6 +33,7 @@ pub(super) fn again(mut draft: Draft<'_>, infection: Infection) -> Decided {
     // Total order: what is no number counts as the worst, and is what asks for a person.
     if reported.total_cmp(&before).is_gt() {
         draft.case.infection = infection;
+        second::lapse(&mut draft, "the case is worse than it was");
         let details = json!({ "severity_before": before });
         draft.log("infection_worsened", "sentinel", details.clone());
         draft.announce(EventKind::Worsened, text.clone(), details);

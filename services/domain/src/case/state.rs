@@ -210,4 +210,22 @@ pub struct LastDecision {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// The word that came before it, where two people were needed.
+    #[serde(default)]
+    pub first: Option<FirstApproval>,
+}
+
+/// The first of two words that a case needs before its agent may act again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstApproval {
+    /// By whom.
+    pub by: Person,
+    /// `approve`, `heal_now` or `release`.
+    pub decision: Decision,
+    /// Why, in the person's words; may be empty.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+    /// From when on it no longer counts.
+    pub expires_at: Timestamp,
 }

@@ -1,13 +1,17 @@
-//! What time alone changes: a wait escalates; a queued healing whose policy has become stricter waits for a person.
+//! What time alone changes: a wait escalates; the first of two words lapses; a queued healing whose policy has become stricter waits for a person.
 //! Expired leases are looked at when another healer claims.
 
 use super::draft::Draft;
-use super::{Decided, EventKind, State, WaitReason};
+use super::{Decided, EventKind, State, WaitReason, second};
 use crate::healing::Trigger;
 use serde_json::json;
 
 /// Applies the passing of time; most often there is nothing to do.
 pub(super) fn tick(mut draft: Draft<'_>) -> Decided {
+    let has_lapsed = is_first_word_over(&draft);
+    if has_lapsed {
+        second::lapse(&mut draft, "no second person came in time");
+    }
     match draft.case.state.clone() {
         State::AwaitingApproval {
             since,
@@ -50,6 +54,22 @@ pub(super) fn tick(mut draft: Draft<'_>) -> Decided {
         | State::Healing { .. }
         | State::Probation { .. }
         | State::Healed { .. }
+        | State::Released { .. }
+            if has_lapsed =>
+        {
+            draft.changed()
+        }
+        State::AwaitingApproval { .. }
+        | State::Rejected { .. }
+        | State::HealQueued { .. }
+        | State::Healing { .. }
+        | State::Probation { .. }
+        | State::Healed { .. }
         | State::Released { .. } => draft.unchanged(),
     }
+}
+
+fn is_first_word_over(draft: &Draft<'_>) -> bool {
+    let first = draft.case.first_approval.as_ref();
+    first.is_some_and(|first| draft.now >= first.expires_at)
 }

@@ -2,6 +2,9 @@
 
 use super::{Policies, Policy};
 
+/// The most patterns of approvers.
+const APPROVERS_MAX: usize = 1_000;
+
 impl Policies {
     /// Adds what is wrong to `mistakes`, each with its path.
     pub fn check(&self, path: &str, mistakes: &mut Vec<String>) {
@@ -32,6 +35,11 @@ impl Policy {
             0.0,
             10.0,
         );
+        if let Some(from) = self.second_person_from_severity {
+            within("second_person_from_severity", from, 0.0, 10.0);
+        }
+        let seconds = f64::from(self.second_person_within_seconds);
+        within("second_person_within_seconds", seconds, 60.0, 604_800.0);
         within("threshold_stddev", self.threshold_stddev, 0.1, 1_000.0);
         within("window_seconds", f64::from(self.window_seconds), 1.0, 3_600.0);
         within(
@@ -80,6 +88,28 @@ impl Policy {
                 "{path}.probation.silence_seconds_max = {}: must not be below probation.seconds = {}",
                 self.probation.silence_seconds_max, self.probation.seconds
             ));
+        }
+        if let Some(from) = self.second_person_from_severity
+            && from < self.severity_requiring_approval
+        {
+            mistakes.push(format!(
+                "{path}.second_person_from_severity = {from}: must not be below severity_requiring_approval = {}, \
+                 where the first person is asked",
+                self.severity_requiring_approval
+            ));
+        }
+        if self.approvers.len() > APPROVERS_MAX {
+            mistakes.push(format!(
+                "{path}.approvers has {} entries: must be at most {APPROVERS_MAX}",
+                self.approvers.len()
+            ));
+        }
+        for (i, pattern) in self.approvers.iter().enumerate() {
+            if pattern.trim().is_empty() {
+                mistakes.push(format!(
+                    "{path}.approvers[{i}] = {pattern:?}: must be a subject, `*` for any run of characters"
+                ));
+            }
         }
         if self.levers.is_empty() {
             mistakes.push(format!(

@@ -19,6 +19,14 @@ pub struct Policy {
     pub mode: Mode,
     /// From this severity on a person decides; 0 to 10, default 7.0 (`SEVERITY_REQUIRING_APPROVAL`).
     pub severity_requiring_approval: f64,
+    /// From this severity on it takes two people to let the agent act again (approve, heal now, release); 0 to 10, not
+    /// below `severity_requiring_approval`; default none.
+    pub second_person_from_severity: Option<f64>,
+    /// How long the first of two people's words counts, seconds, default 3,600.
+    pub second_person_within_seconds: u32,
+    /// Who may decide on cases: verified subjects, `*` for any run of characters. Empty, the default: whoever may
+    /// decide at all.
+    pub approvers: Vec<String>,
     /// Who decides that an agent is infected, default `specified`.
     pub detector: Detector,
     /// Deviation above which a metric is an anomaly, standard deviations, default 2.5.
@@ -119,6 +127,9 @@ impl Default for Policy {
         Policy {
             mode: Mode::Enforce,
             severity_requiring_approval: 7.0,
+            second_person_from_severity: None,
+            second_person_within_seconds: 3_600,
+            approvers: Vec::new(),
             detector: Detector::Specified,
             threshold_stddev: 2.5,
             window_seconds: 10,
@@ -184,6 +195,12 @@ fn default_ladders() -> BTreeMap<Diagnosis, Vec<Action>> {
 }
 
 impl Policy {
+    /// Whether a verified subject may decide.
+    pub fn lets_decide(&self, subject: &str) -> bool {
+        let mut patterns = self.approvers.iter();
+        self.approvers.is_empty() || patterns.any(|pattern| matches_pattern(pattern, subject))
+    }
+
     /// The order of actions for a diagnosis; that of `unknown` where policy names none.
     pub fn ladder(&self, diagnosis: Diagnosis) -> &[Action] {
         let ladder = self

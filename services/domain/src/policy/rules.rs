@@ -45,6 +45,11 @@ pub struct Match {
 }
 
 impl Rule {
+    /// What holds for those whom the rule matches; the defaults when it does not yield a policy.
+    pub fn effective(&self, defaults: &Policy) -> Policy {
+        self.over(defaults).unwrap_or_else(|_| defaults.clone())
+    }
+
     /// The defaults with this rule's fields over them. Objects are merged field by field, so that one ladder can be
     /// changed and the others stay; everything else is replaced.
     pub(super) fn over(&self, defaults: &Policy) -> Result<Policy, serde_json::Error> {
@@ -151,6 +156,14 @@ impl Compiled {
         policies
             .chain([&self.defaults])
             .any(|policy| policy.detector == detector)
+    }
+
+    /// Whether there is an agent whose cases may need two people.
+    pub fn has_second_person(&self) -> bool {
+        let policies = self.rules.iter().map(|(_, policy)| policy);
+        policies
+            .chain([&self.defaults])
+            .any(|policy| policy.second_person_from_severity.is_some())
     }
 
     /// The longest window that any agent may have, seconds.

@@ -19,9 +19,12 @@ pub struct Sentinel {
 
 type Verdicts = Pin<Box<dyn futures::Stream<Item = Result<v1::WatchVerdictsResponse, Status>> + Send>>;
 
+type Agents = Pin<Box<dyn futures::Stream<Item = Result<v1::WatchAgentsResponse, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl SentinelService for Sentinel {
     type WatchVerdictsStream = Verdicts;
+    type WatchAgentsStream = Agents;
 
     async fn judge_since(
         &self,
@@ -60,6 +63,20 @@ impl SentinelService for Sentinel {
         &self,
         _: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
+        Err(Status::unimplemented("not asked by the healer"))
+    }
+
+    async fn watch_agents(
+        &self,
+        _: Request<v1::WatchAgentsRequest>,
+    ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        Err(Status::unimplemented("not asked by the healer"))
+    }
+
+    async fn get_sentinel_status(
+        &self,
+        _: Request<v1::GetSentinelStatusRequest>,
+    ) -> Result<Response<v1::GetSentinelStatusResponse>, Status> {
         Err(Status::unimplemented("not asked by the healer"))
     }
 

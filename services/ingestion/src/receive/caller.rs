@@ -2,8 +2,11 @@
 
 use crate::assemble::Runs;
 use axum::http::HeaderMap;
-use immune_domain::{RunId, is_well_formed};
-use immune_runtime::access::{KeyRing, Role};
+use immune_domain::{RunId, Timestamp, is_well_formed};
+use immune_door::{Door, Refusal};
+use immune_runtime::access::Role;
+use std::net::IpAddr;
+use std::time::Duration;
 
 /// Why a sender is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +19,35 @@ pub(crate) enum Stranger {
     WrongRole,
     #[error("the API key is bound to other runs")]
     WrongRun,
+    #[error("{refusal}")]
+    Later {
+        refusal: Refusal,
+        retry_after: Duration,
+    },
     #[error("x-run-id must be 1 to 512 bytes of UTF-8 without control characters, and neither . nor ..")]
     BadRun,
+}
+
+impl From<Refusal> for Stranger {
+    fn from(refusal: Refusal) -> Self {
+        match (refusal, refusal.retry_after()) {
+            (_, Some(retry_after)) => Stranger::Later {
+                refusal,
+                retry_after,
+            },
+            (Refusal::NoCredential, None) => Stranger::NoKey,
+            // Telemetry is sent with keys; a session opens nothing here.
+            (
+                Refusal::UnknownKey
+                | Refusal::SessionEnded
+                | Refusal::Csrf
+                | Refusal::LockedOut { .. }
+                | Refusal::TooMany { .. }
+                | Refusal::NotReady,
+                None,
+            ) => Stranger::UnknownKey,
+        }
+    }
 }
 
 /// The run that a request is for, as far as its headers and its key say.
@@ -40,35 +70,30 @@ impl Run {
 /// Verifies the sender. The run is `x-run-id`, else what a resource names, else the key's own, else `default`; what
 /// a key that is bound to runs sends stays in its first run, whatever a resource names.
 ///
-/// Without configured keys everybody may send: then the listeners are loopback ones, or the process would not have
-/// started.
-pub(crate) fn run_of(keys: &KeyRing, headers: &HeaderMap) -> Result<Run, Stranger> {
+/// Which keys there are is said by the door: configured ones, and stored ones where this process shares the store in
+/// which people create them (all roles in one process, or `store.url = postgres://...`); else only configured ones.
+/// While nobody has made a key for telemetry, loopback listeners take it from everybody on the machine.
+pub(crate) fn run_of(
+    door: &Door,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Run, Stranger> {
     // Bytes that are no text must not pass for absence, or they would land in another run.
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| std::str::from_utf8(value.as_bytes()))
-    };
-    let named = match header("x-run-id") {
+    let header = headers
+        .get("x-run-id")
+        .map(|value| std::str::from_utf8(value.as_bytes()));
+    let named = match header {
         Some(Ok(run)) if is_well_formed(run) => Some(RunId::new(run)),
         Some(_) => return Err(Stranger::BadRun),
         None => None,
     };
-    if keys.is_empty() {
+    let Some(caller) = door.identify_sender(headers, peer, now)? else {
         return Ok(Run {
             stated: named,
             otherwise: RunId::default(),
         });
-    }
-    let bearer = || {
-        let (scheme, token) = header("authorization")?.ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    let presented = header("x-api-key")
-        .map(Result::unwrap_or_default)
-        .or_else(bearer)
-        .ok_or(Stranger::NoKey)?;
-    let caller = keys.verify(presented).ok_or(Stranger::UnknownKey)?;
     if !caller.role.covers(Role::Ingest) {
         return Err(Stranger::WrongRole);
     }

@@ -4,9 +4,11 @@
 //! stop; then open traces would never be flushed. This one serves both protocols, and gives up on such senders.
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use immune_door::Peer;
 use immune_runtime::tls::{Listener, Stream};
 use std::io;
 use std::pin::pin;
@@ -66,7 +68,8 @@ pub(super) async fn serve(
             Some(_) = open.join_next() => continue,
             accepted = accept => accepted,
         };
-        let connection = connection(accepted.stream, router.clone(), limits.clone(), shutdown.clone());
+        let peer = ConnectInfo(Peer(accepted.address));
+        let connection = connection(accepted.stream, peer, router.clone(), limits.clone(), shutdown.clone());
         open.spawn(async move {
             connection.await;
             drop(place);
@@ -84,12 +87,19 @@ pub(super) async fn serve(
     Ok(())
 }
 
-async fn connection(stream: Stream, router: Router, limits: Limits, shutdown: CancellationToken) {
+async fn connection(
+    stream: Stream,
+    peer: ConnectInfo<Peer>,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let begun = Arc::new(AtomicBool::new(false));
     let service = {
         let begun = begun.clone();
-        router.map_request(move |request: http::Request<_>| {
+        router.map_request(move |mut request: http::Request<_>| {
             begun.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(peer);
             request
         })
     };

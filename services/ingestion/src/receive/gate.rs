@@ -15,6 +15,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
+use immune_domain::ErrorKind;
+use immune_door::Peer;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -66,7 +68,8 @@ pub(super) async fn enter(State(door): State<Door>, request: Request, next: Next
 async fn read(door: &Door, request: Request) -> Result<Request, Refused> {
     let admission = &door.admission;
     let (mut head, mut body) = request.into_parts();
-    let run = caller::run_of(door.service.keys(), &head.headers)?;
+    let (peer, now) = (Peer::of(&head.extensions), door.service.now());
+    let run = caller::run_of(door.service.door(), &head.headers, peer, now)?;
     let encoding = encoding(&head.headers).ok_or(Refused::Encoding)?;
     let mut ticket = admission.enter().map_err(|_| Refused::Full)?;
     let framed = body::read(&mut body, admission, &mut ticket).await?;
@@ -160,8 +163,16 @@ impl Refused {
             Refused::Stranger(Stranger::NoKey | Stranger::UnknownKey) => Status::unauthenticated(message),
             Refused::Stranger(Stranger::WrongRole | Stranger::WrongRun) => Status::permission_denied(message),
             Refused::Stranger(Stranger::BadRun) => Status::invalid_argument(message),
+            Refused::Stranger(Stranger::Later {
+                refusal,
+                retry_after,
+            }) => {
+                let is_away = refusal.kind() == ErrorKind::Unavailable;
+                let code = if is_away { Code::Unavailable } else { Code::ResourceExhausted };
+                later(code, message, *retry_after)
+            }
             Refused::Encoding => Status::unimplemented(message),
-            Refused::Full | Refused::Body(BodyError::Full) => later(Code::ResourceExhausted, message),
+            Refused::Full | Refused::Body(BodyError::Full) => later(Code::ResourceExhausted, message, COME_BACK),
             Refused::Body(BodyError::TooLarge { .. } | BodyError::TooHeavy { .. }) => {
                 Status::resource_exhausted(message)
             }
@@ -179,9 +190,9 @@ pub(super) fn not_taken(reason: NotTaken) -> Status {
         NotTaken::Overloaded => Code::ResourceExhausted,
         NotTaken::Unavailable | NotTaken::Stopping => Code::Unavailable,
     };
-    later(code, reason.to_string())
+    later(code, reason.to_string(), COME_BACK)
 }
 
-fn later(code: Code, message: String) -> Status {
-    Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(COME_BACK)))
+fn later(code: Code, message: String, after: Duration) -> Status {
+    Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after)))
 }

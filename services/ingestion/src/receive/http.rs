@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
+use immune_door::Peer;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -100,7 +101,8 @@ where
     let answer = async {
         let form = form.ok_or(Refused::ContentType)?;
         let encoding = encoding(&head.headers).ok_or(Refused::ContentEncoding)?;
-        let run = caller::run_of(door.service.keys(), &head.headers)?;
+        let (peer, now) = (Peer::of(&head.extensions), door.service.now());
+        let run = caller::run_of(door.service.door(), &head.headers, peer, now)?;
         let mut ticket = door.admission.enter().map_err(|_| Refused::Full)?;
         let body = body::read(&mut body, &door.admission, &mut ticket).await?;
         let body = body::inflated(body, encoding, &door.admission, &mut ticket)?;

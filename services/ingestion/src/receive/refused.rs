@@ -5,6 +5,7 @@ use super::caller::Stranger;
 use crate::service::NotTaken;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use immune_domain::ErrorKind;
 use prost::Message;
 use tonic::Code;
 use tonic_types::pb::Status as RpcStatus;
@@ -63,6 +64,14 @@ impl Refused {
             Refused::Stranger(Stranger::WrongRole | Stranger::WrongRun) => {
                 (StatusCode::FORBIDDEN, Code::PermissionDenied)
             }
+            Refused::Stranger(Stranger::Later { refusal, .. })
+                if refusal.kind() == ErrorKind::Unavailable =>
+            {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            Refused::Stranger(Stranger::Later { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
+            }
             Refused::Stranger(Stranger::BadRun)
             | Refused::Undecodable(_)
             | Refused::Body(BodyError::Broken | BodyError::Compression | BodyError::Frame) => {
@@ -78,6 +87,22 @@ impl Refused {
             Refused::NotTaken(NotTaken::Unavailable | NotTaken::Stopping) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
+        }
+    }
+
+    /// When to come back, whole seconds.
+    fn retry_seconds(&self) -> u64 {
+        match self {
+            Refused::Stranger(Stranger::Later { retry_after, .. }) => retry_after.as_secs() + 1,
+            Refused::Path
+            | Refused::Method
+            | Refused::ContentType
+            | Refused::ContentEncoding
+            | Refused::Stranger(_)
+            | Refused::Full
+            | Refused::Body(_)
+            | Refused::Undecodable(_)
+            | Refused::NotTaken(_) => 1,
         }
     }
 
@@ -106,7 +131,7 @@ impl Refused {
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         ) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_seconds()));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));

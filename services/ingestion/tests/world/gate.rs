@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
+use immune_domain::{AgentId, AgentKey, ExecutionId, RunId, Timestamp};
 use immune_store::error::Result;
+use immune_store::series::{Buckets, Latencies};
 use immune_store::vitals::AgentSummary;
 use immune_store::{StorageError, VitalsStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What appends do.
@@ -100,6 +102,34 @@ impl VitalsStore for Gate {
 
     async fn agents(&self, run: &RunId, after: Option<&str>, limit: u32) -> Result<Vec<AgentSummary>> {
         self.inner.agents(run, after, limit).await
+    }
+
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+        self.inner.summaries(run, agents).await
+    }
+
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>> {
+        self.inner.recent_latencies(run, agents, limit).await
+    }
+
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>> {
+        self.inner.between(key, from, to, limit).await
+    }
+
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets> {
+        self.inner.buckets(key, from, to, width).await
     }
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {

@@ -11,6 +11,7 @@ use immune_bus::local::{LocalConsumer, local};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
 use immune_ingestion::{Config, Dependencies, Metrics, Receivers, Service};
+use immune_door::Door;
 use immune_runtime::access::KeyRing;
 use immune_runtime::clock::{Clock, System};
 use immune_runtime::grpc;
@@ -72,6 +73,8 @@ pub struct Plan {
     pub config: Config,
     pub store: Arc<dyn VitalsStore>,
     pub keys: KeyRing,
+    /// Another door than one with these keys.
+    pub door: Option<Door>,
     /// Batches that fit into the bus.
     pub bus_capacity: usize,
     /// Another bus than the one in process, whose consumer then gets nothing.
@@ -87,6 +90,7 @@ impl Default for Plan {
             config,
             store: immune_store::memory::stores().vitals,
             keys: KeyRing::default(),
+            door: None,
             bus_capacity: 4_096,
             bus: None,
         }
@@ -107,7 +111,7 @@ impl World {
             store: plan.store.clone(),
             bus: plan.bus.unwrap_or_else(|| Arc::new(publisher)),
             baseline: grpc::Peers::one(channel),
-            keys: plan.keys,
+            door: plan.door.unwrap_or_else(|| Door::of_keys(plan.keys)),
             clock: clock.clone(),
             metrics: Metrics::default(),
         };

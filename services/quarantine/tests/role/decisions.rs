@@ -144,3 +144,36 @@ async fn waits_escalate() {
         case.state
     );
 }
+
+/// Scenario: a decision is asked for on behalf of somebody who may use other runs than the case's.
+/// Guarantees: the case does not exist for that request, and is as it was; with its run among them it is decided.
+#[tokio::test]
+async fn a_case_of_another_run_does_not_exist() {
+    let world = World::new().await;
+    let id = world.contained("a", 8.0).await;
+    let decide = async |runs: &[&str]| {
+        let request = v1::DecideRequest {
+            case_id: id.clone(),
+            decision: Decision::Approve.into(),
+            only_runs: runs.iter().map(|run| (*run).to_owned()).collect(),
+            ..Default::default()
+        };
+        let person = immune_domain::case::Person {
+            subject: "olga".into(),
+            via: "api_key".into(),
+        };
+        let request = immune_runtime::access::with_person(request, &person);
+        world
+            .client
+            .clone()
+            .decide(request)
+            .await
+            .map(|answer| answer.into_inner())
+    };
+    assert_eq!(code_of(decide(&["other"]).await).0, Code::NotFound);
+    let decided = decide(&["other", "default"]).await.unwrap();
+    assert_eq!(
+        decided.case.unwrap().last_decision.unwrap().by.unwrap().subject,
+        "olga"
+    );
+}

@@ -308,6 +308,7 @@ impl World {
             decision: decision.into(),
             reason: reason.into(),
             expected_version,
+            ..Default::default()
         };
         let person = Person {
             subject: who.into(),

@@ -17,4 +17,5 @@ mod postgres;
 mod repeated;
 mod replicas;
 mod reports;
+mod two_people;
 mod watching;

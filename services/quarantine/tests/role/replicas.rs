@@ -224,6 +224,7 @@ async fn what_one_saves_the_other_hears() {
     let request = v1::WatchCasesRequest {
         after_sequence: 0,
         from_now: false,
+        ..Default::default()
     };
     let mut stream = worlds[1]
         .client

@@ -9,6 +9,7 @@ async fn watch(world: &World, after_sequence: u64, from_now: bool) -> Streaming<
     let request = v1::WatchCasesRequest {
         after_sequence,
         from_now,
+        ..Default::default()
     };
     world
         .client
@@ -54,7 +55,7 @@ async fn open_cases_first_then_events() {
         match next(&mut stream).await {
             Change::Existing(case) => existing.push(case.case_id),
             Change::SnapshotDone(snapshot) => break snapshot.last_sequence,
-            Change::Event(event) => panic!("an event within the snapshot: {event:?}"),
+            other @ (Change::Event(_) | Change::Missed(_)) => panic!("within the snapshot: {other:?}"),
         }
     };
     existing.sort();
@@ -90,6 +91,68 @@ async fn a_listener_resumes_where_it_was() {
     assert_eq!(seen, (1..=total).collect::<Vec<_>>());
     world.report("late", "i-late", 5.0).await;
     assert_eq!(next_event(&mut stream).await.sequence, total + 1);
+}
+
+/// Scenario: a listener comes back after the sweeper has removed events that it has not seen, then with an event of
+/// another store; another one resumes after the last event there was, with nothing kept at all.
+/// Guarantees: who missed something hears so and gets the open cases; who missed nothing goes on.
+#[tokio::test]
+async fn a_listener_hears_what_it_missed() {
+    let world = World::new().await;
+    for i in 0..3 {
+        world.contained(&format!("agent-{i}"), 8.0).await;
+    }
+    let last = world.stores.cases.last_event().await.unwrap();
+    let beyond = immune_domain::Timestamp::from_micros(i64::MAX);
+    world.stores.cases.purge_events(beyond).await.unwrap();
+    for after in [1, last + 7] {
+        let mut stream = watch(&world, after, false).await;
+        assert!(
+            matches!(next(&mut stream).await, Change::Missed(_)),
+            "after {after}"
+        );
+        for _ in 0..3 {
+            assert!(matches!(next(&mut stream).await, Change::Existing(_)));
+        }
+        let Change::SnapshotDone(snapshot) = next(&mut stream).await else {
+            panic!("the open cases have an end");
+        };
+        assert_eq!(snapshot.last_sequence, last);
+    }
+    let mut whole = watch(&world, last, false).await;
+    world.report("late", "i-late", 5.0).await;
+    assert_eq!(next_event(&mut whole).await.sequence, last + 1);
+}
+
+/// Scenario: a watch on one run, while cases of two runs are open and change.
+/// Guarantees: the open cases and the events of that run, and of no other.
+#[tokio::test]
+async fn a_watch_may_be_of_one_run() {
+    let world = World::new().await;
+    world.report("here", "i-1", 5.0).await;
+    let request = |run: &str| v1::WatchCasesRequest {
+        from_now: true,
+        only_run: run.to_owned(),
+        ..Default::default()
+    };
+    let open = async |run: &str| {
+        world
+            .client
+            .clone()
+            .watch_cases(request(run))
+            .await
+            .unwrap()
+            .into_inner()
+    };
+    let mut elsewhere = open("elsewhere").await;
+    assert!(matches!(next(&mut elsewhere).await, Change::SnapshotDone(_)));
+    let mut here = open("default").await;
+    assert!(matches!(next(&mut here).await, Change::Existing(_)));
+    assert!(matches!(next(&mut here).await, Change::SnapshotDone(_)));
+    world.report("there", "i-2", 5.0).await;
+    assert_eq!(next_event(&mut here).await.kind, "case_opened");
+    let silent = tokio::time::timeout(Duration::from_millis(200), elsewhere.message()).await;
+    assert!(silent.is_err(), "{silent:?}");
 }
 
 /// Scenario: more open cases than one read of the store brings.

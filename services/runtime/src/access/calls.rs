@@ -21,6 +21,7 @@ const CALLS: &[Service] = &[
         "immune.v1.BaselineService",
         &[
             ("GetProfile", &[Sentinel, Dashboard]),
+            ("GetProfiles", &[Dashboard]),
             ("WatchProfiles", &[Ingestion, Sentinel]),
             ("ResetProfile", &[Dashboard]),
             ("CountReadyProfiles", &[Dashboard]),
@@ -34,6 +35,8 @@ const CALLS: &[Service] = &[
             ("ReportAgentInfected", &[Dashboard]),
             ("GetAgent", &[Dashboard]),
             ("ListAgents", &[Dashboard]),
+            ("WatchAgents", &[Dashboard]),
+            ("GetSentinelStatus", &[Dashboard]),
         ],
     ),
     (
@@ -83,7 +86,7 @@ const FOR_ALL: &[&str] = &["grpc.health.v1.Health", "grpc.reflection.v1.ServerRe
 /// have it.
 pub fn callers(path: &str) -> Option<&'static [RoleName]> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    if FOR_ALL.contains(&service) {
+    if is_for_all(path) {
         return Some(&RoleName::ALL);
     }
     let (_, methods) = CALLS.iter().find(|(name, _)| *name == service)?;
@@ -91,15 +94,18 @@ pub fn callers(path: &str) -> Option<&'static [RoleName]> {
     Some(callers)
 }
 
+/// Whether everybody who is let in at all may call a method: health and reflection.
+pub fn is_for_all(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split('/').next());
+    service.is_some_and(|service| FOR_ALL.contains(&service))
+}
+
 /// Whether a caller may call a method.
 pub fn may_call(origin: Origin, path: &str) -> bool {
     match origin {
         Origin::InProcess | Origin::Loopback => true,
         Origin::Role(roles) => {
-            let is_for_all = FOR_ALL
-                .iter()
-                .any(|service| path.strip_prefix('/').and_then(|p| p.split('/').next()) == Some(service));
-            is_for_all
+            is_for_all(path)
                 || callers(path).is_some_and(|callers| callers.iter().any(|role| roles.contains(*role)))
         }
     }

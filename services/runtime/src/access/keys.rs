@@ -83,7 +83,7 @@ impl KeyRing {
             }
             let person = Person {
                 subject: key.name.clone(),
-                via: "api_key".to_owned(),
+                via: format!("api_key:{}", key.name),
             };
             let runs = key.runs.iter().map(|run| RunId::new(run.as_str())).collect();
             keys.push((
@@ -96,6 +96,18 @@ impl KeyRing {
             ));
         }
         KeyRing { keys }
+    }
+
+    /// Every caller that a key stands for.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.keys.iter().map(|(_, caller)| caller)
+    }
+
+    /// What tells the secret of a configured key from an earlier one of the same name, and nothing else; by the `via`
+    /// of its caller.
+    pub fn fingerprint(&self, via: &str) -> Option<[u8; 32]> {
+        let (hash, _) = self.keys.iter().find(|(_, caller)| caller.person.via == via)?;
+        Some(Sha256::digest(hash).into())
     }
 
     /// Whether there is no key.

@@ -7,11 +7,14 @@
 pub mod calls;
 mod keys;
 mod origin;
+mod refused;
 mod role;
 mod token;
 
 pub use keys::{ApiKey, Caller, KeyRing};
 pub use origin::{Origin, RoleName, Roles};
+pub use refused::RefusedCall;
+pub(crate) use refused::Teller;
 pub use role::Role;
 pub use token::{ROLES as TOKEN_ROLES, RoleToken, TOKEN, TokenError};
 
@@ -69,6 +72,6 @@ pub fn person_of<T>(request: &Request<T>) -> Result<Person, Status> {
 }
 
 /// Whether two hashes are the same; the time taken tells nothing about where they differ.
-fn same_hash(a: &[u8; 32], b: &[u8; 32]) -> bool {
+pub fn same_hash(a: &[u8; 32], b: &[u8; 32]) -> bool {
     a.iter().zip(b).fold(0u8, |acc, (a, b)| acc | (a ^ b)) == 0
 }

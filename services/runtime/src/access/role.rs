@@ -18,6 +18,24 @@ pub enum Role {
 }
 
 impl Role {
+    /// All roles, from least to most, `ingest` last.
+    pub const ALL: [Role; 4] = [Role::Viewer, Role::Operator, Role::Admin, Role::Ingest];
+
+    /// The name, as configuration, stores and answers have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+            Role::Ingest => "ingest",
+        }
+    }
+
+    /// The role of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Role::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
     /// Whether a caller with this role may do what asks for `needed`.
     pub fn covers(self, needed: Role) -> bool {
         match (self, needed) {
@@ -34,11 +52,6 @@ impl Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Viewer => "viewer",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-            Role::Ingest => "ingest",
-        })
+        f.write_str(self.as_str())
     }
 }

@@ -5,9 +5,10 @@ use immune_domain::case::Person;
 use immune_proto::v1;
 use immune_runtime::access::{Origin, RoleName, RoleToken, Roles, with_person};
 use immune_runtime::config::Secret;
-use immune_runtime::grpc::server::{self, ServerSecurity};
+use immune_runtime::grpc::server::{self, ServerSecurity, Strangers};
 use immune_runtime::grpc::{ClientSecurity, Peers, code_word};
 use immune_runtime::metrics::Metrics;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -17,6 +18,7 @@ fn guarded() -> Replica {
     Replica::start_at(([127, 0, 0, 1], 0).into(), Fake::new(), |_| {
         ServerSecurity::Loopback {
             token: Some(RoleToken::new(&Secret::new(SECRET))),
+            strangers: Strangers::welcome(),
         }
     })
 }
@@ -97,6 +99,38 @@ async fn who_may_not_is_refused_by_name() {
         .unwrap();
 }
 
+/// Scenario: ingestion calls what only the dashboard may, and somebody comes with a wrong token, while one listens to
+/// refused calls.
+/// Guarantees: the listener is told who called what and why it was refused; a second listener hears nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_calls_are_told() {
+    let (tell, hear) = oneshot::channel();
+    let replica = Replica::start_at(([127, 0, 0, 1], 0).into(), Fake::new(), |metrics| {
+        let _ = tell.send((metrics.refused_calls(), metrics.refused_calls()));
+        ServerSecurity::Loopback {
+            token: Some(RoleToken::new(&Secret::new(SECRET))),
+            strangers: Strangers::welcome(),
+        }
+    });
+    let (mut told, mut second) = hear.await.unwrap();
+    for (token, me) in [
+        (SECRET, RoleName::Ingestion),
+        ("not the token of this machine, surely", RoleName::Dashboard),
+    ] {
+        let peers = as_role(&replica, token, me).await;
+        reset(&client(&peers)).await.unwrap_err();
+    }
+    let method = "immune.v1.BaselineService/ResetProfile";
+    for (caller, because) in [("role ingestion", "role"), ("unknown", "token")] {
+        let call = told.recv().await.unwrap();
+        assert_eq!(
+            (call.caller.as_str(), call.method.as_str(), call.because),
+            (caller, method, because)
+        );
+    }
+    assert!(second.recv().await.is_none());
+}
+
 /// Scenario: a listener on every address of the machine, without certificates.
 /// Guarantees: it is not served.
 #[tokio::test]
@@ -105,6 +139,7 @@ async fn strangers_are_on_this_machine_only() {
     let routes = tonic::service::Routes::default();
     let security = ServerSecurity::Loopback {
         token: Some(RoleToken::new(&Secret::new(SECRET))),
+        strangers: Strangers::welcome(),
     };
     let stop = CancellationToken::new();
     let error = server::serve(routes, listener, security, &Metrics::default(), stop)

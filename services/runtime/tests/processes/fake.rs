@@ -5,7 +5,7 @@ use immune_proto::v1;
 use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_proto::v1::baseline_service_server::{BaselineService, BaselineServiceServer};
 use immune_runtime::access::{Origin, RoleName, person_of};
-use immune_runtime::grpc::server::{self, ServerSecurity};
+use immune_runtime::grpc::server::{self, ServerSecurity, Strangers};
 use immune_runtime::grpc::{ClientSecurity, Options, Peers, RoleChannel, Target, not_owner};
 use immune_runtime::metrics::Metrics;
 use std::net::SocketAddr;
@@ -118,6 +118,14 @@ impl BaselineService for Fake {
         Ok(Response::new(Default::default()))
     }
 
+    async fn get_profiles(
+        &self,
+        request: Request<v1::GetProfilesRequest>,
+    ) -> Result<Response<v1::GetProfilesResponse>, Status> {
+        self.take(&request).await?;
+        Ok(Response::new(Default::default()))
+    }
+
     async fn watch_profiles(
         &self,
         request: Request<v1::WatchProfilesRequest>,
@@ -223,7 +231,10 @@ impl Drop for Replica {
 }
 
 pub fn open() -> ServerSecurity {
-    ServerSecurity::Loopback { token: None }
+    ServerSecurity::Loopback {
+        token: None,
+        strangers: Strangers::welcome(),
+    }
 }
 
 /// Quick enough for tests.

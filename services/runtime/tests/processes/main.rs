@@ -14,3 +14,4 @@ mod owner;
 mod reload;
 mod streams;
 mod trace;
+mod walk;

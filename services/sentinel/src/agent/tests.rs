@@ -104,6 +104,8 @@ fn case_in(state: State, phase: QuarantinePhase, severity: f64) -> Case {
         namespace: None,
         ladder_from: None,
         last_decision: None,
+        needs_second_person: false,
+        first_approval: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Directory, Shard, keep_active, lock};
 use crate::agent::{Agent, News};
+use crate::changes::Judged;
 use crate::report::{Draft, Reporting};
 use immune_domain::case::Case;
 use immune_domain::vitals::Vitals;
@@ -39,9 +40,14 @@ impl Directory {
             // Asked for before the first report, should the agent ever come here.
             return;
         }
-        map.entry(case.key.clone())
-            .or_insert_with(|| Agent::new(self.policy(&case.key, None, None)))
-            .note_case(case, generation);
+        let agent = map
+            .entry(case.key.clone())
+            .or_insert_with(|| Agent::new(self.policy(&case.key, None, None)));
+        let before = Judged::of(agent);
+        agent.note_case(case, generation);
+        if before != Judged::of(agent) {
+            self.changes.mark(&case.key);
+        }
     }
 
     /// The watch has told every open case that there is: others were closed while nobody watched.

@@ -12,6 +12,7 @@ mod partitions;
 mod profiles;
 
 use crate::agent::{Agent, Taken};
+use crate::changes::{Changes, Judged};
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
@@ -19,7 +20,7 @@ use crate::standing::Standing;
 use immune_domain::baseline::Profile;
 use immune_domain::policy::Compiled;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, Timestamp};
+use immune_domain::{AgentKey, RunId, Timestamp};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::AtomicU64;
@@ -59,6 +60,7 @@ pub struct Directory {
     standing: Arc<Standing>,
     profile_generation: AtomicU64,
     case_generation: AtomicU64,
+    changes: Arc<Changes>,
 }
 
 /// What a look at all agents found.
@@ -86,6 +88,7 @@ impl Directory {
             policies,
             agents_max: agents_max.div_ceil(SHARDS),
             growth,
+            changes: Arc::new(Changes::new(metrics.watches.clone())),
             metrics,
             standing,
             profile_generation: AtomicU64::new(0),
@@ -104,6 +107,10 @@ impl Directory {
             ..
         } = &mut *shard;
         self.make_room(agents, &vitals.key);
+        let before = self
+            .changes
+            .is_watched()
+            .then(|| agents.get(&vitals.key).map(Judged::of));
         let agent = agents
             .entry(vitals.key.clone())
             .or_insert_with(|| Agent::new(self.policy(&vitals.key, None, None)));
@@ -114,6 +121,9 @@ impl Directory {
             taken.reason = Some(Reason::ProfilesUnknown);
         }
         keep_active(agent, &vitals.key, active);
+        if before.is_some_and(|before| before != Some(Judged::of(agent))) {
+            self.changes.mark(&vitals.key);
+        }
         taken
     }
 
@@ -140,7 +150,11 @@ impl Directory {
                 return false;
             };
             let profile = profiles.get(key).map(|known| &known.profile);
+            let before = Judged::of(agent);
             drafts.extend(agent.tick(key, profile, self.growth, now));
+            if before != Judged::of(agent) {
+                self.changes.mark(key);
+            }
             census.suspect += usize::from(agent.judgement.is_anomalous());
             agent.is_active = !agent.is_idle();
             agent.is_active
@@ -180,6 +194,25 @@ impl Directory {
             .entry(key.clone())
             .or_insert_with(|| Agent::new(self.policy(key, None, None)));
         Some(by(agent, profiles.get(key).map(|known| &known.profile)))
+    }
+
+    /// Who is told of changes.
+    pub(crate) fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    /// The agents of a run that are held here and have an anomaly now, at most so many.
+    pub fn suspects(&self, run: &RunId, max: usize) -> Vec<AgentKey> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let is_suspect = |key: &&AgentKey| {
+                key.run == *run && shard.agents.get(key).is_some_and(|a| a.judgement.is_anomalous())
+            };
+            // Who has an anomaly has a window, and so is looked at every second.
+            found.extend(shard.active.iter().filter(is_suspect).take(max - found.len()).cloned());
+        }
+        found
     }
 
     /// Whether the partition of an agent is held here.

@@ -22,6 +22,7 @@ impl Directory {
                 agents.entry(key).or_insert(agent);
             }
         }
+        self.changes.end_all();
     }
 
     /// A partition was lost: of its agents no more is kept than an open case.

@@ -4,6 +4,7 @@
 //! arrives last counts: when a partition moves, a late word of the replica that had it is replaced by the next lesson.
 
 use super::{Directory, Known, lock};
+use crate::changes::progress;
 use immune_bus::Partition;
 use immune_domain::AgentKey;
 use immune_domain::baseline::Profile;
@@ -23,12 +24,24 @@ impl Directory {
             profile: Arc::new(profile),
             generation,
         };
-        self.shard(&key).profiles.insert(key, known);
+        let is_watched = self.changes.is_watched() && self.holds(&key);
+        let mut shard = self.shard(&key);
+        let Some(agent) = shard.agents.get(&key).filter(|_| is_watched) else {
+            shard.profiles.insert(key, known);
+            return;
+        };
+        let samples_min = agent.policy.baseline_samples_min;
+        let after = progress(Some(&known.profile), samples_min);
+        let before = shard.profiles.insert(key.clone(), known);
+        if progress(before.as_ref().map(|known| &*known.profile), samples_min) != after {
+            self.changes.mark(&key);
+        }
     }
 
     /// A profile was forgotten.
     pub fn remove_profile(&self, key: &AgentKey) {
         self.shard(key).profiles.remove(key);
+        self.changes.mark(key);
     }
 
     /// A telling has named every profile of these partitions: their others were forgotten while nobody watched.

@@ -41,6 +41,7 @@ async fn watch_once(
     let request = v1::WatchCasesRequest {
         after_sequence: 0,
         from_now: true,
+        ..Default::default()
     };
     let mut stream = client.watch_cases(request).await?.into_inner();
     while let Some(message) = stream.message().await? {
@@ -52,7 +53,8 @@ async fn watch_once(
                 directory.end_cases(generation, clock.now());
                 None
             }
-            None => None,
+            // Only whoever resumes after an event can miss one.
+            Some(Change::Missed(_)) | None => None,
         };
         match case.map(Case::try_from) {
             Some(Ok(case)) => directory.set_case(&case, generation),

@@ -157,6 +157,15 @@ impl Client {
         self.read(response).await
     }
 
+    /// Asks for something to be removed.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        let response = self.send(self.request(Method::DELETE, path)).await?;
+        self.read(response).await
+    }
+
     /// The answer to a read as it comes, for a look at status and headers.
     ///
     /// # Errors

@@ -74,10 +74,7 @@ async fn decide(client: &Client, decision: Decision, case: &str, reason: &str) -
 
 fn say(decision: Decision, case: &str, answer: &Result<Value, Failure>) -> io::Result<()> {
     match answer {
-        Ok(answer) => {
-            let state = pick::state(answer, "/state").text;
-            out::line(&format!("{case}: {}, now {state}", decision.done()))
-        }
+        Ok(answer) => out::line(&format!("{case}: {}", outcome(decision, answer))),
         Err(failure) => {
             eprintln!("{case}: {failure}");
             Ok(())
@@ -85,9 +82,40 @@ fn say(decision: Decision, case: &str, answer: &Result<Value, Failure>) -> io::R
     }
 }
 
+/// What became of a decision. Where it is the first of two, the case still holds it as such.
+fn outcome(decision: Decision, answer: &Value) -> String {
+    let state = pick::state(answer, "/state").text;
+    match answer.pointer("/first_approval/by").and_then(Value::as_str) {
+        Some(by) if decision != Decision::Reject => format!(
+            "{} by {by} as the first of two, still {state}; somebody else must decide the same",
+            decision.done()
+        ),
+        _ => format!("{}, now {state}", decision.done()),
+    }
+}
+
 fn to_json(case: &str, answer: Result<Value, Failure>) -> Value {
     match answer {
         Ok(answer) => json!({ "case_id": case, "ok": true, "case": answer }),
         Err(failure) => json!({ "case_id": case, "ok": false, "problem": failure.to_json() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: whoever decides first of two is told that somebody else is needed, and does not read "now".
+    #[test]
+    fn a_first_of_two_is_told() {
+        let first = json!({ "state": "awaiting_approval", "first_approval": { "by": "ada" } });
+        let said = outcome(Decision::Approve, &first);
+        assert!(
+            said.starts_with("approved by ada as the first of two, still "),
+            "{said}"
+        );
+        assert!(said.ends_with("somebody else must decide the same"), "{said}");
+        let done = json!({ "state": "heal_queued", "first_approval": null });
+        assert!(outcome(Decision::Approve, &done).starts_with("approved, now "));
     }
 }

@@ -148,7 +148,9 @@ fn detail(problem: &Problem) -> String {
 }
 
 fn advice(problem: &Problem) -> String {
+    let is_of_keys = problem.type_.starts_with("urn:immune:problem:keys.");
     match problem.status {
+        404 | 409 if is_of_keys => "see what there is with `immune keys list`".to_owned(),
         401 => "give a key of this server in IMMUNE_API_KEY".to_owned(),
         403 => "ask for a key with a role that may, or for this run".to_owned(),
         404 => "see what there is with `immune get cases` or `immune get agents`".to_owned(),

@@ -10,12 +10,14 @@ pub mod demo;
 pub mod doctor;
 pub mod failure;
 pub mod get;
+pub mod keys;
 pub mod migrate;
 pub mod openapi;
 pub mod out;
 pub mod pick;
 pub mod serve;
 pub mod table;
+pub mod verify_log;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use immune_domain::case::Decision;
@@ -54,6 +56,10 @@ enum Command {
     HealNow(decide::Args),
     /// Release agents without healing.
     Release(decide::Args),
+    /// Create, list and revoke API keys of a running server.
+    Keys(keys::Args),
+    /// Check whether anybody has changed the action log.
+    VerifyLog(verify_log::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -96,6 +102,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reject(args) => decide::run(Decision::Reject, args).await,
         Command::HealNow(args) => decide::run(Decision::HealNow, args).await,
         Command::Release(args) => decide::run(Decision::Release, args).await,
+        Command::Keys(args) => keys::run(args).await,
+        Command::VerifyLog(args) => verify_log::run(args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

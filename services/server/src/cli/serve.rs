@@ -56,9 +56,6 @@ fn warn(checked: &Checked) {
         tracing::warn!("{warning}");
     }
     let has = |role| checked.config.has(role);
-    if checked.keys.is_empty() && (has(Role::Ingestion) || has(Role::Dashboard)) {
-        tracing::warn!("no API keys: everybody on this machine may do everything (access.api_keys)");
-    }
     let acts = has(Role::Quarantine) || has(Role::Healer);
     if acts && checked.config.levers.lifecycle.bases.is_empty() {
         tracing::warn!(

@@ -6,7 +6,7 @@ pub use cluster::{Addresses, Grpc, Redis, Roles};
 
 use crate::roles::Role;
 use immune_domain::policy::Policies;
-use immune_runtime::access::{ApiKey, KeyRing};
+use immune_runtime::access::KeyRing;
 use immune_runtime::config::{Mistakes, load};
 use immune_runtime::grpc::Target;
 use immune_runtime::telemetry;
@@ -38,8 +38,8 @@ pub struct Config {
     pub grpc: Grpc,
     /// The process's own metrics.
     pub metrics: Metrics,
-    /// Who may call.
-    pub access: Access,
+    /// Who may call REST and OTLP.
+    pub access: immune_door::Config,
     /// OTLP and posted vitals.
     pub ingestion: immune_ingestion::Config,
     /// Learning what is normal.
@@ -60,6 +60,8 @@ pub struct Config {
     pub log: telemetry::Config,
     /// What is sent to an OpenTelemetry backend.
     pub telemetry: immune_export_otlp::Config,
+    /// Whom to tell what happens to cases.
+    pub notify: immune_notify::Config,
     /// How roles call roles in other processes.
     pub calls: immune_runtime::grpc::Options,
 }
@@ -132,14 +134,6 @@ impl Default for Metrics {
     }
 }
 
-/// Who may call REST and OTLP.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Access {
-    /// Keys; without any, only loopback listeners are allowed, and those are open.
-    pub api_keys: Vec<ApiKey>,
-}
-
 /// The means to act.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -208,14 +202,12 @@ impl Config {
         cluster::check(&self, &mut mistakes);
         let targets = self.peers.targets(&mut mistakes);
         let keys = KeyRing::load(&self.access.api_keys, "access.api_keys", &mut mistakes);
-        let listeners = [
-            ("ingestion.grpc_listen", self.ingestion.grpc_listen),
-            ("ingestion.http_listen", self.ingestion.http_listen),
-        ];
-        for (name, address) in listeners {
-            if self.has(Role::Ingestion) && !address.ip().is_loopback() && self.access.api_keys.is_empty() {
+        self.access.check("access", &mut mistakes);
+        if !self.has_key_store() && self.access.api_keys.is_empty() {
+            for (name, address) in self.exposed() {
                 mistakes.push(format!(
-                    "{name} = {address}: is not a loopback address, so access.api_keys must name who may call"
+                    "{name} = {address}: is not a loopback address, and this process shares no store of keys \
+                     (store.url = postgres://...), so access.api_keys must name who may call"
                 ));
             }
         }
@@ -238,16 +230,25 @@ impl Config {
         self.quarantine.check("quarantine", &mut mistakes);
         self.healer.check("healer", &mut mistakes);
         self.dashboard.check("dashboard", &mut mistakes);
-        self.dashboard
-            .check_exposure("dashboard", !self.access.api_keys.is_empty(), &mut mistakes);
         self.policy.check("policy", &mut mistakes);
+        // Its secrets need not be where nobody uses them.
+        if self.has(Role::Quarantine) || self.has(Role::Dashboard) {
+            self.notify.check("notify", &mut mistakes);
+        }
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
         self.log.check("log", &mut mistakes);
-        let warnings = self
+        let mut warnings = self
             .influx
             .as_ref()
             .map(|influx| influx.warnings())
             .unwrap_or_default();
+        if self.has(Role::Dashboard) && self.policy.compile().has_second_person() && self.may_be_open() {
+            warnings.push(
+                "policy asks for a second person, but whoever reaches this open loopback listener is the one caller \
+                 `loopback`; give people keys (access.api_keys) or a login (access.oidc)"
+                    .to_owned(),
+            );
+        }
         if mistakes.is_empty() {
             Ok(Checked {
                 config: self,
@@ -263,6 +264,48 @@ impl Config {
     /// Whether a role runs in this process.
     pub fn has(&self, role: Role) -> bool {
         self.roles.0.contains(&role)
+    }
+
+    /// Whether this process reads the keys that people create: it makes them itself, or shares their store.
+    pub fn has_key_store(&self) -> bool {
+        self.has(Role::Dashboard) || self.store.is_shared()
+    }
+
+    /// Listeners of this process for REST and OTLP that other machines reach, by their settings.
+    pub fn exposed(&self) -> Vec<(&'static str, SocketAddr)> {
+        let listeners = [
+            (
+                Role::Ingestion,
+                "ingestion.grpc_listen",
+                self.ingestion.grpc_listen,
+            ),
+            (
+                Role::Ingestion,
+                "ingestion.http_listen",
+                self.ingestion.http_listen,
+            ),
+            (Role::Dashboard, "dashboard.listen", self.dashboard.listen),
+        ];
+        let exposed = listeners
+            .into_iter()
+            .filter(|(role, _, address)| self.has(*role) && !address.ip().is_loopback());
+        exposed.map(|(_, name, address)| (name, address)).collect()
+    }
+
+    /// Whether the door for people is open as long as no key is stored.
+    fn may_be_open(&self) -> bool {
+        self.access.api_keys.is_empty()
+            && !self.access.has_login()
+            && self.exposed().is_empty()
+            && !self.wants_bootstrap()
+    }
+
+    /// Whether a first admin key is made where there has never been a key: asked for, or nobody could come in
+    /// otherwise. Only the process with the door for people makes it.
+    pub fn wants_bootstrap(&self) -> bool {
+        let is_needed =
+            self.access.api_keys.is_empty() && !self.access.has_login() && !self.exposed().is_empty();
+        self.has(Role::Dashboard) && self.access.bootstrap.unwrap_or(is_needed)
     }
 
     /// The path of the SQLite file, if that is the store.
@@ -287,14 +330,15 @@ fn mask(url: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Scenario: a store that is not there, and two listeners open to the network without a key.
+    /// Scenario: a store that is not there, gRPC open to the network without certificates, and limits that let nobody
+    /// in.
     /// Guarantees: the mistakes are reported together, and a password in a URL is not printed.
     #[test]
     fn every_mistake_at_once() {
         let mut config = Config::default();
         config.store.url = "mysql://me:secret@db/immune".to_owned();
         config.grpc.host = "0.0.0.0".parse().unwrap();
-        config.ingestion.http_listen = "0.0.0.0:4318".parse().unwrap();
+        config.access.limits.reads.burst = 0;
         let Mistakes(mistakes) = config.check().unwrap_err();
         assert_eq!(mistakes.len(), 3, "{mistakes:?}");
         assert!(!mistakes.join("").contains("secret"), "{mistakes:?}");
@@ -304,5 +348,32 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         assert!(Config::default().check().is_ok());
+    }
+
+    /// Scenario: listeners on loopback and beyond, with and without keys, with all roles and with ingestion alone, with
+    /// and without a store that is shared.
+    /// Guarantees: the first key is made where nobody could come in otherwise; a process that can verify nobody does
+    /// not start.
+    #[test]
+    fn who_makes_the_first_key() {
+        let everywhere: SocketAddr = "0.0.0.0:1".parse().unwrap();
+        let mut config = Config::default();
+        assert!(!config.wants_bootstrap(), "loopback is open");
+        config.ingestion.http_listen = everywhere;
+        assert!(config.wants_bootstrap());
+        assert!(config.clone().check().is_ok());
+        config.access.bootstrap = Some(false);
+        assert!(!config.wants_bootstrap());
+
+        let mut alone = Config::default();
+        alone.roles.0 = [Role::Ingestion].into_iter().collect();
+        alone.ingestion.grpc_listen = everywhere;
+        assert!(!alone.wants_bootstrap() && !alone.has_key_store());
+        let Mistakes(mistakes) = alone.clone().check().unwrap_err();
+        let of_listener = |mistake: &&String| mistake.starts_with("ingestion.grpc_listen");
+        assert_eq!(mistakes.iter().filter(of_listener).count(), 1, "{mistakes:?}");
+        alone.store.url = "postgres://db/immune".to_owned();
+        let Mistakes(mistakes) = alone.check().unwrap_err();
+        assert_eq!(mistakes.iter().filter(of_listener).count(), 0, "{mistakes:?}");
     }
 }

@@ -19,7 +19,7 @@ pub fn build(
         store: stores.vitals.clone(),
         bus,
         baseline: around.channels.peers(Role::Baseline),
-        keys: around.keys.clone(),
+        door: around.door.clone(),
         clock: around.clock.clone(),
         metrics: Metrics::register(registry),
     };

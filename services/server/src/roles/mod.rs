@@ -9,7 +9,8 @@ pub mod sentinel;
 
 use crate::channels::Channels;
 use immune_domain::policy::Policies;
-use immune_runtime::access::{KeyRing, RoleName};
+use immune_door::Door;
+use immune_runtime::access::RoleName;
 use immune_runtime::clock::SharedClock;
 use serde::{Deserialize, Serialize};
 
@@ -143,10 +144,12 @@ impl Role {
 pub struct Surroundings<'a> {
     /// Which rules hold for which agent.
     pub policies: &'a Policies,
-    /// Who may call.
-    pub keys: &'a KeyRing,
+    /// Who may call REST and OTLP.
+    pub door: &'a Door,
     /// Tells the time.
     pub clock: SharedClock,
     /// Ways to the other roles.
     pub channels: Channels,
+    /// What the process is put together from, for people to see.
+    pub deployment: immune_dashboard::Deployment,
 }

@@ -8,14 +8,14 @@ use crate::plan::is;
 use crate::record::{self, DISPLACED, VITALS};
 use crate::server::Server;
 use crate::version::Version;
-use immune_domain::{AgentKey, RunId, Timestamp};
-use immune_store::PAGE_MAX;
+use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
+use immune_store::{PAGE_MAX, StorageError};
 use immune_store::error::Result;
 use immune_store::vitals::AgentSummary;
 use std::collections::{HashMap, HashSet};
 
 /// Agents that are asked about in one statement at most.
-const AGENTS_MAX: usize = 500;
+pub(super) const AGENTS_MAX: usize = 500;
 const DOING: &str = "listing agents";
 
 /// The names of a run's agents after one, in order. Comes from the index of tags, not from records.
@@ -68,10 +68,28 @@ pub(crate) async fn page(
     Ok(page)
 }
 
+/// What is known of these agents.
+pub(crate) async fn these(server: &Server, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+    let mut names: Vec<String> = agents.iter().map(AgentId::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(PAGE_MAX as usize);
+    let mut found = Vec::with_capacity(names.len());
+    for names in names.chunks(AGENTS_MAX) {
+        found.extend(summaries(server, run, names).await?);
+    }
+    Ok(found)
+}
+
+/// The condition for some agents of a run.
+pub(super) fn whose(run: &RunId, names: &[impl AsRef<str>]) -> String {
+    let agents: Vec<String> = names.iter().map(|name| is("agent_id", name.as_ref())).collect();
+    format!("{} AND ({})", is("run_id", run.as_str()), agents.join(" OR "))
+}
+
 /// What is known of some agents, in one request; those without executions are left out.
 async fn summaries(server: &Server, run: &RunId, names: &[String]) -> Result<Vec<AgentSummary>> {
-    let agents: Vec<String> = names.iter().map(|name| is("agent_id", name)).collect();
-    let whose = format!("{} AND ({})", is("run_id", run.as_str()), agents.join(" OR "));
+    let whose = whose(run, names);
     let statements = [
         format!(
             "SELECT SUM(\"live\") AS \"executions\", MIN(\"first_received_at\") AS \"first\" FROM {VITALS} WHERE \
@@ -101,7 +119,12 @@ async fn summaries(server: &Server, run: &RunId, names: &[String]) -> Result<Vec
             .collect();
         let newest = match groups.as_slice() {
             [a, b] if a == b => latest(server, &key).await?,
-            _ => records([*newest], &key)?.pop(),
+            _ => match records([*newest], &key) {
+                Ok(mut newest) => newest.pop(),
+                // It may be written just now.
+                Err(StorageError::Damaged { .. }) => latest(server, &key).await?,
+                Err(error) => return Err(error),
+            },
         };
         if let Some(newest) = newest {
             found.push(AgentSummary {
@@ -123,7 +146,7 @@ fn by_agent(answers: &[Vec<Series>], statement: usize) -> HashMap<String, &Serie
         .collect()
 }
 
-fn agent_of(series: &Series) -> Option<String> {
+pub(super) fn agent_of(series: &Series) -> Option<String> {
     tag_text(series.tags.get("agent_id")?)
 }
 

@@ -20,6 +20,7 @@
     reason = "each property is documented by its scenario and its guarantee"
 )]
 
+pub mod access;
 pub mod action_log;
 pub mod baselines;
 pub mod cases;
@@ -27,9 +28,11 @@ pub mod cases_changes;
 pub mod cases_finding;
 pub mod client_records;
 pub mod healings;
+pub mod notifications;
 pub mod samples;
 pub mod vitals;
 pub mod vitals_numbers;
+pub mod vitals_series;
 
 use std::future::Future;
 use tokio::task::JoinSet;
@@ -74,6 +77,12 @@ macro_rules! conformance {
             a_large_batch_is_counted,
             a_large_context_comes_back,
             redelivery_at_once_counts_once,
+        ]);
+        $crate::conformance!(@file vitals_series, $fresh, [
+            some_agents_are_summed_up_at_once,
+            latencies_of_many_agents_come_at_once,
+            a_stretch_of_time_is_read,
+            a_stretch_of_time_is_summed_up,
         ]);
     };
     (baselines, $fresh:expr) => {
@@ -153,6 +162,40 @@ macro_rules! conformance {
             runs_are_apart,
             many_writers_lose_no_row,
             purged_rows_leave_their_places,
+            the_chain_holds,
+            many_writers_make_one_chain,
+            listing_filters,
+        ]);
+    };
+    (access, $fresh:expr) => {
+        $crate::conformance!(@file access, $fresh, [
+            a_key_comes_back_as_it_was,
+            the_first_key_is_made_once,
+            a_name_is_free_again_after_its_key,
+            a_name_has_one_winner,
+            keys_have_a_limit,
+            a_key_is_revoked_once,
+            last_use_never_moves_back,
+            a_session_comes_back_as_it_was,
+            seen_never_moves_back,
+            each_ending_ends_its_own,
+            a_subject_has_so_many_sessions,
+            everyone_has_the_same_secret,
+            purging_spares_what_is_in_use,
+        ]);
+    };
+    (notifications, $fresh:expr) => {
+        $crate::conformance!(@file notifications, $fresh, [
+            a_target_has_one_holder,
+            of_many_one_holds_it,
+            what_is_taken_in_comes_once,
+            who_was_overtaken_changes_nothing,
+            a_case_keeps_its_order,
+            receipts_are_kept_per_case,
+            dead_letters_have_a_way_back,
+            dead_letters_have_a_limit,
+            targets_say_how_they_stand,
+            purging_spares_what_waits,
         ]);
     };
     (@file $file:ident, $fresh:expr, [$($property:ident,)*]) => {
@@ -176,6 +219,7 @@ mod tests {
     fn every_property_is_listed() {
         let list = include_str!("mod.rs");
         for source in [
+            include_str!("access.rs"),
             include_str!("action_log.rs"),
             include_str!("baselines.rs"),
             include_str!("cases.rs"),
@@ -183,6 +227,7 @@ mod tests {
             include_str!("cases_finding.rs"),
             include_str!("client_records.rs"),
             include_str!("healings.rs"),
+            include_str!("notifications.rs"),
             include_str!("vitals.rs"),
             include_str!("vitals_numbers.rs"),
         ] {

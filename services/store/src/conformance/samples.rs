@@ -151,6 +151,8 @@ pub fn case(key: &AgentKey, id: &str, opened_at: Timestamp) -> Case {
         attempts: Vec::new(),
         ladder_from: None,
         last_decision: None,
+        needs_second_person: false,
+        first_approval: None,
         timeline: Vec::new(),
     }
 }

@@ -1,9 +1,9 @@
 //! The action log in memory; it shares its state with the cases, whose changes write rows too.
 
-use super::listing::page_limit;
+use super::listing::{filter_limit, page_limit};
 use super::locked;
 use super::workflow::Workflow;
-use crate::action_log::{ActionLog, LogRow, StoredRow};
+use crate::action_log::{ActionLog, Chain, LogFilter, LogRow, StoredRow};
 use crate::error::Result;
 use async_trait::async_trait;
 use immune_domain::{RunId, Timestamp};
@@ -27,20 +27,32 @@ impl ActionLog for MemoryActionLog {
         Ok(())
     }
 
-    async fn recent(&self, run: &RunId, before: Option<u64>, limit: u32) -> Result<Vec<StoredRow>> {
+    async fn list(&self, run: &RunId, filter: &LogFilter) -> Result<Vec<StoredRow>> {
         let workflow = locked(&self.workflow);
-        let older = workflow
+        let needle = filter.needle();
+        Ok(workflow
             .rows()
             .rev()
-            .filter(|stored| before.is_none_or(|before| stored.sequence < before));
-        Ok(older
-            .filter(|stored| stored.row.run == *run)
+            .filter(|stored| filter.matches(run, needle.as_deref(), stored))
+            .take(filter_limit(filter.limit))
+            .cloned()
+            .collect())
+    }
+
+    async fn after(&self, sequence: u64, limit: u32) -> Result<Vec<StoredRow>> {
+        let workflow = locked(&self.workflow);
+        Ok(workflow
+            .rows_after(sequence)
             .take(page_limit(limit))
             .cloned()
             .collect())
     }
 
-    async fn purge(&self, before: Timestamp) -> Result<u64> {
-        Ok(locked(&self.workflow).purge_log(before))
+    async fn chain(&self) -> Result<Chain> {
+        Ok(locked(&self.workflow).chain())
+    }
+
+    async fn purge(&self, before: Timestamp, now: Timestamp) -> Result<u64> {
+        Ok(locked(&self.workflow).purge_log(before, now))
     }
 }

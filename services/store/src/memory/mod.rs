@@ -3,20 +3,24 @@
 //! Cases, their events and the action log share one lock, because a change to a case is written together with what
 //! it announces. Everything that grows with traffic has a stated limit ([`Limits`]); beyond it the oldest goes.
 
+mod access;
 mod action_log;
 mod baselines;
 mod cases;
 mod client_records;
 mod healings;
 mod listing;
+mod notifications;
 mod vitals;
 mod workflow;
 
+pub use access::MemoryAccess;
 pub use action_log::MemoryActionLog;
 pub use baselines::MemoryBaselines;
 pub use cases::MemoryCases;
 pub use client_records::MemoryClientRecords;
 pub use healings::MemoryHealings;
+pub use notifications::MemoryNotifications;
 pub use vitals::MemoryVitals;
 
 use crate::Stores;
@@ -70,6 +74,8 @@ pub fn stores_with(limits: Limits) -> Stores {
         healings: Arc::new(MemoryHealings::new(limits)),
         client_records: Arc::new(MemoryClientRecords::new(limits)),
         action_log: Arc::new(MemoryActionLog::new(workflow)),
+        access: Arc::new(MemoryAccess::default()),
+        notifications: Arc::new(MemoryNotifications::default()),
     }
 }
 

@@ -2,14 +2,17 @@
 
 use super::listing::page_limit;
 use super::{Limits, locked};
+use crate::PAGE_MAX;
 use crate::error::Result;
+use crate::series::{Buckets, Latencies, sum_up};
 use crate::vitals::{AgentSummary, VitalsStore};
 use async_trait::async_trait;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use immune_domain::{AgentId, AgentKey, ExecutionId, RunId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// The in-memory [`VitalsStore`].
 pub struct MemoryVitals {
@@ -147,6 +150,14 @@ impl State {
     }
 }
 
+/// Records from a time to before another, in order.
+fn within(agent: &Agent, from: Timestamp, to: Timestamp) -> impl DoubleEndedIterator<Item = &Vitals> {
+    let place = |at| (at, ExecutionId::new(""));
+    // A range that ends before it begins has nothing, and would panic.
+    let records = agent.records.range(place(from)..place(to.max(from)));
+    records.map(|(_, kept)| &kept.vitals)
+}
+
 #[async_trait]
 impl VitalsStore for MemoryVitals {
     async fn append(&self, batch: &[Vitals]) -> Result<()> {
@@ -214,6 +225,84 @@ impl VitalsStore for MemoryVitals {
             }
         }
         Ok(page)
+    }
+
+    async fn summaries(&self, run: &RunId, agents: &[AgentId]) -> Result<Vec<AgentSummary>> {
+        let state = locked(&self.state);
+        let wanted: BTreeSet<&AgentId> = agents.iter().take(PAGE_MAX as usize).collect();
+        let found = wanted.into_iter().filter_map(|agent| {
+            let key = AgentKey {
+                run: run.clone(),
+                agent: agent.clone(),
+            };
+            let agent = state.agents.get(&key)?;
+            Some(AgentSummary {
+                executions: agent.records.len() as u64,
+                latest: agent.records.last_key_value()?.1.vitals.clone(),
+                first_received_at: agent.first_received_at,
+                key,
+            })
+        });
+        Ok(found.collect())
+    }
+
+    async fn recent_latencies(&self, run: &RunId, agents: &[AgentId], limit: u32) -> Result<Vec<Latencies>> {
+        let state = locked(&self.state);
+        let wanted: BTreeSet<&AgentId> = agents.iter().take(PAGE_MAX as usize).collect();
+        let found = wanted.into_iter().filter_map(|agent| {
+            let key = AgentKey {
+                run: run.clone(),
+                agent: agent.clone(),
+            };
+            let newest = state.agents.get(&key)?.records.values().rev();
+            let mut points: Vec<(Timestamp, f64)> = newest
+                .take(page_limit(limit))
+                .map(|kept| (kept.vitals.timestamp, kept.vitals.latency_ms))
+                .collect();
+            points.reverse();
+            Some(Latencies {
+                agent: key.agent,
+                points,
+            })
+        });
+        Ok(found.filter(|found| !found.points.is_empty()).collect())
+    }
+
+    async fn between(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Vitals>> {
+        let state = locked(&self.state);
+        let newest = state
+            .agents
+            .get(key)
+            .into_iter()
+            .flat_map(|agent| within(agent, from, to));
+        let mut found: Vec<Vitals> = newest.rev().take(page_limit(limit)).cloned().collect();
+        found.reverse();
+        Ok(found)
+    }
+
+    async fn buckets(
+        &self,
+        key: &AgentKey,
+        from: Timestamp,
+        to: Timestamp,
+        width: Duration,
+    ) -> Result<Buckets> {
+        let state = locked(&self.state);
+        let records = state
+            .agents
+            .get(key)
+            .into_iter()
+            .flat_map(|agent| within(agent, from, to));
+        Ok(Buckets {
+            buckets: sum_up(records, from, width),
+            is_truncated: false,
+        })
     }
 
     async fn agents_seen(&self, run: &RunId, since: Timestamp) -> Result<u64> {

@@ -1,7 +1,7 @@
 //! What cases, events and the action log share: one state behind one lock, so that a change is whole or absent.
 
 use super::Limits;
-use crate::action_log::{LogRow, StoredRow};
+use crate::action_log::{Chain, Link, LogRow, StoredRow, checkpoint};
 use crate::cases::{Alongside, CaseTotals, Event, closed_at, wants_containment};
 use immune_domain::case::{Case, State};
 use immune_domain::{AgentKey, CaseId, InfectionId, RunId, Timestamp};
@@ -21,7 +21,8 @@ pub(super) struct Workflow {
     events: VecDeque<Event>,
     last_event: u64,
     rows: VecDeque<StoredRow>,
-    last_row: u64,
+    /// The last link that was forgotten, and the last that was made.
+    chain: (Link, Link),
     /// Who drives the levers of which unsettled case.
     pub(super) claims: HashMap<CaseId, Claim>,
     /// Told of every new event.
@@ -46,7 +47,7 @@ impl Workflow {
             events: VecDeque::new(),
             last_event: 0,
             rows: VecDeque::new(),
-            last_row: 0,
+            chain: (Link::ZERO, Link::ZERO),
             claims: HashMap::new(),
             changes: watch::Sender::new(0),
         }
@@ -142,25 +143,65 @@ impl Workflow {
 
     pub(super) fn log(&mut self, rows: &[LogRow]) {
         for row in rows {
-            self.last_row += 1;
-            self.rows.push_back(StoredRow {
-                sequence: self.last_row,
+            let (_, last) = self.chain;
+            let mut stored = StoredRow {
+                sequence: last.sequence + 1,
                 row: row.clone(),
-            });
+                hash: None,
+            };
+            let hash = last.hash.then_row(&stored);
+            stored.hash = Some(hash);
+            self.chain.1 = Link {
+                sequence: stored.sequence,
+                hash,
+            };
+            self.rows.push_back(stored);
         }
         while self.rows.len() > self.limits.log_rows {
-            self.rows.pop_front();
+            self.forget_oldest_row();
         }
+    }
+
+    fn forget_oldest_row(&mut self) {
+        let gone = self.rows.pop_front();
+        let link = gone.and_then(|gone| {
+            Some(Link {
+                sequence: gone.sequence,
+                hash: gone.hash?,
+            })
+        });
+        self.chain.0 = link.unwrap_or(self.chain.0);
     }
 
     pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &StoredRow> {
         self.rows.iter()
     }
 
-    pub(super) fn purge_log(&mut self, before: Timestamp) -> u64 {
+    pub(super) fn rows_after(&self, sequence: u64) -> impl Iterator<Item = &StoredRow> {
+        let start = self.rows.partition_point(|stored| stored.sequence <= sequence);
+        self.rows.range(start..)
+    }
+
+    pub(super) fn chain(&self) -> Chain {
+        let (start, head) = self.chain;
+        Chain {
+            start,
+            head,
+            unchained: 0,
+            strays: 0,
+        }
+    }
+
+    pub(super) fn purge_log(&mut self, before: Timestamp, now: Timestamp) -> u64 {
         let had = self.rows.len();
-        self.rows.retain(|stored| stored.row.at >= before);
-        (had - self.rows.len()) as u64
+        while self.rows.front().is_some_and(|oldest| oldest.row.at < before) {
+            self.forget_oldest_row();
+        }
+        let gone = had - self.rows.len();
+        if gone > 0 {
+            self.log(&[checkpoint(self.chain.0, before, now)]);
+        }
+        gone as u64
     }
 
     pub(super) fn events_after(&self, sequence: u64) -> impl Iterator<Item = &Event> {

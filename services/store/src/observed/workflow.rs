@@ -1,7 +1,7 @@
 //! Cases, healings and the action log, watched.
 
 use super::Watched;
-use crate::action_log::{ActionLog, LogRow, StoredRow};
+use crate::action_log::{ActionLog, Chain, LogFilter, LogRow, StoredRow};
 use crate::cases::{Alongside, CaseFilter, CaseStore, CaseTotals, Event, Opened, Saved};
 use crate::error::Result;
 use crate::healings::{HealingFilter, HealingStore, HealingTotals};
@@ -171,12 +171,20 @@ impl ActionLog for Watched<dyn ActionLog> {
         Ok(())
     }
 
-    async fn recent(&self, run: &RunId, before: Option<u64>, limit: u32) -> Result<Vec<StoredRow>> {
-        self.inner.recent(run, before, limit).await
+    async fn list(&self, run: &RunId, filter: &LogFilter) -> Result<Vec<StoredRow>> {
+        self.inner.list(run, filter).await
     }
 
-    async fn purge(&self, before: Timestamp) -> Result<u64> {
-        self.inner.purge(before).await
+    async fn after(&self, sequence: u64, limit: u32) -> Result<Vec<StoredRow>> {
+        self.inner.after(sequence, limit).await
+    }
+
+    async fn chain(&self) -> Result<Chain> {
+        self.inner.chain().await
+    }
+
+    async fn purge(&self, before: Timestamp, now: Timestamp) -> Result<u64> {
+        self.inner.purge(before, now).await
     }
 }
 

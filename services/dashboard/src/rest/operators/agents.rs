@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::approvals;
+use crate::bands;
 use crate::fleet::{self, Filter};
 use crate::healings;
 use crate::problems::{Answer, field, no_agent, stored};
@@ -9,7 +10,7 @@ use crate::rest::read::context::Context;
 use crate::rest::read::params::Params;
 use crate::rest::read::path::AgentPath;
 use crate::roles::CaseQuery;
-use crate::view::agent::{AgentView, Band, Beside, MemoryView, WholeAgent};
+use crate::view::agent::{AgentView, Beside, MemoryView, WholeAgent};
 use crate::view::case::CaseView;
 use crate::view::vitals::VitalsView;
 use axum::Json;
@@ -17,8 +18,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::IntoResponse;
 use immune_domain::Timestamp;
-use immune_domain::baseline::Profile;
-use immune_domain::vitals::Metric;
 use std::sync::Arc;
 
 /// Agents on a page when the caller names no number; scripts of the original expect all.
@@ -105,10 +104,7 @@ pub async fn get(
         around.and_then(|a| a.agent_type.as_deref()),
         around.and_then(|a| a.namespace()),
     );
-    let threshold = app
-        .policies
-        .resolve(&key.run, &key.agent, kind, namespace)
-        .threshold_stddev;
+    let threshold = app.bands.threshold(&key, kind, namespace);
     let beside = Beside {
         case: cases.iter().find(|case| !case.state.is_closed()),
         decision: approval.as_ref().map(|approval| approval.decision.as_str()),
@@ -119,31 +115,11 @@ pub async fn get(
         vitals: vitals.into_iter().map(VitalsView::from).collect(),
         band: profile?
             .as_ref()
-            .map(|profile| band(profile, threshold))
+            .map(|profile| bands::all(profile, threshold))
             .unwrap_or_default(),
         threshold_stddev: threshold,
         cases: cases.iter().map(CaseView::from).collect(),
         healings: healings?,
         memory: memory?.iter().map(MemoryView::from).collect(),
     }))
-}
-
-/// Where averages are normal, per metric that was measured.
-fn band(profile: &Profile, threshold: f64) -> Vec<Band> {
-    let measured = Metric::ALL
-        .into_iter()
-        .filter(|metric| profile.moments(*metric).count > 0);
-    let of = |metric: Metric| {
-        let moments = profile.moments(metric);
-        let width = threshold * moments.stddev;
-        Band {
-            metric: metric.as_str(),
-            samples: moments.count,
-            mean: moments.mean,
-            stddev: moments.stddev,
-            low: (moments.mean - width).max(0.0),
-            high: moments.mean + width,
-        }
-    };
-    measured.map(of).collect()
 }

@@ -3,9 +3,8 @@
 
 use crate::app::App;
 use crate::approvals::{PENDING, REJECTED, with_decision};
-use crate::decisions::{Verb, on_agent, on_all};
+use crate::decisions::{Taken, Verb, on_agent, on_all};
 use crate::problems::Answer;
-use crate::rest::operators::{DONE, Done};
 use crate::rest::read::body::{JsonObject, OptionalObject};
 use crate::rest::read::context::Context;
 use crate::rest::read::fields::{Fields, TEXT_BYTES_MAX};
@@ -62,6 +61,29 @@ pub struct Decided {
     ok: bool,
     /// As asked.
     approved: bool,
+    /// That it takes somebody else to say the same before anything happens; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'static str>,
+}
+
+/// What was ordered.
+#[derive(Serialize, ToSchema)]
+pub struct Ordered {
+    /// True.
+    ok: bool,
+    /// That it takes somebody else to say the same before anything happens; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'static str>,
+}
+
+/// The words for a decision that is the first of two.
+const fn waits_for(taken: Taken) -> Option<&'static str> {
+    match taken {
+        Taken::Done => None,
+        Taken::FirstOfTwo => {
+            Some("a second person: the case is so severe that somebody else must say the same")
+        }
+    }
 }
 
 /// What was decided on everything that waited.
@@ -73,7 +95,9 @@ pub struct AllDecided {
     approved_count: u64,
     /// Rejections that were accepted.
     rejected_count: u64,
-    /// Decisions that were refused, because others were faster.
+    /// Decisions that were accepted and wait for a second person.
+    second_person_count: u64,
+    /// Decisions that were refused: others were faster, or policy does not let this person decide.
     refused_count: u64,
 }
 
@@ -84,7 +108,9 @@ pub struct AllOrdered {
     ok: bool,
     /// Orders that were accepted.
     healed_count: u64,
-    /// Orders that were refused, because others were faster.
+    /// Orders that were accepted and wait for a second person.
+    second_person_count: u64,
+    /// Orders that were refused: others were faster, or policy does not let this person decide.
     refused_count: u64,
 }
 
@@ -117,8 +143,12 @@ pub async fn approve_healing(
     let approved = fields.required_boolean("approved");
     let reason = fields.text("reason", TEXT_BYTES_MAX).unwrap_or_default();
     fields.done()?;
-    on_agent(&app, &context, agent, verb(approved), &reason).await?;
-    Ok(Json(Decided { ok: true, approved }))
+    let taken = on_agent(&app, &context, agent, verb(approved), &reason).await?;
+    Ok(Json(Decided {
+        ok: true,
+        approved,
+        waits_for: waits_for(taken),
+    }))
 }
 
 /// Approves or rejects everything that waits.
@@ -134,32 +164,40 @@ pub async fn approve_all(
     let reason = fields.text("reason", TEXT_BYTES_MAX).unwrap_or_default();
     fields.done()?;
     let waiting = with_decision(&app, &context.run, PENDING).await?;
-    let (done, refused_count) = on_all(&app, &context, waiting, verb(approved), &reason).await?;
-    let (approved_count, rejected_count) = if approved { (done, 0) } else { (0, done) };
+    let tally = on_all(&app, &context, waiting, verb(approved), &reason).await?;
+    let (approved_count, rejected_count) = if approved {
+        (tally.done, 0)
+    } else {
+        (0, tally.done)
+    };
     Ok(Json(AllDecided {
         ok: true,
         approved_count,
         rejected_count,
-        refused_count,
+        second_person_count: tally.first_of_two,
+        refused_count: tally.refused,
     }))
 }
 
 /// Heals an agent although it was rejected, or before it is decided.
 #[utoipa::path(post, path = "/api/heal-explicitly", tag = "operators", request_body = HealExplicitly,
-    responses((status = 200, description = "Ordered", body = Done),
+    responses((status = 200, description = "Ordered", body = Ordered),
               (status = 404, description = "Nothing waits for a decision on this agent"),
               (status = 409, description = "It is being healed already, or somebody else has decided")))]
 pub async fn heal_explicitly(
     State(app): State<Arc<App>>,
     context: Context,
     JsonObject(body): JsonObject,
-) -> Answer<Json<Done>> {
+) -> Answer<Json<Ordered>> {
     let mut fields = Fields::of(&body);
     let agent = fields.agent();
     let reason = fields.text("reason", TEXT_BYTES_MAX).unwrap_or_default();
     fields.done()?;
-    on_agent(&app, &context, agent, Verb::HealNow, &reason).await?;
-    Ok(Json(DONE))
+    let taken = on_agent(&app, &context, agent, Verb::HealNow, &reason).await?;
+    Ok(Json(Ordered {
+        ok: true,
+        waits_for: waits_for(taken),
+    }))
 }
 
 /// Heals every agent that was rejected.
@@ -174,11 +212,12 @@ pub async fn heal_all_rejected(
     let reason = fields.text("reason", TEXT_BYTES_MAX).unwrap_or_default();
     fields.done()?;
     let rejected = with_decision(&app, &context.run, REJECTED).await?;
-    let (healed_count, refused_count) = on_all(&app, &context, rejected, Verb::HealNow, &reason).await?;
+    let tally = on_all(&app, &context, rejected, Verb::HealNow, &reason).await?;
     Ok(Json(AllOrdered {
         ok: true,
-        healed_count,
-        refused_count,
+        healed_count: tally.done,
+        second_person_count: tally.first_of_two,
+        refused_count: tally.refused,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! `/api/cases`: cases, and people's decisions on them.
 
 use crate::app::App;
+use crate::outlook;
 use crate::problems::{Answer, field, no_case};
 use crate::rest::read::LIMIT_DEFAULT;
 use crate::rest::read::body::OptionalObject;
@@ -106,8 +107,17 @@ pub async fn get(
     CasePath(case_id): CasePath,
 ) -> Answer<Json<WholeCase>> {
     let case = find(&app, &context, &case_id).await?;
-    let plan = plan(&app, &case).await;
-    Ok(Json(WholeCase::new(&case, plan)))
+    let (plan, affected, probation) = tokio::join!(
+        plan(&app, &case),
+        outlook::affected(&app, &case),
+        outlook::probation(&app, &case),
+    );
+    Ok(Json(WholeCase {
+        plan,
+        affected,
+        probation,
+        ..WholeCase::of(&case)
+    }))
 }
 
 /// Approves healing.
@@ -178,13 +188,14 @@ async fn decide(
     let reason = fields.text("reason", TEXT_BYTES_MAX).unwrap_or_default();
     let expected_version = fields.integer("expected_version", u64::MAX).unwrap_or_default();
     fields.done()?;
-    // Whether the caller may know of the case comes first.
-    find(app, context, id).await?;
+    // One call: quarantine knows of no case of a run that the caller may not use. What would be done next takes the
+    // healer's time, and is read with the case when somebody wants to see it.
+    let caller = &context.caller;
     let case = app
         .roles
-        .decide(id, decision, reason, expected_version, &context.caller.person)
+        .decide(id, decision, reason, expected_version, caller)
         .await?;
-    Ok(Json(WholeCase::new(&case, plan(app, &case).await)))
+    Ok(Json(WholeCase::of(&case)))
 }
 
 /// A case of a run that the caller may use; any other does not exist for the caller.
@@ -197,7 +208,7 @@ async fn find(app: &App, context: &Context, id: &CaseId) -> Answer<Case> {
     }
 }
 
-/// How long the answer to a person waits for the plan. A decision is taken by then, whether a healer is there or not.
+/// How long a case waits for the plan.
 const PLAN_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// The plan for an open case. It is an addition: without the healer's answer in time the case is shown without it.

@@ -1,13 +1,21 @@
-//! `/api/events`: what happens to cases, as server-sent events.
+//! `/api/events`: what happens to cases and agents, as server-sent events.
 //!
 //! A reader first gets the open cases (`case`), then `snapshot`, then each event under its own name with its sequence
-//! as id. A reader that comes back with `Last-Event-ID` gets what it missed instead.
+//! as id. A reader that comes back with `Last-Event-ID` gets what it missed instead; when that is not kept any more,
+//! `reset` and then as one who begins.
+//!
+//! Beside them, without ids: `agents`, what changed in the fleet, see [`crate::live`]; `reset`, when some of it may
+//! have been missed and `/api/fleet` has to be asked; `system`, when the guard goes blind or sees again.
 
+use crate::access::left;
 use crate::app::App;
+use crate::blind::{Blind, Waiting};
+use crate::live::{Reader, Update};
 use crate::problems::{Answer, field};
 use crate::rest::read::context::Context;
 use crate::rest::read::params::Params;
 use crate::view::case::CaseView;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
@@ -15,6 +23,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt};
 use immune_domain::ErrorKind;
 use immune_domain::case::Case;
+use immune_door::Identity;
 use immune_proto::convert::{nested, time};
 use immune_proto::v1;
 use immune_proto::v1::watch_cases_response::Change;
@@ -25,7 +34,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 /// Time between two signs of life on a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -42,15 +51,29 @@ impl Drop for Place {
     }
 }
 
+/// What a reader's stream is made of.
+struct Sources {
+    cases: Streaming<v1::WatchCasesResponse>,
+    agents: Reader,
+    system: Waiting,
+    /// Whether the reader knows the open cases: the rest comes afterwards.
+    knows_cases: bool,
+    context: Context,
+    _place: Place,
+}
+
 /// What happens to cases of the run, as it happens.
 #[utoipa::path(get, path = "/api/events", tag = "operators",
     params(("Last-Event-ID" = Option<u64>, Header, description = "Go on after this event"),
            ("after" = Option<u64>, Query, description = "The same, for readers that cannot set headers")),
     responses((status = 200, description = "Server-sent events: `case`, `snapshot`, then `case_opened`, \
         `case_waiting`, `case_contained`, `case_decided`, `case_healing`, `case_healed`, `case_failed`, \
-        `case_breached`, `case_released`", content_type = "text/event-stream", body = String)))]
+        `case_breached`, `case_released`; and without ids `agents` (agents in brief that are new or have changed), \
+        `reset` (`what`: `cases`, forget them, they follow; `agents`, ask /api/fleet), `system` (`blind`)",
+        content_type = "text/event-stream", body = String)))]
 pub async fn watch(
     State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
     context: Context,
     params: Params,
     headers: HeaderMap,
@@ -76,35 +99,78 @@ pub async fn watch(
         _permit: permit,
         readers: app.metrics.event_streams.clone(),
     };
-    let changes = app.roles.watch_cases(after).await?;
-    let events = events(changes, context, place).take_until(app.stopped.clone().cancelled_owned());
+    // Before the cases: what changes from now on is told.
+    let agents = app.live.join(&app, &context.run);
+    let sources = Sources {
+        cases: app.roles.watch_cases(after, Some(&context.run)).await?,
+        agents,
+        system: app.lookout.join(&app),
+        knows_cases: after.is_some(),
+        context,
+        _place: place,
+    };
+    let events = events(sources).take_until(left(app.clone(), identity));
     Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// The events of a watch; they end when quarantine ends the watch, and the reader comes back with the last id.
-fn events(
-    changes: Streaming<v1::WatchCasesResponse>,
-    context: Context,
-    place: Place,
-) -> impl Stream<Item = Event> {
-    futures::stream::unfold(
-        (changes, context, place),
-        |(mut changes, context, place)| async move {
-            loop {
-                let change = match changes.message().await {
-                    Ok(Some(change)) => change.change,
-                    Ok(None) => return None,
-                    Err(status) => {
-                        tracing::debug!(%status, "a watch of cases ended");
-                        return None;
-                    }
-                };
-                if let Some(event) = change.and_then(|change| event(change, &context)) {
-                    return Some((event, (changes, context, place)));
-                }
+/// The events of a reader; they end when quarantine ends the watch, and the reader comes back with the last id.
+fn events(sources: Sources) -> impl Stream<Item = Event> {
+    futures::stream::unfold(sources, |mut sources| async move {
+        loop {
+            let knows_cases = sources.knows_cases;
+            let event = tokio::select! {
+                change = sources.cases.message() => sources.case(change)?,
+                update = sources.agents.next(), if knows_cases => agents(update),
+                blind = sources.system.next(), if knows_cases => system(&blind),
+            };
+            if let Some(event) = event {
+                return Some((event, sources));
             }
-        },
-    )
+        }
+    })
+}
+
+impl Sources {
+    /// What the reader sees of a message about cases: `None` at the end of them, `Some(None)` when it is not for this
+    /// reader.
+    fn case(&mut self, message: Result<Option<v1::WatchCasesResponse>, Status>) -> Option<Option<Event>> {
+        let change = match message {
+            Ok(message) => message?.change,
+            Err(status) => {
+                tracing::debug!(%status, "a watch of cases ended");
+                return None;
+            }
+        };
+        match &change {
+            Some(Change::Missed(_)) => self.knows_cases = false,
+            Some(Change::SnapshotDone(_)) => self.knows_cases = true,
+            Some(Change::Existing(_) | Change::Event(_)) | None => {}
+        }
+        Some(change.and_then(|change| event(change, &self.context)))
+    }
+}
+
+/// What a reader sees of changes in the fleet.
+fn agents(update: Update) -> Option<Event> {
+    match update {
+        Update::Agents(document) => Some(Event::default().event("agents").data(&*document)),
+        Update::Reset => reset("agents", "changes may have been missed: ask /api/fleet"),
+    }
+}
+
+fn system(blind: &Blind) -> Option<Event> {
+    Event::default()
+        .event("system")
+        .json_data(json!({ "blind": blind }))
+        .ok()
+}
+
+/// Tells a reader that what it knows is void.
+fn reset(what: &str, why: &str) -> Option<Event> {
+    Event::default()
+        .event("reset")
+        .json_data(json!({ "what": what, "why": why }))
+        .ok()
 }
 
 /// What a reader of a run sees of a change; `None` when it is not for this reader.
@@ -125,6 +191,10 @@ fn event(change: Change, context: &Context) -> Option<Event> {
                 .json_data(json!({ "last_sequence": last }))
                 .ok()
         }
+        Change::Missed(_) => reset(
+            "cases",
+            "events after the one that was named are not kept any more",
+        ),
         Change::Event(event) => {
             let at = time::from_wire("at", event.at).ok()?;
             let case = readable(event.case, context)?;

@@ -1,6 +1,7 @@
 //! `POST /api/agents/{agent_id}/infected`: the platform's own word.
 
 use crate::app::App;
+use crate::audit;
 use crate::problems::Answer;
 use crate::rest::read::body::JsonObject;
 use crate::rest::read::context::Context;
@@ -9,6 +10,7 @@ use crate::rest::read::path::AgentPath;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -47,8 +49,14 @@ pub async fn post(
     fields.done()?;
     let case = app
         .roles
-        .report_infected(&context.agent(agent), reason, &context.caller.person)
+        .report_infected(
+            &context.agent(agent.clone()),
+            reason.clone(),
+            &context.caller.person,
+        )
         .await?;
+    let details = json!({ "reason": reason, "case_id": case });
+    audit::done(&app, &context, "agent_reported_infected", Some(agent), details).await?;
     Ok(Json(Reported {
         ok: true,
         case_id: Some(case).filter(|case| !case.is_empty()),

@@ -1,6 +1,7 @@
 //! `POST /api/v1/ingest` and `/api/v1/agents/register`: what newer clients of the original use.
 
 use crate::app::App;
+use crate::audit;
 use crate::problems::Answer;
 use crate::rest::operators::{DONE, Done};
 use crate::rest::read::body::JsonObject;
@@ -11,6 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use immune_store::client_records::RecordKind;
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -78,7 +80,9 @@ pub async fn register(
     fields.text("model", WORD_BYTES_MAX);
     fields.texts("mcp_servers");
     fields.done()?;
-    app.keep(context.agent(agent), RecordKind::Registration, body)
+    let details = json!({ "model": body.get("model"), "agent_type": body.get("agent_type") });
+    app.keep(context.agent(agent.clone()), RecordKind::Registration, body)
         .await?;
+    audit::done(&app, &context, "agent_registered", Some(agent), details).await?;
     Ok(Json(DONE))
 }

@@ -2,17 +2,26 @@
 //! an endpoint: a handler here with its `utoipa::path`, a line in [`router`], a line in `access::table`.
 
 mod action_log;
+mod action_log_export;
 mod admission;
 mod agents;
 mod approvals;
 mod cases;
+pub(crate) mod chat;
 mod events;
 mod feedback;
+mod fleet;
 mod healings;
 mod infected;
 mod ingest;
+mod keys;
+mod me;
 mod memory;
+mod notifications;
 mod openapi;
+mod policy;
+mod series;
+mod sparks;
 mod status;
 mod system;
 
@@ -24,11 +33,16 @@ use utoipa_axum::routes;
 /// The routes of this group.
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
+        .routes(routes!(me::me))
         .routes(routes!(status::status))
         .routes(routes!(status::stats))
         .routes(routes!(status::infections))
         .routes(routes!(agents::list))
         .routes(routes!(agents::get))
+        .routes(routes!(fleet::get))
+        .routes(routes!(sparks::get))
+        .routes(routes!(series::get))
+        .routes(routes!(policy::get))
         .routes(routes!(infected::post))
         .routes(routes!(approvals::pending))
         .routes(routes!(approvals::rejected))
@@ -47,7 +61,15 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(memory::list))
         .routes(routes!(memory::pin))
         .routes(routes!(memory::forget))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
         .routes(routes!(action_log::list))
+        .routes(routes!(action_log_export::export))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::retry))
+        .routes(routes!(notifications::discard))
+        .routes(routes!(notifications::test))
+        .routes(routes!(chat::slack))
         .routes(routes!(events::watch))
         .routes(routes!(system::system))
         .routes(routes!(openapi::document))

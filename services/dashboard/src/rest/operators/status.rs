@@ -31,7 +31,7 @@ pub struct Status {
     caller: String,
     /// What the caller may do: `viewer`, `operator`, `admin`.
     role: String,
-    /// `open_loopback` (no keys, whoever is on this machine), `api_keys`.
+    /// `open_loopback` (no keys, whoever is on this machine), `keys`, `oidc`.
     access: &'static str,
     /// Version of the server.
     version: &'static str,
@@ -79,7 +79,7 @@ pub async fn status(State(app): State<Arc<App>>, context: Context) -> Answer<Jso
         run_id: context.run.to_string(),
         caller: context.caller.person.subject.clone(),
         role: context.caller.role.to_string(),
-        access: app.door.as_str(),
+        access: app.door.access(),
         version: env!("CARGO_PKG_VERSION"),
     }))
 }

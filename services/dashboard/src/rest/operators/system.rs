@@ -1,22 +1,17 @@
-//! `/api/system`: each role's health, the stores', and what ingestion has seen.
+//! `/api/system`: each role's replicas, the stores, the bus, what ingestion has seen, and whether the guard sees.
 
 use crate::app::App;
+use crate::blind::{self, Blind, Senses};
 use crate::problems::Answer;
 use crate::rest::read::context::Context;
 use crate::rest::store::health;
+use crate::roles::status::{self, Replica};
 use axum::Json;
 use axum::extract::State;
-use immune_runtime::grpc::RoleChannel;
+use immune_proto::v1;
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use utoipa::ToSchema;
-
-/// How long a role may take to say how it is.
-const ROLE_MAX: Duration = Duration::from_secs(2);
 
 /// How the whole system is.
 #[derive(Serialize, ToSchema)]
@@ -27,12 +22,27 @@ pub struct System {
     roles: Vec<RoleHealth>,
     /// What does not answer; null when everything does.
     stores: Option<String>,
-    /// What ingestion has seen since it started; null when it does not answer.
+    /// Where records live and how vitals travel.
+    backends: Backends,
+    /// What ingestion has seen since it started, all its replicas together; null when none answers.
     ingestion: Option<Intake>,
+    /// Whether the guard sees.
+    blind: Blind,
     /// Seconds since this server started.
     runtime: f64,
     /// Version of the server.
     version: &'static str,
+}
+
+/// Where records live and how vitals travel.
+#[derive(Serialize, ToSchema)]
+pub struct Backends {
+    /// The vitals bus: `local`, `grpc`, `redis`.
+    bus: &'static str,
+    /// Store of cases, profiles and memory: `memory`, `sqlite`, `postgres`.
+    workflow: &'static str,
+    /// Store of vitals: `memory`, `sqlite`, `postgres`, `influx`.
+    vitals: &'static str,
 }
 
 /// How a role is.
@@ -40,8 +50,25 @@ pub struct System {
 pub struct RoleHealth {
     /// Its name.
     role: &'static str,
+    /// That of the best of its replicas: `serving`, `not_serving`, `unreachable`.
+    status: &'static str,
+    /// Each of them.
+    replicas: Vec<ReplicaHealth>,
+}
+
+/// How a replica is.
+#[derive(Serialize, ToSchema)]
+pub struct ReplicaHealth {
+    /// Where it is.
+    address: String,
     /// `serving`, `not_serving`, `unreachable`.
     status: &'static str,
+    /// Partitions of the bus that it holds; null where that is not asked.
+    partitions: Option<u32>,
+    /// Seconds that the execution which it judged last had waited; null where that is not asked, or before the first.
+    lag_seconds: Option<f64>,
+    /// Seconds since then.
+    idle_seconds: Option<f64>,
 }
 
 /// What ingestion has seen since it started.
@@ -68,48 +95,94 @@ pub struct Intake {
     responses((status = 200, description = "How it is", body = System)))]
 pub async fn system(State(app): State<Arc<App>>, _context: Context) -> Answer<Json<System>> {
     let channels = &app.channels;
-    let (any_baseline, any_sentinel) = (channels.baseline.any(), channels.sentinel.any());
-    let (ingestion, baseline, sentinel, quarantine, healer, stores, intake) = tokio::join!(
-        role("ingestion", "immune.v1.IngestionService", &channels.ingestion),
-        role("baseline", "immune.v1.BaselineService", &any_baseline),
-        role("sentinel", "immune.v1.SentinelService", &any_sentinel),
-        role("quarantine", "immune.v1.QuarantineService", &channels.quarantine),
-        role("healer", "immune.v1.HealerService", &channels.healer),
+    let (ingestion, baseline, sentinel, quarantine, healer, stores, intake, judging) = tokio::join!(
+        status::health(&channels.ingestion, "immune.v1.IngestionService"),
+        status::health(&channels.baseline, "immune.v1.BaselineService"),
+        status::health(&channels.sentinel, "immune.v1.SentinelService"),
+        status::health(&channels.quarantine, "immune.v1.QuarantineService"),
+        status::health(&channels.healer, "immune.v1.HealerService"),
         health::stores(&app),
-        tokio::time::timeout(ROLE_MAX, app.roles.ingestion_status()),
+        status::ingestion(channels),
+        status::sentinels(channels),
     );
-    let own = RoleHealth {
-        role: "dashboard",
+    let this = Replica {
+        address: Arc::from("in-process"),
         status: "serving",
     };
-    let roles = vec![ingestion, baseline, sentinel, quarantine, healer, own];
+    let mut roles = vec![
+        role("ingestion", ingestion),
+        role("baseline", baseline),
+        role("sentinel", sentinel),
+        role("quarantine", quarantine),
+        role("healer", healer),
+        role("dashboard", vec![this]),
+    ];
+    for replica in roles
+        .iter_mut()
+        .filter(|role| role.role == "sentinel")
+        .flat_map(|role| &mut role.replicas)
+    {
+        let said = judging.iter().find(|(address, _)| **address == *replica.address);
+        if let Some((_, status)) = said {
+            replica.partitions = Some(status.partitions);
+            (replica.lag_seconds, replica.idle_seconds) = (status.lag_seconds, status.idle_seconds);
+        }
+    }
+    let judging: Vec<_> = judging.into_iter().map(|(_, status)| status).collect();
     Ok(Json(System {
         healthy: stores.is_ok() && roles.iter().all(|role| role.status == "serving"),
+        blind: blind::judge(&Senses {
+            store_away: stores.err(),
+            ingestion: &intake,
+            sentinels: &judging,
+            silence_max: app.config.blind_after_seconds as f64,
+        }),
         roles,
         stores: stores.err().map(|which| format!("{which} does not answer")),
-        ingestion: intake.ok().and_then(Result::ok).map(|status| Intake {
-            requests: status.requests,
-            spans_accepted: status.spans_accepted,
-            spans_refused: status.spans_refused,
-            executions: status.executions,
-            open_traces: status.open_traces,
-            late_executions: status.late_executions,
-            silent_seconds: status.silent_seconds,
-        }),
+        backends: Backends {
+            bus: app.deployment.bus,
+            workflow: app.deployment.workflow,
+            vitals: app.deployment.vitals,
+        },
+        ingestion: together(&intake),
         runtime: app.runtime_seconds(),
         version: env!("CARGO_PKG_VERSION"),
     }))
 }
 
-async fn role(role: &'static str, service: &str, channel: &RoleChannel) -> RoleHealth {
-    let request = HealthCheckRequest {
-        service: service.to_owned(),
+fn role(role: &'static str, replicas: Vec<Replica>) -> RoleHealth {
+    let any = |status: &str| replicas.iter().any(|replica| replica.status == status);
+    let status = match (any("serving"), any("not_serving")) {
+        (true, _) => "serving",
+        (false, true) => "not_serving",
+        (false, false) => "unreachable",
     };
-    let mut client = HealthClient::new(channel.clone());
-    let status = match tokio::time::timeout(ROLE_MAX, client.check(request)).await {
-        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => "serving",
-        Ok(Ok(_)) => "not_serving",
-        Ok(Err(_)) | Err(_) => "unreachable",
-    };
-    RoleHealth { role, status }
+    let each = replicas.iter().map(|replica| ReplicaHealth {
+        address: replica.address.to_string(),
+        status: replica.status,
+        partitions: None,
+        lag_seconds: None,
+        idle_seconds: None,
+    });
+    RoleHealth {
+        role,
+        status,
+        replicas: each.collect(),
+    }
+}
+
+fn together(replicas: &[v1::GetIngestionStatusResponse]) -> Option<Intake> {
+    let sum = |of: fn(&v1::GetIngestionStatusResponse) -> u64| replicas.iter().map(of).sum();
+    (!replicas.is_empty()).then(|| Intake {
+        requests: sum(|status| status.requests),
+        spans_accepted: sum(|status| status.spans_accepted),
+        spans_refused: sum(|status| status.spans_refused),
+        executions: sum(|status| status.executions),
+        open_traces: sum(|status| status.open_traces),
+        late_executions: sum(|status| status.late_executions),
+        silent_seconds: replicas
+            .iter()
+            .filter_map(|status| status.silent_seconds)
+            .reduce(f64::min),
+    })
 }

@@ -18,6 +18,21 @@ pub(crate) struct JsonObject(pub Map<String, Value>);
 #[derive(Debug, Clone)]
 pub(crate) struct OptionalObject(pub Map<String, Value>);
 
+/// A body as it came, for what is signed byte by byte.
+#[derive(Debug, Clone)]
+pub(crate) struct Raw(pub Bytes);
+
+impl FromRequest<Arc<App>> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Answer<Self> {
+        let (parts, body) = request.into_parts();
+        read(&parts.headers, body, app.config.body_bytes_max)
+            .await
+            .map(Raw)
+    }
+}
+
 impl FromRequest<Arc<App>> for JsonObject {
     type Rejection = Problem;
 

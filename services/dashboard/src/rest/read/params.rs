@@ -56,6 +56,29 @@ impl Params {
         }
     }
 
+    /// The agents that a parameter names, once for each; at most `max`, each once.
+    pub fn agents(&self, name: &str, max: usize) -> Answer<Vec<AgentId>> {
+        let mut agents = Vec::new();
+        let named = self
+            .0
+            .iter()
+            .filter(|(known, text)| known == name && !text.is_empty());
+        for (_, text) in named {
+            if !id::is_well_formed(text) {
+                return Err(field(name, "names what is not an agent id"));
+            }
+            let agent = AgentId::from(text.as_str());
+            if agents.contains(&agent) {
+                continue;
+            }
+            if agents.len() == max {
+                return Err(field(name, format!("names more than {max} agents")));
+            }
+            agents.push(agent);
+        }
+        Ok(agents)
+    }
+
     /// The agent that `agent_id` must name.
     pub fn required_agent(&self) -> Answer<AgentId> {
         self.agent("agent_id")?

@@ -3,6 +3,7 @@
 use super::events::NAME_BYTES_MAX;
 use crate::app::App;
 use crate::approvals::{self, APPROVED, HEAL_NOW, PENDING, REJECTED};
+use crate::audit;
 use crate::problems::Answer;
 use crate::rest::read::body::JsonObject;
 use crate::rest::read::context::Context;
@@ -11,13 +12,14 @@ use crate::rest::read::params::Params;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use immune_domain::ErrorKind;
 use immune_runtime::access::Role;
-use immune_runtime::http::problem::Problem;
 use immune_store::client_records::RecordKind;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// Where it is posted.
+const PATH: &str = "/api/v1/approvals";
 
 /// An approval that a client-deployed system asks for, or a decision that was taken there.
 #[derive(ToSchema)]
@@ -62,21 +64,32 @@ pub async fn post(
     fields.done()?;
     let caller = &context.caller;
     if decision != PENDING && caller.role == Role::Ingest {
-        return Err(Problem::new(
-            ErrorKind::Forbidden,
-            "access.role",
-            format!(
-                "{} has role ingest, which may ask for approvals and not decide them",
-                caller.person.subject
-            ),
-        ));
+        let detail = format!(
+            "{} has role ingest, which may ask for approvals and not decide them",
+            caller.person.subject
+        );
+        return Err(audit::forbidden(&app, &context, PATH, "role", "access.role", detail).await);
     }
     // Who decided comes from the verified caller, whatever the body says.
     body.remove("decided_by");
     if decision != PENDING {
         body.insert("decided_by".to_owned(), json!(caller.person.subject));
     }
-    app.keep(context.agent(agent), RecordKind::Approval, body).await?;
+    let field = |name: &str| body.get(name).cloned().unwrap_or(Value::Null);
+    let details = json!({
+        "severity": field("severity"), "diagnosis_type": field("diagnosis_type"), "decision": decision,
+        "reason": field("reasoning"), "posted": true,
+    });
+    app.keep(context.agent(agent.clone()), RecordKind::Approval, body)
+        .await?;
+    let kind = match decision {
+        APPROVED => "user_approved",
+        REJECTED => "user_rejected",
+        HEAL_NOW => "explicit_heal_requested",
+        // Who asks decides nothing.
+        _pending => return Ok(StatusCode::NO_CONTENT),
+    };
+    audit::done(&app, &context, kind, Some(agent), details).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

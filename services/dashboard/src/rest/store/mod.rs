@@ -6,7 +6,7 @@ pub(super) mod approvals;
 mod baselines;
 mod events;
 mod healing;
-pub(super) mod health;
+pub(crate) mod health;
 mod run;
 mod vitals;
 

@@ -2,7 +2,7 @@
 //! them by the domain's rules, the healer remembers what the test says.
 
 mod healer;
-mod quarantine;
+pub mod quarantine;
 
 use immune_domain::baseline::Profile;
 use immune_domain::case::{self, Case, QuarantinePhase};
@@ -11,7 +11,7 @@ use immune_domain::diagnosis::{Diagnosis, Hypothesis};
 use immune_domain::memory::Memory;
 use immune_domain::policy::Policy;
 use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, CaseId, InfectionId, Timestamp};
+use immune_domain::{AgentId, AgentKey, CaseId, InfectionId, Timestamp};
 use immune_proto::convert::{list, nested, run, time};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_server::BaselineService;
@@ -21,8 +21,9 @@ use immune_runtime::access::person_of;
 use immune_runtime::clock::{Clock, System};
 use immune_runtime::grpc::status;
 use immune_store::VitalsStore;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -40,6 +41,18 @@ pub struct Fleet {
     pub events: broadcast::Sender<v1::CaseEvent>,
     /// `after_sequence` and `from_now` of every watch.
     pub watches: Arc<Mutex<Vec<(u64, bool)>>>,
+    /// Agents whose judgement has changed, as the sentinel tells them.
+    pub changes: broadcast::Sender<Vec<v1::AgentState>>,
+    /// Watches on agents that are open.
+    pub watched: Arc<AtomicUsize>,
+    /// Agents that depart from their baseline now.
+    pub suspects: Arc<Mutex<Vec<String>>>,
+    /// How often profiles were asked for.
+    pub profiles_asked: Arc<AtomicUsize>,
+    /// Seconds since the last telemetry.
+    pub silent_seconds: Arc<Mutex<Option<f64>>>,
+    /// What holds for every agent.
+    pub policy: Arc<Mutex<Policy>>,
 }
 
 impl Fleet {
@@ -51,6 +64,12 @@ impl Fleet {
             memories: Arc::default(),
             events: broadcast::Sender::new(16),
             watches: Arc::default(),
+            changes: broadcast::Sender::new(16),
+            watched: Arc::default(),
+            suspects: Arc::default(),
+            profiles_asked: Arc::default(),
+            silent_seconds: Arc::new(Mutex::new(Some(1.0))),
+            policy: Arc::default(),
         }
     }
 
@@ -62,7 +81,7 @@ impl Fleet {
         let (mut case, _) = case::open(
             id,
             infection(key, severity, now),
-            &Policy::default(),
+            &self.policy.lock().unwrap(),
             case::Context::default(),
             now,
         );
@@ -139,6 +158,7 @@ impl IngestionService for Fleet {
     ) -> Answer<v1::GetIngestionStatusResponse> {
         ok(v1::GetIngestionStatusResponse {
             requests: 7,
+            silent_seconds: *self.silent_seconds.lock().unwrap(),
             ..Default::default()
         })
     }
@@ -153,6 +173,21 @@ impl BaselineService for Fleet {
         let profiles = self.profiles.lock().unwrap();
         let profile = profiles.iter().find(|profile| profile.key == key).map(Into::into);
         ok(v1::GetProfileResponse { profile })
+    }
+
+    async fn get_profiles(
+        &self,
+        request: Request<v1::GetProfilesRequest>,
+    ) -> Answer<v1::GetProfilesResponse> {
+        self.profiles_asked.fetch_add(1, Ordering::SeqCst);
+        let request = request.into_inner();
+        let profiles = self.profiles.lock().unwrap();
+        let wanted = profiles
+            .iter()
+            .filter(|profile| request.agent_ids.contains(&profile.key.agent.to_string()));
+        ok(v1::GetProfilesResponse {
+            profiles: wanted.map(Into::into).collect(),
+        })
     }
 
     async fn watch_profiles(
@@ -183,6 +218,45 @@ impl BaselineService for Fleet {
 #[tonic::async_trait]
 impl SentinelService for Fleet {
     type WatchVerdictsStream = Stream<v1::WatchVerdictsResponse>;
+    type WatchAgentsStream = Stream<v1::WatchAgentsResponse>;
+
+    async fn watch_agents(&self, _: Request<v1::WatchAgentsRequest>) -> Answer<Self::WatchAgentsStream> {
+        let (sender, receiver) = mpsc::channel(16);
+        let mut changes = self.changes.subscribe();
+        let watched = self.watched.clone();
+        watched.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            let mut agents = Vec::new();
+            loop {
+                let message = v1::WatchAgentsResponse { agents };
+                if sender.send(Ok(message)).await.is_err() {
+                    break;
+                }
+                agents = tokio::select! {
+                    changed = changes.recv() => match changed {
+                        Ok(changed) => changed,
+                        Err(_) => break,
+                    },
+                    () = sender.closed() => break,
+                };
+            }
+            watched.fetch_sub(1, Ordering::SeqCst);
+        });
+        ok(ReceiverStream::new(receiver))
+    }
+
+    async fn get_sentinel_status(
+        &self,
+        _: Request<v1::GetSentinelStatusRequest>,
+    ) -> Answer<v1::GetSentinelStatusResponse> {
+        ok(v1::GetSentinelStatusResponse {
+            partitions: 1,
+            profiles_known: true,
+            cases_known: true,
+            idle_seconds: Some(1.0),
+            lag_seconds: Some(0.02),
+        })
+    }
 
     async fn watch_verdicts(
         &self,
@@ -221,8 +295,29 @@ impl SentinelService for Fleet {
     }
 
     async fn list_agents(&self, request: Request<v1::ListAgentsRequest>) -> Answer<v1::ListAgentsResponse> {
-        let v1::ListAgentsRequest { run_id, after, limit } = request.into_inner();
+        let v1::ListAgentsRequest {
+            run_id,
+            after,
+            limit,
+            agent_ids,
+            suspects,
+            ..
+        } = request.into_inner();
         let run = run("run_id", run_id).expect("a run");
+        if suspects || !agent_ids.is_empty() {
+            let named = if suspects {
+                self.suspects.lock().unwrap().clone()
+            } else {
+                agent_ids
+            };
+            let named: Vec<AgentId> = named.into_iter().map(AgentId::from).collect();
+            let found = self.vitals.summaries(&run, &named).await;
+            let found = found.expect("memory does not fail").into_iter();
+            return ok(v1::ListAgentsResponse {
+                agents: found.map(|summary| self.state(summary)).collect(),
+                ..Default::default()
+            });
+        }
         let after = Some(after).filter(|after| !after.is_empty());
         let page = self
             .vitals
@@ -244,11 +339,19 @@ impl SentinelService for Fleet {
 }
 
 impl Fleet {
-    fn state(&self, summary: immune_store::vitals::AgentSummary) -> v1::AgentState {
+    /// What the sentinel says of an agent with this record.
+    pub fn state(&self, summary: immune_store::vitals::AgentSummary) -> v1::AgentState {
         let profiles = self.profiles.lock().unwrap();
         let profile = profiles.iter().find(|profile| profile.key == summary.key);
         let context = &summary.latest.context;
+        let suspect = self
+            .suspects
+            .lock()
+            .unwrap()
+            .contains(&summary.key.agent.to_string());
         v1::AgentState {
+            suspect,
+            severity: if suspect { 4.5 } else { 0.0 },
             agent_type: context.agent_type.clone(),
             model: context.model.clone(),
             first_seen_at: Some(time::to_wire(summary.first_received_at)),

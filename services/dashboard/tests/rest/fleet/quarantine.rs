@@ -2,18 +2,20 @@
 
 use super::{Answer, Fleet, Stream, ok, unused};
 use immune_domain::case::{self, Case, Command, Decision};
-use immune_domain::policy::Policy;
 use immune_domain::{AgentKey, RunId};
 use immune_proto::convert::{decision as word, nested, run};
 use immune_proto::v1;
 use immune_proto::v1::quarantine_service_server::QuarantineService;
-use immune_proto::v1::watch_cases_response::{Change, Snapshot};
+use immune_proto::v1::watch_cases_response::{Change, Missed, Snapshot};
 use immune_runtime::access::person_of;
 use immune_runtime::clock::{Clock, System};
 use immune_runtime::grpc::status;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
+
+/// An event whose successors are not kept any more.
+pub const FORGOTTEN: u64 = 13;
 
 #[tonic::async_trait]
 impl QuarantineService for Fleet {
@@ -72,14 +74,22 @@ impl QuarantineService for Fleet {
             .push((request.after_sequence, request.from_now));
         let (sender, receiver) = mpsc::channel(16);
         let mut events = self.events.subscribe();
-        let open: Vec<Case> = self.cases.lock().unwrap().clone();
+        let mut open: Vec<Case> = self.cases.lock().unwrap().clone();
+        open.retain(|case| {
+            let is_of_run = request.only_run.is_empty() || case.key.run.as_str() == request.only_run;
+            is_of_run && !case.state.is_closed()
+        });
+        let is_missed = request.after_sequence == FORGOTTEN;
         tokio::spawn(async move {
             let send = async |change| {
                 sender
                     .send(Ok(v1::WatchCasesResponse { change: Some(change) }))
                     .await
             };
-            if request.from_now {
+            if is_missed {
+                let _ = send(Change::Missed(Missed {})).await;
+            }
+            if request.from_now || is_missed {
                 for case in open {
                     let _ = send(Change::Existing(case.into())).await;
                 }
@@ -98,6 +108,15 @@ impl QuarantineService for Fleet {
         let by = person_of(&request)?;
         let request = request.into_inner();
         let case = self.find(&request.case_id)?;
+        let run = case.key.run.to_string();
+        if !request.only_runs.is_empty() && !request.only_runs.contains(&run) {
+            let message = "there is no such case";
+            return Err(status(
+                immune_domain::ErrorKind::NotFound,
+                "quarantine.case_not_found",
+                message,
+            ));
+        }
         let reason = request.reason;
         let command = match word::decision("decision", request.decision).expect("a decision") {
             Decision::Approve => Command::Approve { by, reason },
@@ -105,14 +124,21 @@ impl QuarantineService for Fleet {
             Decision::HealNow => Command::HealNow { by, reason },
             Decision::Release => Command::Release { by, reason },
         };
-        let id = case.id.clone();
-        let (next, _) = case::decide(case, command, &Policy::default(), System.now()).map_err(|refusal| {
+        let (id, version) = (case.id.clone(), case.version);
+        let policy = self.policy.lock().unwrap().clone();
+        let (next, _) = case::decide(case, command, &policy, System.now()).map_err(|refusal| {
             status(
                 refusal.kind(),
                 &format!("quarantine.{}", refusal.code()),
                 refusal.to_string(),
             )
         })?;
+        // What happened meanwhile refuses by itself, or the version does.
+        if ![0, version].contains(&request.expected_version) {
+            let message = format!("case {id} has changed: it has version {version}");
+            let kind = immune_domain::ErrorKind::Conflict;
+            return Err(status(kind, "quarantine.version_conflict", message));
+        }
         let mut cases = self.cases.lock().unwrap();
         let place = cases
             .iter_mut()

@@ -3,6 +3,7 @@
 mod containment;
 mod properties;
 mod scenarios;
+mod second;
 mod table;
 
 use super::*;

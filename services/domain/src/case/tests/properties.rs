@@ -266,6 +266,66 @@ proptest! {
         }
     }
 
+    /// Scenario: the same random lives under a policy that asks for two people from severity 7.5 on, and names who may
+    /// decide; six people decide, two of them not named.
+    /// Guarantees: a severe case goes on, or is let go, only after two different people who are named wished for it
+    /// within the time, and both are on record; whoever is not named decides nothing; a first word never outlives the
+    /// case.
+    #[test]
+    fn two_people_keep_their_promises(severity in 6.0..10.0f64, events in events()) {
+        let policy = Policy {
+            second_person_from_severity: Some(7.5),
+            second_person_within_seconds: 60,
+            approvers: vec!["p0".into(), "p1".into(), "*2".into(), "p3*".into()],
+            ..Policy::default()
+        };
+        let (mut case, mut now) = (opened(severity, &policy), START);
+        for (event, fresh, seconds) in events {
+            now = now.plus(Duration::from_secs(seconds));
+            let event = match event {
+                Event::Decide(decision, who) => Event::Decide(decision, who % 6),
+                other => other,
+            };
+            let command = command(event, &case, fresh);
+            let (by, wish) = match &command {
+                Command::Approve { by, .. } | Command::HealNow { by, .. } => (Some(by.clone()), "heal"),
+                Command::Release { by, .. } => (Some(by.clone()), "release"),
+                Command::Reject { by, .. } => (Some(by.clone()), "reject"),
+                _other => (None, ""),
+            };
+            let decided = decide(case.clone(), command, &policy, now);
+            if let Some(by) = by {
+                let is_named = ["p0", "p1", "p2", "p3"].contains(&by.subject.as_str());
+                match &decided {
+                    Ok((next, _)) => {
+                        prop_assert!(is_named);
+                        let took_effect = next.last_decision != case.last_decision;
+                        let last = next.last_decision.as_ref().filter(|_| took_effect);
+                        let needs_two = case.infection.severity >= 7.5 && wish != "reject";
+                        prop_assert_eq!(took_effect || next.first_approval.is_some(), true);
+                        if let Some(last) = last.filter(|_| needs_two) {
+                            let first = last.first.as_ref().expect("two people");
+                            prop_assert_ne!(&first.by.subject, &last.by.subject);
+                            prop_assert!(now.since(first.at) < Duration::from_secs(60));
+                            prop_assert_eq!(first.decision == Decision::Release, wish == "release");
+                        }
+                        if !took_effect {
+                            prop_assert!(needs_two);
+                            prop_assert_eq!(next.state.as_str(), case.state.as_str());
+                        }
+                    }
+                    Err(Refusal::NotPermitted { .. }) => prop_assert!(!is_named),
+                    Err(_) => prop_assert!(is_named),
+                }
+            }
+            if let Ok((next, _)) = decided {
+                prop_assert!(next.first_approval.is_none() || (next.needs_second_person && !next.state.is_closed()));
+                check_case(&next);
+                case = next;
+            }
+        }
+    }
+
     /// Scenario: several people approve or reject the version that they have seen, in any order.
     /// Guarantees: exactly one wins; every other is told that person's name.
     #[test]

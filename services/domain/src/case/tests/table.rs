@@ -90,9 +90,9 @@ const COMMANDS: [&str; 20] = [
 
 /// What is in the table: the state that follows (`=` when the case does not change at all, `+` when it stays in its
 /// state and something else changes), or the code of the refusal.
-fn result(case: &Case, command: Command) -> String {
+fn result(case: &Case, command: Command, policy: &Policy) -> String {
     let now = case.updated_at.plus(Duration::from_secs(3));
-    match decide(case.clone(), command, &Policy::default(), now) {
+    match decide(case.clone(), command, policy, now) {
         Ok((next, effects)) if next.version == case.version => {
             assert_eq!((&next, effects.len()), (case, 0), "no new version, no change");
             "=".into()
@@ -110,14 +110,39 @@ fn result(case: &Case, command: Command) -> String {
     }
 }
 
-fn table() -> String {
-    let states = states();
+/// The states in which two people matter, with a first word and without. The first word is alice's (approve, release)
+/// or carol's (heal now).
+fn states_of_two() -> Vec<(&'static str, Case)> {
+    let two = second::two_people();
+    let severe = contained(opened(8.0, &two));
+    let then = |case: &Case, command: Command| second::apply(case, command, &two);
+    let release = |name: &str| Command::Release {
+        by: person(name),
+        reason: "known experiment".into(),
+    };
+    let rejected = then(&severe, reject());
+    let approved = then(&severe, approve());
+    let queued = then(&approved, heal_now());
+    let healing = then(&queued, claim("w1"));
+    vec![
+        ("awaiting", severe.clone()),
+        ("awaiting+appr", approved),
+        ("awaiting+rel", then(&severe, release("alice"))),
+        ("rejected", rejected.clone()),
+        ("rejected+heal", then(&rejected, heal_now())),
+        ("queued", queued.clone()),
+        ("queued+rel", then(&queued, release("alice"))),
+        ("healing+rel", then(&healing, release("dora"))),
+    ]
+}
+
+fn table(states: &[(&str, Case)], policy: &Policy) -> String {
     let mut lines = Vec::new();
     for (i, name) in COMMANDS.iter().enumerate() {
-        for (state, case) in &states {
+        for (state, case) in states {
             lines.push(format!(
                 "{name:<16} {state:<13} {}",
-                result(case, commands(case).swap_remove(i))
+                result(case, commands(case).swap_remove(i), policy)
             ));
         }
     }
@@ -129,8 +154,18 @@ fn table() -> String {
 /// table; the test prints the present one.
 #[test]
 fn every_pair_is_defined() {
-    let table = table();
-    assert_eq!(commands(&states()[0].1).len(), COMMANDS.len());
+    let states = states();
+    let table = table(&states, &Policy::default());
+    assert_eq!(commands(&states[0].1).len(), COMMANDS.len());
     let expected = include_str!("table.txt").trim_end();
+    assert!(table == expected, "the table is now:\n{table}");
+}
+
+/// Scenario: every command meets every state in which two people matter, under a policy that asks for two.
+/// Guarantees: as above, by the second table.
+#[test]
+fn every_pair_is_defined_for_two() {
+    let table = table(&states_of_two(), &second::two_people());
+    let expected = include_str!("table_of_two.txt").trim_end();
     assert!(table == expected, "the table is now:\n{table}");
 }

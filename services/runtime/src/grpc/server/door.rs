@@ -1,7 +1,7 @@
 //! Who the caller of each call is, and whether it may call the method. Everything that a role is asked comes through
 //! here.
 
-use super::stream;
+use super::{Strangers, stream};
 use crate::access::{Origin, RoleToken, Roles, SUBJECT, TOKEN, TOKEN_ROLES, VIA, calls};
 use crate::grpc::{deadline, methods, trace};
 use crate::metrics::{Metrics, RefusalLabels};
@@ -21,7 +21,10 @@ use tracing::Instrument;
 /// How calls come in.
 pub(super) enum Way {
     InProcess,
-    Loopback { token: Option<RoleToken> },
+    Loopback {
+        token: Option<RoleToken>,
+        strangers: Strangers,
+    },
     MutualTls,
 }
 
@@ -99,11 +102,19 @@ impl Inner {
         let origin = match &self.way {
             Way::InProcess => Origin::InProcess,
             Way::MutualTls => Origin::Role(certificate.map_or(Roles::NONE, |facts| facts.roles)),
-            Way::Loopback { token } => match RoleToken::verify(token.as_ref(), headers) {
+            Way::Loopback { token, strangers } => match RoleToken::verify(token.as_ref(), headers) {
                 Ok(Some(roles)) => Origin::Role(roles),
-                Ok(None) => Origin::Loopback,
+                Ok(None) if strangers.may_call() || calls::is_for_all(path) => Origin::Loopback,
+                Ok(None) => {
+                    self.refuse("a stranger".to_owned(), path, "stranger");
+                    tracing::warn!(path, "a call of a stranger was refused");
+                    let message = "callers of this server are told apart, and gRPC takes no API keys: use REST, or \
+                                   call as a role (grpc.token)";
+                    let kind = ErrorKind::Unauthenticated;
+                    return Err(Box::new(crate::grpc::status(kind, "access.stranger", message)));
+                }
                 Err(error) => {
-                    self.refuse("token");
+                    self.refuse("unknown".to_owned(), path, "token");
                     tracing::warn!(path, %error, "a call was refused");
                     let kind = ErrorKind::Unauthenticated;
                     return Err(Box::new(crate::grpc::status(
@@ -127,7 +138,7 @@ impl Inner {
             Origin::Role(roles) => roles,
             Origin::InProcess | Origin::Loopback => Roles::NONE,
         };
-        self.refuse("role");
+        self.refuse(format!("role {roles}"), path, "role");
         tracing::warn!(path, %roles, "a role called what it may not");
         let method = path.strip_prefix('/').unwrap_or(path);
         let message = format!("role {roles} may not call {method}");
@@ -138,7 +149,8 @@ impl Inner {
         )))
     }
 
-    fn refuse(&self, reason: &'static str) {
+    fn refuse(&self, caller: String, path: &str, reason: &'static str) {
+        self.metrics.teller.tell(caller, path, reason);
         self.metrics
             .calls_refused
             .get_or_create(&RefusalLabels { reason })

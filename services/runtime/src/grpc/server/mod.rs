@@ -12,8 +12,10 @@ use crate::metrics::Metrics;
 use crate::tls::{Listener, ServerTls};
 use connections::{FromListener, FromStream};
 use door::{Door, Way};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -26,9 +28,38 @@ pub enum ServerSecurity {
     Loopback {
         /// The token of the roles, where they are several processes.
         token: Option<RoleToken>,
+        /// Whether programs that present nothing may call.
+        strangers: Strangers,
     },
     /// Processes whose certificate our authority has signed; the certificate names their roles.
     MutualTls(ServerTls),
+}
+
+/// Whether programs on this machine that present nothing may call; health and reflection are answered in any case. It
+/// is asked at every call: a server that stands open closes when the first key is made.
+#[derive(Clone)]
+pub struct Strangers(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Strangers {
+    /// As this says at the time of the call; it must not block.
+    pub fn when(may_call: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Strangers(Arc::new(may_call))
+    }
+
+    /// They may call.
+    pub fn welcome() -> Self {
+        Strangers::when(|| true)
+    }
+
+    pub(super) fn may_call(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Strangers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Strangers({})", self.may_call())
+    }
 }
 
 /// Adds gRPC health and reflection to a role's services.
@@ -78,7 +109,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let (way, tls) = match security {
-        ServerSecurity::Loopback { token } => {
+        ServerSecurity::Loopback { token, strangers } => {
             let address = listener.local_addr()?;
             if !address.ip().is_loopback() {
                 let message = format!(
@@ -86,7 +117,7 @@ pub async fn serve(
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
-            (Way::Loopback { token }, None)
+            (Way::Loopback { token, strangers }, None)
         }
         ServerSecurity::MutualTls(tls) => (Way::MutualTls, Some(tls)),
     };

@@ -139,6 +139,10 @@ impl BaselineService for Baseline {
         ok(stream)
     }
 
+    async fn get_profiles(&self, _: Request<v1::GetProfilesRequest>) -> Answer<v1::GetProfilesResponse> {
+        unexpected()
+    }
+
     async fn get_profile(&self, _: Request<v1::GetProfileRequest>) -> Answer<v1::GetProfileResponse> {
         unexpected()
     }

@@ -125,6 +125,7 @@ impl Narrator {
             let request = WatchCasesRequest {
                 after_sequence: after,
                 from_now: after == 0,
+                ..Default::default()
             };
             let Ok(watch) = client.watch_cases(request).await else {
                 // The role may still be loading; it says so until it has.
@@ -147,7 +148,7 @@ impl Narrator {
                         }
                     }
                     Some(Change::SnapshotDone(snapshot)) => after = snapshot.last_sequence,
-                    Some(Change::Existing(_)) | None => {}
+                    Some(Change::Existing(_) | Change::Missed(_)) | None => {}
                 }
             }
         }
@@ -185,6 +186,7 @@ impl Narrator {
             decision: Decision::Approve.into(),
             reason: "the demo was told to approve".to_owned(),
             expected_version: 0,
+            ..DecideRequest::default()
         };
         if let Err(refused) = client.decide(as_demo(request)).await {
             self.say("refused", refused.message());

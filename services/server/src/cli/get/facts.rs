@@ -13,6 +13,7 @@ pub fn case(case: &Value, now: Timestamp) -> String {
         ("agent", pick::text(case, "/agent_id")),
         ("state", pick::state(case, "/state")),
         ("reason", pick::text(case, "/state_details/reason")),
+        ("first of two", pick::text(case, "/first_approval/by")),
         ("severity", pick::severity(case, "/severity")),
         ("diagnosis", pick::text(case, "/diagnosis_type")),
         ("because", pick::text(case, "/reasoning")),
