@@ -1,8 +1,8 @@
 -- The action log becomes a chain: each row holds the hash of itself and of all before it (services/store/src/action_log.rs
 -- has the form). Rows are still inserted by whoever writes, inside its own transaction, and wait for nobody. Once they
--- are committed they get their place in the order under the lock on action_log_place, as events do, and then their
--- hash, which a process computes and link_action_log writes if the chain still ends where the process saw it end. So
--- the chain is in the order in which rows became visible, and two processes that chain at once cannot fork it.
+-- are committed they get their place in the order under the lock on action_log_place, as events do, and their hash, which
+-- a process computes and link_action_log writes if the chain still ends where the process saw it end. So the chain is in
+-- the order in which rows became visible, and two processes that chain at once cannot fork it.
 --
 -- `id` is the order of writing, `sequence` the place in the chain. Rows from before this migration keep their numbers,
 -- and are chained by the first process that comes along. Programs of older schemas cannot write beside it: their
@@ -75,25 +75,30 @@ BEGIN
     UPDATE immune.action_log_place SET last = greatest(v_last, (SELECT max(n.sequence) FROM numbered n));
 END $$;
 
--- Writes the hashes of the rows that follow the link at `p_after`, in order. False when the chain no longer ends there.
-CREATE FUNCTION immune.link_action_log(p_after bigint, p_sequences bigint[], p_hashes bytea[]) RETURNS boolean
+-- Writes the places and hashes of the rows that follow the link at `p_after`, in order. False when the chain no longer
+-- ends there, or places have been given since the caller saw `p_last` as the last. One update gives a row both, as a rule;
+-- only rows that somebody wanted to read before have their place already.
+CREATE FUNCTION immune.link_action_log(
+    p_after bigint, p_last bigint, p_ids bigint[], p_sequences bigint[], p_hashes bytea[]
+) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     v_linked bigint;
 BEGIN
-    PERFORM FROM immune.action_log_place p WHERE p.chained = p_after FOR UPDATE;
+    PERFORM FROM immune.action_log_place p WHERE p.chained = p_after AND p.last = p_last FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    UPDATE immune.action_log r SET hash = n.hash
-      FROM unnest(p_sequences, p_hashes) AS n (sequence, hash)
-     WHERE r.sequence = n.sequence AND r.hash IS NULL;
+    UPDATE immune.action_log r SET sequence = n.sequence, hash = n.hash
+      FROM unnest(p_ids, p_sequences, p_hashes) AS n (id, sequence, hash)
+     WHERE r.id = n.id AND r.hash IS NULL;
     GET DIAGNOSTICS v_linked = ROW_COUNT;
-    IF v_linked <> cardinality(p_sequences) THEN
+    IF v_linked <> cardinality(p_ids) THEN
         RAISE EXCEPTION 'rows of the action log have vanished before they were chained'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     UPDATE immune.action_log_place
-       SET chained = p_sequences[cardinality(p_sequences)], hash = p_hashes[cardinality(p_hashes)];
+       SET last = greatest(p_last, p_sequences[cardinality(p_sequences)]),
+           chained = p_sequences[cardinality(p_sequences)], hash = p_hashes[cardinality(p_hashes)];
     RETURN true;
 END $$;

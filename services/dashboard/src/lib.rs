@@ -38,6 +38,7 @@ pub use deployment::Deployment;
 pub use metrics::Metrics;
 pub use openapi::openapi;
 pub use roles::Channels;
+pub use ui::{ASSETS, PAGES};
 
 use app::App;
 use immune_domain::policy::Policies;

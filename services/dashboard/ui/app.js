@@ -76,7 +76,7 @@ function Person() {
   const leave = async () => {
     try {
       const answer = await post("/auth/logout");
-      window.location.assign(answer?.url ?? answer?.location ?? "/login");
+      window.location.assign(answer?.redirect ?? "/login");
     } catch (error) {
       toast(/** @type {any} */ (error).detail ?? String(error), "error");
     }

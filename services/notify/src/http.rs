@@ -98,6 +98,8 @@ impl Http {
         ca_file: Option<&Path>,
         secrets: Vec<Secret>,
     ) -> Result<Self, String> {
+        // A second installation is refused and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder()
             .redirect(redirect::Policy::none())
             .timeout(timeout)
@@ -268,8 +270,6 @@ mod tests {
     /// Guarantees: a receiver's words are one short line without our secrets.
     #[test]
     fn words_hold_no_secrets() {
-        // A second installation is refused and changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = Url::parse("http://127.0.0.1:1").unwrap();
         let http = Http::new(
             Duration::from_secs(1),

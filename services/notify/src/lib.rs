@@ -14,7 +14,7 @@
 //!
 //! - [`config`]: whom to tell what.
 //! - [`kind`]: kinds of news.
-//! - `courier`, `round`: one target's loop, and one look of it.
+//! - `courier`, `round`, `trouble`: one target's loop, one look of it, and what failures mean.
 //! - `targets`: one file per kind of receiver; there is how to add one.
 //! - [`sign`]: signatures, ours and Slack's.
 //! - [`Front`]: what the dashboard shows and does; [`Clicks`]: buttons that were pressed in Slack.
@@ -31,6 +31,7 @@ mod pace;
 mod round;
 pub mod sign;
 mod targets;
+mod trouble;
 mod words;
 
 pub use config::Config;

@@ -5,7 +5,6 @@ use crate::courier::{Courier, Looked, cases_of};
 use crate::http::{Failure, Fate};
 use crate::kind::Kind;
 use crate::news::{Digest, News, id_of};
-use crate::pace::backoff;
 use futures::StreamExt;
 use immune_domain::case::Case;
 use immune_domain::{CaseId, Timestamp};
@@ -24,8 +23,6 @@ const BATCH_TO_FOLD: u32 = 1_000;
 const ROUND_MAX: Duration = Duration::from_secs(10);
 /// What a round may take beyond its last request.
 const MARGIN: Duration = Duration::from_secs(2);
-/// A message that fails comes after others once the target is tried again, so that it is not what everything waits for.
-const AFTER_OTHERS: Duration = Duration::from_millis(500);
 
 /// News of one case, in order.
 struct Lane {
@@ -46,11 +43,11 @@ struct Shared {
 
 /// How a lane went.
 #[derive(Default)]
-struct Went {
+pub(crate) struct Went {
     settled: Vec<Settled>,
-    delivered: usize,
+    pub(crate) delivered: usize,
     /// The failure that troubled the target, and its wait.
-    trouble: Option<Failure>,
+    pub(crate) trouble: Option<Failure>,
 }
 
 impl Courier {
@@ -318,81 +315,6 @@ impl Courier {
             }
         }
         went
-    }
-
-    /// What becomes of a notification that could not be told.
-    fn failed(&self, row: &Notification, failure: &Failure, now: Timestamp) -> Settled {
-        let age = now.since(row.taken_at);
-        let is_old = self.is_old(row, now);
-        let error = failure.words.clone();
-        let outcome = match failure.fate {
-            Fate::Never => Outcome::Dead { error },
-            Fate::Away { .. } | Fate::Refused if is_old => Outcome::Dead {
-                error: format!(
-                    "given up after {} s and {} attempts: {error}",
-                    age.as_secs(),
-                    row.attempts
-                ),
-            },
-            Fate::Away { after: Some(after) } => Outcome::Again {
-                due_at: now.plus(after + AFTER_OTHERS),
-                error,
-            },
-            Fate::Away { after: None } | Fate::Refused => Outcome::Again {
-                due_at: now.plus(self.wait(row.attempts, &row.id) + AFTER_OTHERS),
-                error,
-            },
-        };
-        let (word, is_dead) = match &outcome {
-            Outcome::Dead { .. } => ("dead", true),
-            Outcome::Again { .. } | Outcome::Held { .. } | Outcome::Delivered { .. } => ("again", false),
-        };
-        self.office.metrics.attempted(&self.name, word, 1);
-        if is_dead {
-            tracing::warn!(receiver = %self.name, notification = %row.id, error = %failure.words, "a notification is a dead letter");
-        }
-        Settled {
-            id: row.id.clone(),
-            outcome,
-        }
-    }
-
-    fn is_old(&self, row: &Notification, now: Timestamp) -> bool {
-        now.since(row.taken_at) >= self.retry.give_up()
-    }
-
-    fn wait(&self, failures: u32, key: &str) -> Duration {
-        let first = Duration::from_millis(self.retry.first_ms);
-        backoff(
-            first,
-            Duration::from_secs(self.retry.wait_seconds_max),
-            failures,
-            key,
-        )
-    }
-
-    /// Leaves a target alone that is in trouble.
-    fn pause(&mut self, went: &Went, now: Timestamp) {
-        let Some(failure) = &went.trouble else {
-            if went.delivered > 0 {
-                self.failures = 0;
-            }
-            return;
-        };
-        self.failures = if went.delivered > 0 {
-            1
-        } else {
-            self.failures.saturating_add(1)
-        };
-        let wait = match failure.fate {
-            Fate::Away { after: Some(after) } => after,
-            Fate::Away { after: None } | Fate::Refused | Fate::Never => self.wait(self.failures, &self.name),
-        };
-        self.paused_until = now.plus(wait);
-        if self.failures == 1 {
-            tracing::warn!(receiver = %self.name, error = %failure.words, wait_seconds = wait.as_secs_f64(),
-                "a target does not take notifications; they wait");
-        }
     }
 
     fn news(&self, row: &Notification, case: Option<Arc<Case>>, receipt: Option<Value>) -> News {

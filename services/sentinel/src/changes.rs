@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Watches at the same time: every dashboard has one per run that somebody looks at.
@@ -58,6 +59,8 @@ pub(crate) struct Changes {
 struct Open {
     run: RunId,
     changed: Mutex<HashSet<AgentId>>,
+    /// Wakes whoever waits for a change.
+    news: Notify,
     ended: CancellationToken,
 }
 
@@ -89,7 +92,9 @@ impl Changes {
         }
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         for watch in open.iter().filter(|watch| watch.run == key.run) {
-            locked(&watch.changed).insert(key.agent.clone());
+            if locked(&watch.changed).insert(key.agent.clone()) {
+                watch.news.notify_one();
+            }
         }
     }
 
@@ -98,6 +103,7 @@ impl Changes {
         let watch = Arc::new(Open {
             run,
             changed: Mutex::default(),
+            news: Notify::new(),
             ended: CancellationToken::new(),
         });
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
@@ -130,6 +136,13 @@ impl Watch {
     /// The agents that have changed since the last call.
     pub(crate) fn take(&self) -> HashSet<AgentId> {
         std::mem::take(&mut *locked(&self.open.changed))
+    }
+
+    /// Waits until there is an agent to take.
+    pub(crate) async fn changed(&self) {
+        while locked(&self.open.changed).is_empty() {
+            self.open.news.notified().await;
+        }
     }
 
     /// Keeps an agent for the next call.

@@ -57,7 +57,11 @@ pub async fn brief(
     after: Option<&str>,
     limit: u32,
 ) -> Result<v1::ListAgentsResponse, StorageError> {
-    let limit = if limit == 0 { PAGE_MAX } else { limit.min(BRIEF_MAX) };
+    let limit = if limit == 0 {
+        PAGE_MAX
+    } else {
+        limit.min(BRIEF_MAX)
+    };
     let summaries = store.agents(run, after, limit).await?;
     Ok(page(
         summaries

@@ -9,10 +9,10 @@ use immune_runtime::grpc::status;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tonic::Status;
 
-/// Time between two messages.
+/// Time between the changes of one round and those of the next.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Agents in a message at most.
 const AGENTS_MAX: usize = 1_000;
@@ -39,20 +39,18 @@ impl Service {
     }
 
     async fn tell(&self, watch: &Watch, sender: &mpsc::Sender<Sent>) {
-        let mut pause = interval(PAUSE);
-        pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting: VecDeque<AgentId> = VecDeque::new();
         let mut looks: HashMap<AgentId, u8> = HashMap::new();
+        let mut pause = Duration::ZERO;
         loop {
-            pause.tick().await;
             if waiting.is_empty() {
+                // The first change goes out at once, those after it together.
+                sleep(std::mem::replace(&mut pause, PAUSE)).await;
+                watch.changed().await;
                 // All of them before any again: none waits behind others that change all the time.
                 waiting.extend(watch.take());
             }
             let some: Vec<AgentId> = waiting.drain(..waiting.len().min(AGENTS_MAX)).collect();
-            if some.is_empty() {
-                continue;
-            }
             let found = listing::these(&self.directory, &*self.store, watch.run(), &some, true).await;
             let mut agents = match found {
                 Ok(agents) => agents,

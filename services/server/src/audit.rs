@@ -1,7 +1,7 @@
 //! The action log as a process keeps it: where its chain ends, said from time to time so that it can be kept
 //! elsewhere, and calls of roles that were refused.
 
-use immune_domain::RunId;
+use immune_domain::{RunId, Timestamp};
 use immune_runtime::access::RefusedCall;
 use immune_runtime::clock::SharedClock;
 use immune_store::ActionLog;
@@ -9,6 +9,7 @@ use immune_store::action_log::{Link, LogRow, NO_RUN, RowLimit};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::json;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -16,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Time between two words on where the chain ends.
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How long the last look may take while the process ends.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 
 /// Where the chain ends, as numbers; the hash itself is in the log.
 #[derive(Debug, Clone, Default)]
@@ -45,29 +49,42 @@ impl Metrics {
 pub(crate) async fn anchor(log: Arc<dyn ActionLog>, metrics: Metrics, stop: CancellationToken) {
     let mut said = Link::ZERO;
     loop {
-        match log.chain().await {
-            Ok(chain) => {
-                metrics
-                    .sequence
-                    .set(i64::try_from(chain.head.sequence).unwrap_or(i64::MAX));
-                metrics
-                    .unchained
-                    .set(i64::try_from(chain.unchained).unwrap_or(i64::MAX));
-                if chain.head != said {
-                    said = chain.head;
-                    tracing::info!(link = %said, unchained = chain.unchained, "the action log ends here");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the action log could not be chained; trying again later"),
-        }
+        look(&*log, &metrics, &mut said).await;
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = tokio::time::sleep(ANCHOR_INTERVAL) => {}
         }
     }
+    // The last word of this process, if the store still answers.
+    let _ = tokio::time::timeout(LAST_WORD_MAX, look(&*log, &metrics, &mut said)).await;
 }
 
-/// Writes down calls between processes that were refused, so many a minute.
+async fn look(log: &dyn ActionLog, metrics: &Metrics, said: &mut Link) {
+    let chain = match log.chain().await {
+        Ok(chain) => chain,
+        Err(error) => {
+            tracing::warn!(%error, "the action log could not be chained; trying again later");
+            return;
+        }
+    };
+    metrics
+        .sequence
+        .set(i64::try_from(chain.head.sequence).unwrap_or(i64::MAX));
+    metrics
+        .unchained
+        .set(i64::try_from(chain.unchained).unwrap_or(i64::MAX));
+    if chain.head != *said {
+        *said = chain.head;
+        tracing::info!(link = %chain.head, unchained = chain.unchained, "the action log ends here");
+    }
+}
+
+/// The same refused call is written down once in this time: a process with a wrong token asks every second.
+const REPEATS_QUIET: Duration = Duration::from_secs(600);
+/// Refused calls that are remembered as written.
+const REMEMBERED_MAX: usize = 64;
+
+/// Writes down calls between processes that were refused, each once in a while, and so many a minute.
 pub(crate) async fn record_refused(
     mut calls: mpsc::Receiver<RefusedCall>,
     log: Arc<dyn ActionLog>,
@@ -75,6 +92,8 @@ pub(crate) async fn record_refused(
     stop: CancellationToken,
 ) {
     let limit = RowLimit::default();
+    // When each was written, and how often it came again since.
+    let mut written: HashMap<RefusedCall, (Timestamp, u64)> = HashMap::new();
     loop {
         let call = tokio::select! {
             () = stop.cancelled() => return,
@@ -85,6 +104,16 @@ pub(crate) async fn record_refused(
             },
         };
         let now = clock.now();
+        if let Some((at, again)) = written.get_mut(&call)
+            && now.since(*at) < REPEATS_QUIET
+        {
+            *again += 1;
+            continue;
+        }
+        let again = written.remove(&call).map_or(0, |(_, again)| again);
+        if written.len() >= REMEMBERED_MAX {
+            written.retain(|_, (at, _)| now.since(*at) < REPEATS_QUIET);
+        }
         let Some(unwritten) = limit.admit(now) else {
             continue;
         };
@@ -93,13 +122,16 @@ pub(crate) async fn record_refused(
             at: now,
             kind: "call_refused".to_owned(),
             agent: None,
-            actor: call.caller,
+            actor: call.caller.clone(),
             outcome: "refused".to_owned(),
             payload: json!({
                 "reason": format!("{}: {}", call.method, call.because), "refused_because": call.because,
-                "unwritten_before": unwritten,
+                "unwritten_before": unwritten, "repeated_before": again,
             }),
         };
+        if written.len() < REMEMBERED_MAX {
+            written.insert(call.clone(), (now, 0));
+        }
         if let Err(error) = log.append(&[row]).await {
             tracing::error!(%error, method = call.method, "a refused call could not be recorded");
         }
@@ -112,16 +144,16 @@ mod tests {
     use immune_runtime::clock;
     use immune_store::memory;
 
-    /// Scenario: more calls are refused than may be written in a minute.
-    /// Guarantees: those that may are written with who called what; nothing waits for anything.
+    /// Scenario: more different calls are refused than may be written in a minute, each of them twice.
+    /// Guarantees: those that may are written once, with who called what.
     #[tokio::test]
     async fn refused_calls_are_recorded_within_a_limit() {
         let stores = memory::stores();
-        let (sender, receiver) = mpsc::channel(100);
-        for _ in 0..100 {
+        let (sender, receiver) = mpsc::channel(200);
+        for n in 0..200 {
             let call = RefusedCall {
                 caller: "role ingestion".to_owned(),
-                method: "immune.v1.QuarantineService/Decide".to_owned(),
+                method: format!("immune.v1.QuarantineService/Decide{}", n / 2),
                 because: "role",
             };
             sender.send(call).await.unwrap();
@@ -146,7 +178,11 @@ mod tests {
         assert_eq!(rows[0].row.actor, "role ingestion");
         assert_eq!(
             rows[0].row.payload["reason"],
-            "immune.v1.QuarantineService/Decide: role"
+            "immune.v1.QuarantineService/Decide0: role"
+        );
+        assert_eq!(
+            rows[1].row.payload["reason"],
+            "immune.v1.QuarantineService/Decide1: role"
         );
     }
 

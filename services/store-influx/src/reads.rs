@@ -102,7 +102,10 @@ async fn latest_now(
     }
     let until = before.map(|before| {
         let micros = before.as_micros();
-        format!(" AND time <= {} AND \"timestamp\" < {micros}", place::latest(before))
+        format!(
+            " AND time <= {} AND \"timestamp\" < {micros}",
+            place::latest(before)
+        )
     });
     let until = until.unwrap_or_default();
     let newest = format!(

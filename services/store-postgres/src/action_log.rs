@@ -51,16 +51,21 @@ pub(crate) fn read(row: &PgRow) -> Result<StoredRow> {
     let row = Reader::new(row, "action log row", "sequence");
     Ok(StoredRow {
         sequence: row.number("sequence")?,
-        row: LogRow {
-            run: row.text("run")?.into(),
-            at: row.time("at")?,
-            kind: row.text("kind")?,
-            agent: row.text_if_any("agent")?.map(AgentId::from),
-            actor: row.text("actor")?,
-            outcome: row.text("outcome")?,
-            payload: row.json("payload")?,
-        },
+        row: read_row(&row)?,
         hash: log_chain::hash(&row, "hash")?,
+    })
+}
+
+/// What was written, without its place.
+pub(crate) fn read_row(row: &Reader<'_>) -> Result<LogRow> {
+    Ok(LogRow {
+        run: row.text("run")?.into(),
+        at: row.time("at")?,
+        kind: row.text("kind")?,
+        agent: row.text_if_any("agent")?.map(AgentId::from),
+        actor: row.text("actor")?,
+        outcome: row.text("outcome")?,
+        payload: row.json("payload")?,
     })
 }
 

@@ -3,7 +3,7 @@
 //! (`migrations/postgres/0009`). Any process may chain; the hashes are computed here, and written only if the chain
 //! still ends where this process saw it end.
 
-use crate::action_log::read;
+use crate::action_log::{read, read_row};
 use crate::database::{Database, Repeat};
 use crate::rows::{Reader, place};
 use immune_store::StorageError;
@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// Rows that are chained by one statement.
-const STEP: i64 = 1_000;
+const STEP: i64 = 250;
 
 /// Steps of one call; the rest is for the next.
-const STEPS_MAX: u32 = 100;
+const STEPS_MAX: u32 = 400;
 
 /// How long rows gather before they are chained together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -74,7 +74,6 @@ impl Database {
 
     /// Chains rows that are not yet.
     pub(crate) async fn chain_log(&self) -> Result<()> {
-        self.number_log().await?;
         for _ in 0..STEPS_MAX {
             if !self.chain_step().await? {
                 break;
@@ -85,29 +84,42 @@ impl Database {
 
     /// Chains some rows; returns whether there may be more.
     async fn chain_step(&self) -> Result<bool> {
-        let sql = "SELECT p.chained, p.hash AS chained_hash, r.* FROM immune.action_log_place p, \
-                   LATERAL (SELECT * FROM immune.action_log l WHERE l.hash IS NULL AND l.sequence > p.chained \
-                             ORDER BY l.sequence LIMIT $1) r \
-                   ORDER BY r.sequence";
+        // First those that have a place already, because somebody wanted to read them; then the others as they were
+        // written.
+        let sql = "SELECT p.chained, p.hash AS chained_hash, p.last, r.* FROM immune.action_log_place p, LATERAL (\
+                       (SELECT * FROM immune.action_log l WHERE l.hash IS NULL AND l.sequence > p.chained \
+                         ORDER BY l.sequence LIMIT $1) \
+                       UNION ALL \
+                       (SELECT * FROM immune.action_log l WHERE l.sequence IS NULL ORDER BY l.id LIMIT $1)) r \
+                   ORDER BY r.sequence NULLS LAST, r.id LIMIT $1";
         let rows = self.read(DOING, || sqlx::query(sql).bind(STEP)).await?;
         let Some(first) = rows.first() else {
             return Ok(false);
         };
         let head = Reader::new(first, "head of the action log", "chained");
-        let (after, mut last): (u64, LinkHash) = (
-            head.number("chained")?,
-            hash(&head, "chained_hash")?.unwrap_or(LinkHash::ZERO),
-        );
-        let (mut sequences, mut hashes) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let (after, last): (u64, u64) = (head.number("chained")?, head.number("last")?);
+        let mut hash = hash(&head, "chained_hash")?.unwrap_or(LinkHash::ZERO);
+        let (mut ids, mut sequences, mut hashes, mut free) = (Vec::new(), Vec::new(), Vec::new(), last);
         for row in &rows {
-            let stored: StoredRow = read(row)?;
-            last = last.then_row(&stored);
-            sequences.push(place(stored.sequence));
-            hashes.push(last.0.to_vec());
+            let stored = Reader::new(row, "action log row", "id");
+            let sequence = stored.number_if_any("sequence")?.unwrap_or_else(|| {
+                free += 1;
+                free
+            });
+            hash = hash.then_row(&StoredRow {
+                sequence,
+                row: read_row(&stored)?,
+                hash: None,
+            });
+            ids.push(stored.get::<i64>("id")?);
+            sequences.push(place(sequence));
+            hashes.push(hash.0.to_vec());
         }
         let query = || {
-            sqlx::query("SELECT immune.link_action_log($1, $2, $3)")
+            sqlx::query("SELECT immune.link_action_log($1, $2, $3, $4, $5)")
                 .bind(place(after))
+                .bind(place(last))
+                .bind(ids.clone())
                 .bind(sequences.clone())
                 .bind(hashes.clone())
         };

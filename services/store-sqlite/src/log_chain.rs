@@ -7,11 +7,11 @@ use crate::rows::{Reader, count, place};
 use immune_store::StorageError;
 use immune_store::action_log::{Chain, Link, LinkHash, LogRow, StoredRow, removed_up_to};
 use immune_store::error::Result;
-use sqlx::sqlite::SqliteRow;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 /// Rows from before there was a chain that are chained in one transaction.
-const STEP: i64 = 1_000;
+const STEP: i64 = 250;
 
 /// The last place that was ever used: SQLite remembers it also when the rows are gone.
 const HEAD: &str = "SELECT h.sequence, h.hash, \
@@ -148,7 +148,10 @@ pub(crate) async fn chain(conn: &mut SqliteConnection) -> Result<Chain> {
                       (SELECT r.payload FROM action_log r WHERE r.kind = 'action_log_purged' AND r.run = '' \
                         ORDER BY r.sequence DESC LIMIT 1) AS payload \
                  FROM action_log_head h";
-    let found = sqlx::query(sql).fetch_one(&mut *conn).await.map_err(storage(DOING))?;
+    let found = sqlx::query(sql)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(storage(DOING))?;
     let row = Reader::new(&found, "chain of the action log", "checkpoint");
     let start = match row.get::<Option<&str>>("payload")? {
         None => Link::ZERO,

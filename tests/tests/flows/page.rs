@@ -56,7 +56,8 @@ impl Reader {
                     }
                 }
                 let chunk = self.response.chunk().await.ok().flatten()?;
-                self.text.push_str(std::str::from_utf8(&chunk).expect("events are UTF-8"));
+                self.text
+                    .push_str(std::str::from_utf8(&chunk).expect("events are UTF-8"));
             }
         };
         tokio::time::timeout(EVENT_MAX, read)
@@ -66,7 +67,10 @@ impl Reader {
 }
 
 fn row<'a>(agents: &'a Value, id: &str) -> Option<&'a Value> {
-    agents["agents"].as_array()?.iter().find(|agent| agent["id"] == id)
+    agents["agents"]
+        .as_array()?
+        .iter()
+        .find(|agent| agent["id"] == id)
 }
 
 /// Scenario: a page is open while an agent falls ill; then the servers behind it are killed and come back, and a
@@ -77,11 +81,16 @@ async fn the_page_misses_nothing(wiring: Wiring) {
     let mut world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
     let mut page = Reader::open(&world.base(), None).await;
-    page.until("reset", |data| data["what"] == "agents").await.expect("a reset");
+    page.until("reset", |data| data["what"] == "agents")
+        .await
+        .expect("a reset");
     let fleet = world.api.get("/api/fleet").await.expect("the fleet");
     assert_eq!((&fleet["total"], &fleet["truncated"]), (&json!(6), &json!(false)));
     let well = row(&fleet, &agent).expect("the agent");
-    assert_eq!((&well["status"], &well["baseline"]["state"]), (&json!("healthy"), &json!("active")));
+    assert_eq!(
+        (&well["status"], &well["baseline"]["state"]),
+        (&json!("healthy"), &json!("active"))
+    );
     let began = page.ids.last().copied().expect("the snapshot has an id");
 
     world.infect_severely(&agent).await;
@@ -91,12 +100,30 @@ async fn the_page_misses_nothing(wiring: Wiring) {
     assert!(ill["severity"].as_f64() >= Some(7.0), "{ill}");
     let case = world.case_in(&agent, "awaiting_approval").await;
     assert_eq!(ill["case_id"], case.as_str());
-    let sparks = world.api.get(&format!("/api/sparks?agents={agent}")).await.expect("sparks");
-    assert!(sparks[&agent]["latency"].as_array().is_some_and(|points| points.len() >= 10), "{sparks}");
+    let sparks = world
+        .api
+        .get(&format!("/api/sparks?agents={agent}"))
+        .await
+        .expect("sparks");
+    assert!(
+        sparks[&agent]["latency"]
+            .as_array()
+            .is_some_and(|points| points.len() >= 10),
+        "{sparks}"
+    );
     assert!(sparks[&agent]["band"].is_array(), "{sparks}");
-    let series = world.api.get(&format!("/api/agents/{agent}/series")).await.expect("its vitals");
+    let series = world
+        .api
+        .get(&format!("/api/agents/{agent}/series"))
+        .await
+        .expect("its vitals");
     assert_eq!(series["cases"][0]["case_id"], case.as_str());
-    assert!(series["points"].as_array().is_some_and(|points| !points.is_empty()), "{series}");
+    assert!(
+        series["points"]
+            .as_array()
+            .is_some_and(|points| !points.is_empty()),
+        "{series}"
+    );
     world.contained(&agent).await;
 
     world.restart_doors().await;
@@ -104,9 +131,17 @@ async fn the_page_misses_nothing(wiring: Wiring) {
     while page.until("none", |_| false).await.is_some() {}
     let mut seen = page.ids.clone();
     let mut page = Reader::open(&world.base(), seen.last().copied()).await;
-    let (status, body) = world.api.decide(&case, "approve").await.expect("the server answers");
+    let (status, body) = world
+        .api
+        .decide(&case, "approve")
+        .await
+        .expect("the server answers");
     assert_eq!(status, StatusCode::OK, "{body}");
-    assert_eq!(body["plan"], Value::Null, "an answer to a person waits for nobody");
+    assert_eq!(
+        body["plan"],
+        Value::Null,
+        "an answer to a person waits for nobody"
+    );
     page.until("case_healed", |data| data["case_id"] == case.as_str())
         .await
         .expect("the case is healed");
@@ -114,7 +149,11 @@ async fn the_page_misses_nothing(wiring: Wiring) {
     let expected: Vec<u64> = (began..began + seen.len() as u64).collect();
     assert_eq!(seen, expected, "every event once, in order");
     let well = |data: &Value| row(data, &agent).is_some_and(|row| row["status"] == "healthy");
-    if !page.until("agents", well).await.is_some_and(|data| row(&data, &agent).is_some()) {
+    if !page
+        .until("agents", well)
+        .await
+        .is_some_and(|data| row(&data, &agent).is_some())
+    {
         panic!("the row is not well again");
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Time between two updates.
@@ -80,8 +80,9 @@ impl Work {
         let mut sentinels: HashMap<Arc<str>, AbortOnDropHandle<()>> = HashMap::new();
         self.listen(&mut sentinels, &mut replicas, &ears);
         let mut can_change = true;
-        let mut pause = every(PAUSE);
-        let mut look = every(LOOK_AGAIN);
+        let mut told_at = Instant::now();
+        let mut look = interval(LOOK_AGAIN);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(heard) = heard.recv() => {
@@ -96,7 +97,11 @@ impl Work {
                     Err(_) => can_change = false,
                 },
                 _ = look.tick() => self.look().await,
-                _ = pause.tick() => self.tell().await,
+                // The first change goes out at once, those after it together.
+                () = sleep_until(told_at + PAUSE), if self.has_news() => {
+                    self.tell().await;
+                    told_at = Instant::now();
+                }
             }
         }
     }
@@ -183,10 +188,13 @@ impl Work {
         self.send(Update::Reset);
     }
 
+    /// Whether there is something to tell that can be told.
+    fn has_news(&self) -> bool {
+        let can_tell = self.cases.is_some() && !self.telling.is_empty();
+        can_tell && (self.is_behind || !self.changed.is_empty() || !self.touched.is_empty())
+    }
+
     async fn tell(&mut self) {
-        if self.cases.is_none() || self.telling.is_empty() {
-            return;
-        }
         if self.is_behind {
             self.catch_up();
             return;
@@ -267,10 +275,4 @@ impl Drop for Counted {
 
 fn spawn(work: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(work))
-}
-
-fn every(period: Duration) -> tokio::time::Interval {
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }

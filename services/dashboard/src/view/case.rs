@@ -302,17 +302,18 @@ fn details(state: &State) -> Value {
 impl LeverView {
     fn of(lever: &LeverState, case: &Case) -> Self {
         // The timeline has each answer under the lever's name.
-        let answers = case
+        let latest = case
             .timeline
             .iter()
-            .filter(|entry| entry.actor == lever.lever && entry.kind.starts_with("lever_"));
+            .rev()
+            .find(|entry| entry.actor == lever.lever && entry.kind.starts_with("lever_"));
         LeverView {
             lever: lever.lever.clone(),
             wanted: lever.wanted.as_str().to_owned(),
             status: lever.status.as_str().to_owned(),
             attempts: lever.attempts,
             detail: lever.detail.clone(),
-            at: answers.last().map(|entry| seconds(entry.at)),
+            at: latest.map(|entry| seconds(entry.at)),
         }
     }
 }

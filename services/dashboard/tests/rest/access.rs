@@ -1,7 +1,7 @@
 //! Who may do what.
 
 use crate::world::{World, key, ring, said, secret};
-use immune_dashboard::{Config, Needs, TABLE, openapi};
+use immune_dashboard::{ASSETS, Config, Needs, PAGES, TABLE, openapi};
 use immune_runtime::access::{KeyRing, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -27,7 +27,13 @@ fn described() -> BTreeSet<(String, String)> {
 
 /// A path with something in the place of each name.
 fn concrete(path: &str) -> String {
-    let segment = |segment: &str| if segment.starts_with('{') { "some".to_owned() } else { segment.to_owned() };
+    let segment = |segment: &str| {
+        if segment.starts_with('{') {
+            "some".to_owned()
+        } else {
+            segment.to_owned()
+        }
+    };
     path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
@@ -43,8 +49,8 @@ async fn keyed() -> World {
     World::with(Config::default(), keys).await
 }
 
-/// Guarantees: the table and the description name the same endpoints; what nobody put into the table is open to nobody,
-/// and this test says so.
+/// Guarantees: the table names what the description, the logins and the pages have, and nothing else; what nobody put
+/// into the table is open to nobody, and this test says so.
 #[test]
 fn the_table_names_every_endpoint() {
     let table: BTreeSet<(String, String)> = TABLE
@@ -55,6 +61,12 @@ fn the_table_names_every_endpoint() {
     let mut all = described();
     let of_logins = immune_door::routes::PATHS;
     all.extend(of_logins.map(|(method, path)| (method.to_owned(), path.to_owned())));
+    all.extend(
+        PAGES
+            .iter()
+            .chain([&ASSETS])
+            .map(|path| ("GET".to_owned(), (*path).to_owned())),
+    );
     assert_eq!(all, table);
 }
 
@@ -87,6 +99,7 @@ async fn every_door_is_tried() {
                 (Needs::Nobody, _) if path.starts_with("/auth/") => {
                     assert!([200, 400, 404].contains(&status.as_u16()), "{who}");
                 }
+                (Needs::Nobody, _) if *path == ASSETS => assert_eq!(status, StatusCode::NOT_FOUND, "{who}"),
                 (Needs::Nobody, _) => assert_eq!(status, StatusCode::OK, "{who}"),
                 // No key stands in for a signature.
                 (Needs::Signature, _) => assert_eq!(status, StatusCode::UNAUTHORIZED, "{who}"),

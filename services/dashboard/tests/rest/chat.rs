@@ -63,6 +63,8 @@ impl Slack {
 }
 
 async fn world(slack: &Slack) -> World {
+    // A second installation is refused and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let config = json!({ "external_url": "https://immune.example.com", "targets": [{ "name": "ops", "slack": {
         "webhook_url": "http://127.0.0.1:1/", "signing_secret": SECRET, "response_origin": slack.url,
         "users": {

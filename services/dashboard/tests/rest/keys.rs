@@ -21,7 +21,13 @@ async fn world(keys: KeyRing) -> World {
     World::changed(Config::default(), KeyRing::default(), |d| d.door = door).await
 }
 
-async fn ask(world: &World, key: &str, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+async fn ask(
+    world: &World,
+    key: &str,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> (StatusCode, Value) {
     said(world.send(method, path, &[("X-API-Key", key)], body).await).await
 }
 
@@ -35,7 +41,9 @@ async fn the_first_key_closes_the_door() {
     let (status, body) = world.post("/api/keys", first.clone()).await;
     assert_eq!(status, StatusCode::CONFLICT, "{body}");
     assert_eq!(body["type"], "urn:immune:problem:keys.first_must_be_admin");
-    let (status, root) = world.post("/api/keys", json!({ "name": "root", "role": "admin" })).await;
+    let (status, root) = world
+        .post("/api/keys", json!({ "name": "root", "role": "admin" }))
+        .await;
     assert_eq!(status, StatusCode::CREATED, "{root}");
     let (status, _) = world.get("/api/status").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
@@ -43,7 +51,10 @@ async fn the_first_key_closes_the_door() {
     let (status, body) = ask(&world, root, Method::POST, "/api/keys", Some(first)).await;
     assert_eq!(status, StatusCode::CREATED, "{body}");
     let (status, body) = ask(&world, root, Method::GET, "/api/status", None).await;
-    assert_eq!((status, &body["access"], &body["caller"]), (StatusCode::OK, &json!("keys"), &json!("root")));
+    assert_eq!(
+        (status, &body["access"], &body["caller"]),
+        (StatusCode::OK, &json!("keys"), &json!("root"))
+    );
 }
 
 /// Scenario: an administrator creates, lists and revokes keys; others try the same.
@@ -66,20 +77,51 @@ async fn keys_are_created_listed_and_revoked() {
     let lasts = made["expires_at"].as_f64().unwrap() - made["created_at"].as_f64().unwrap();
     assert!((lasts - 3_600.0).abs() < 0.01, "{made}");
     let (status, body) = ask(&world, ci, Method::GET, "/api/status", None).await;
-    assert_eq!((status, &body["run_id"], &body["role"]), (StatusCode::OK, &json!("blue"), &json!("viewer")));
+    assert_eq!(
+        (status, &body["run_id"], &body["role"]),
+        (StatusCode::OK, &json!("blue"), &json!("viewer"))
+    );
 
     let (_, listed) = ask(&world, &bea, Method::GET, "/api/keys", None).await;
     assert_eq!(listed.as_array().unwrap().len(), 1);
-    assert_eq!((&listed[0]["name"], &listed[0]["state"]), (&json!("ci"), &json!("active")));
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["state"]),
+        (&json!("ci"), &json!("active"))
+    );
     assert!(!listed.to_string().contains("imk_") && listed[0].get("hash").is_none());
 
     let refusals = [
         (&ada, wanted.clone(), 409, "keys.name_taken"),
-        (&bea, json!({ "name": "x", "role": "viewer", "runs": ["red"] }), 403, "keys.run_outside"),
-        (&ada, json!({ "name": "x y", "role": "viewer" }), 400, "request.invalid"),
-        (&ada, json!({ "name": "x", "role": "root" }), 400, "request.invalid"),
-        (&ada, json!({ "name": "ada", "role": "viewer" }), 400, "request.invalid"),
-        (&ada, json!({ "name": "x", "role": "viewer", "expires_at": 1 }), 400, "request.invalid"),
+        (
+            &bea,
+            json!({ "name": "x", "role": "viewer", "runs": ["red"] }),
+            403,
+            "keys.run_outside",
+        ),
+        (
+            &ada,
+            json!({ "name": "x y", "role": "viewer" }),
+            400,
+            "request.invalid",
+        ),
+        (
+            &ada,
+            json!({ "name": "x", "role": "root" }),
+            400,
+            "request.invalid",
+        ),
+        (
+            &ada,
+            json!({ "name": "ada", "role": "viewer" }),
+            400,
+            "request.invalid",
+        ),
+        (
+            &ada,
+            json!({ "name": "x", "role": "viewer", "expires_at": 1 }),
+            400,
+            "request.invalid",
+        ),
         (
             &ada,
             json!({ "name": "x", "role": "viewer", "expires_at": 9e9, "expires_in_seconds": 5 }),
@@ -97,10 +139,19 @@ async fn keys_are_created_listed_and_revoked() {
     let path = format!("/api/keys/{id}");
     let (status, body) = ask(&world, &bea, Method::DELETE, &path, None).await;
     assert_eq!(status, StatusCode::OK, "{body}");
-    assert_eq!(ask(&world, ci, Method::GET, "/api/status", None).await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(ask(&world, &ada, Method::DELETE, &path, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        ask(&world, ci, Method::GET, "/api/status", None).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        ask(&world, &ada, Method::DELETE, &path, None).await.0,
+        StatusCode::NOT_FOUND
+    );
     let (_, listed) = ask(&world, &ada, Method::GET, "/api/keys", None).await;
-    assert_eq!((&listed[0]["state"], &listed[0]["revoked_by"]), (&json!("revoked"), &json!("bea")));
+    assert_eq!(
+        (&listed[0]["state"], &listed[0]["revoked_by"]),
+        (&json!("revoked"), &json!("bea"))
+    );
 
     let (_, rows) = ask(&world, &ada, Method::GET, "/api/action-log", None).await;
     let (_, of_blue) = ask(&world, &bea, Method::GET, "/api/action-log", None).await;
@@ -128,7 +179,10 @@ async fn keys_are_created_listed_and_revoked() {
 async fn guesses_are_locked_out() {
     let world = world(ring(&[("ada", Role::Admin, &[]), ("new", Role::Admin, &[])])).await;
     let ada = secret("ada");
-    assert_eq!(ask(&world, &ada, Method::GET, "/api/status", None).await.0, StatusCode::OK);
+    assert_eq!(
+        ask(&world, &ada, Method::GET, "/api/status", None).await.0,
+        StatusCode::OK
+    );
     for n in 0..9 {
         let guess = format!("imk_guess-{n}");
         let (status, _) = ask(&world, &guess, Method::GET, "/api/status", None).await;
@@ -139,10 +193,17 @@ async fn guesses_are_locked_out() {
             .send(Method::GET, "/api/status", &[("X-API-Key", guess)], None)
             .await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{guess}");
-        let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        let wait: u64 = response.headers()["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!((1..=30).contains(&wait), "{wait}");
     }
-    assert_eq!(ask(&world, &ada, Method::GET, "/api/status", None).await.0, StatusCode::OK);
+    assert_eq!(
+        ask(&world, &ada, Method::GET, "/api/status", None).await.0,
+        StatusCode::OK
+    );
 }
 
 /// Scenario: one key writes and reads without pause; the same key posts telemetry; another key reads.
@@ -154,7 +215,12 @@ async fn who_asks_too_often_waits() {
     let mut slowed = None;
     for _ in 0..1_000 {
         let response = world
-            .send(Method::POST, "/api/feedback", &[("X-API-Key", &ada)], Some(json!({})))
+            .send(
+                Method::POST,
+                "/api/feedback",
+                &[("X-API-Key", &ada)],
+                Some(json!({})),
+            )
             .await;
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             slowed = Some(response);
@@ -163,7 +229,10 @@ async fn who_asks_too_often_waits() {
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     }
     assert_eq!(slowed.unwrap().headers()["retry-after"], "1");
-    assert_eq!(ask(&world, &eve, Method::GET, "/api/status", None).await.0, StatusCode::OK);
+    assert_eq!(
+        ask(&world, &eve, Method::GET, "/api/status", None).await.0,
+        StatusCode::OK
+    );
     for n in 0..200 {
         let row = json!({ "action_type": "x", "agent_id": "a", "payload": { "n": n } });
         let (status, body) = ask(&world, &ada, Method::POST, "/api/v1/action-log", Some(row)).await;

@@ -219,3 +219,36 @@ async fn a_list_is_whole_while_a_replica_is_gone() {
         ]
     );
 }
+
+/// Scenario: the whole fleet is asked for, of which each of two replicas judges a part; then one of them is gone.
+/// Guarantees: each agent once, suspect as the replica says that judges it; while one is gone its agents are shown all the
+/// same; both are named with what they hold.
+#[tokio::test]
+async fn the_fleet_is_whole_over_replicas() {
+    let both = world(&[Half(0), Half(1)]).await;
+    let fleet = both.read("/api/fleet").await;
+    let all: Vec<(&str, bool)> = AGENTS.iter().map(|agent| (*agent, true)).collect();
+    assert_eq!(ids(&fleet["agents"]), all);
+    let system = both.read("/api/system").await;
+    let sentinel = &system["roles"][2];
+    assert_eq!(sentinel["role"], "sentinel");
+    let mut held: Vec<Option<u64>> = sentinel["replicas"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|replica| replica["partitions"].as_u64())
+        .collect();
+    held.sort();
+    assert_eq!(
+        held,
+        [None, Some(1), Some(2)],
+        "the third answers nobody: {sentinel}"
+    );
+    let one = world(&[Half(1)]).await;
+    let fleet = one.read("/api/fleet").await;
+    let suspect: Vec<bool> = ids(&fleet["agents"])
+        .iter()
+        .map(|(_, suspect)| *suspect)
+        .collect();
+    assert_eq!(suspect, [false, true, false, true, false]);
+}

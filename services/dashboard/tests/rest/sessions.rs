@@ -26,7 +26,12 @@ async fn enter(world: &World, name: &str) -> String {
 }
 
 async fn me(world: &World, cookie: &str) -> (StatusCode, Value) {
-    said(world.send(Method::GET, "/api/me", &[("Cookie", cookie)], None).await).await
+    said(
+        world
+            .send(Method::GET, "/api/me", &[("Cookie", cookie)], None)
+            .await,
+    )
+    .await
 }
 
 /// Guarantees: a stranger is told the ways in; a key, a session and an open door each say who they are.
@@ -39,11 +44,22 @@ async fn who_asks() {
     let (status, problem) = said(response).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert_eq!(problem["type"], "urn:immune:problem:access.unauthenticated");
-    assert_eq!(problem["ways"], json!([{ "kind": "api_key", "url": "/auth/key" }]));
+    assert_eq!(
+        problem["ways"],
+        json!([{ "kind": "api_key", "url": "/auth/key" }])
+    );
 
     let key = secret("eve-viewer");
-    let (_, by_key) = said(world.send(Method::GET, "/api/me", &[("X-API-Key", &key)], None).await).await;
-    assert_eq!((&by_key["subject"], &by_key["csrf"]), (&json!("eve-viewer"), &Value::Null));
+    let (_, by_key) = said(
+        world
+            .send(Method::GET, "/api/me", &[("X-API-Key", &key)], None)
+            .await,
+    )
+    .await;
+    assert_eq!(
+        (&by_key["subject"], &by_key["csrf"]),
+        (&json!("eve-viewer"), &Value::Null)
+    );
 
     let cookie = enter(&world, "eve-viewer").await;
     let (status, mine) = me(&world, &cookie).await;
@@ -84,7 +100,10 @@ async fn writes_with_a_session() {
         ("Origin", "https://evil.example"),
     ])
     .await;
-    assert_eq!((status, &problem["type"]), (StatusCode::FORBIDDEN, &json!("urn:immune:problem:access.origin")));
+    assert_eq!(
+        (status, &problem["type"]),
+        (StatusCode::FORBIDDEN, &json!("urn:immune:problem:access.origin"))
+    );
     let (status, _) = write(&[("Cookie", &cookie), ("X-CSRF-Token", token), ("Origin", &own)]).await;
     assert!(![401, 403].contains(&status.as_u16()), "{status}");
     let (status, _) = write(&[("X-API-Key", &secret("olga-operator"))]).await;
@@ -92,7 +111,11 @@ async fn writes_with_a_session() {
 
     let viewer = enter(&world, "eve-viewer").await;
     let (_, hers) = me(&world, &viewer).await;
-    let (status, _) = write(&[("Cookie", &viewer), ("X-CSRF-Token", hers["csrf"].as_str().unwrap())]).await;
+    let (status, _) = write(&[
+        ("Cookie", &viewer),
+        ("X-CSRF-Token", hers["csrf"].as_str().unwrap()),
+    ])
+    .await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     let refused: Vec<Value> = world
         .log()
@@ -124,7 +147,9 @@ async fn a_logout_ends_everything() {
     assert_eq!(problem["type"], "urn:immune:problem:access.session_ended");
     assert!(problem["ways"].is_array());
     let ended = async { while let Ok(Some(_)) = events.chunk().await {} };
-    tokio::time::timeout(DEADLINE, ended).await.expect("the stream ends");
+    tokio::time::timeout(DEADLINE, ended)
+        .await
+        .expect("the stream ends");
     let (status, to) = said(world.send(Method::POST, "/auth/logout", &headers, None).await).await;
     assert_eq!((status, to), (StatusCode::OK, json!({ "redirect": "/login" })));
 }
@@ -136,11 +161,21 @@ async fn answers_about_logins() {
     for (method, path) in immune_door::routes::PATHS {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let response = world.send(method, path, &[], None).await;
-        for (header, value) in [("cache-control", "no-store"), ("x-content-type-options", "nosniff")] {
+        for (header, value) in [
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+        ] {
             assert_eq!(response.headers()[header], value, "{path}");
         }
-        assert!(response.headers().contains_key("content-security-policy"), "{path}");
-        assert!(!response.status().is_server_error(), "{path}: {}", response.status());
+        assert!(
+            response.headers().contains_key("content-security-policy"),
+            "{path}"
+        );
+        assert!(
+            !response.status().is_server_error(),
+            "{path}: {}",
+            response.status()
+        );
     }
     let page = [("Accept", "text/html"), ("Cookie", "immune=made.up")];
     let client = reqwest::Client::builder()
@@ -152,7 +187,10 @@ async fn answers_about_logins() {
         request = request.header(name, value);
     }
     let response = request.send().await.unwrap();
-    assert_eq!(response.headers()["location"], "/login?error=not_configured&then=%2Fcases");
+    assert_eq!(
+        response.headers()["location"],
+        "/login?error=not_configured&then=%2Fcases"
+    );
     let foreign = [("Origin", "https://evil.example")];
     let body = json!({ "key": secret("eve-viewer") });
     let response = world.send(Method::POST, "/auth/key", &foreign, Some(body)).await;

@@ -12,11 +12,13 @@ export function Spark({ spark }) {
   if (points.length < 2) return html`<span class="spark spark-none" aria-hidden="true"></span>`;
   const values = points.map(([, ms]) => ms);
   const band = spark?.band ?? null;
-  const top = Math.max(...values, band ? band[1] : 0) * 1.05 || 1;
+  const top = Math.max(...values, ...(band ?? []));
+  const low = Math.min(...values, ...(band ?? []));
+  const height = top - low || 1;
   const x = (/** @type {number} */ n) => PAD + (n / (points.length - 1)) * (WIDTH - 2 * PAD);
-  const y = (/** @type {number} */ ms) => HEIGHT - PAD - (ms / top) * (HEIGHT - 2 * PAD);
+  const y = (/** @type {number} */ ms) => HEIGHT - PAD - ((ms - low) / height) * (HEIGHT - 2 * PAD);
   const line = values.map((ms, n) => `${x(n).toFixed(1)},${y(ms).toFixed(1)}`).join(" ");
-  const last = values[values.length - 1];
+  const last = values.at(-1) ?? 0;
   const isOut = band !== null && (last > band[1] || last < band[0]);
   const said = `latest latency ${millis(last)}${band ? `, normal ${millis(band[0])} to ${millis(band[1])}` : ""}`;
   return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${said}>

@@ -7,13 +7,16 @@ import { Button, Field, Head } from "../lib/ui.js";
 
 /** @type {Record<string, string>} */
 const ERRORS = {
-  no_role: "You are known to the provider, but none of your groups has a role here. Ask an administrator to map one.",
-  no_group: "You are known to the provider, but none of your groups has a role here. Ask an administrator to map one.",
-  denied: "The provider says that the login was cancelled.",
-  state: "That login was started too long ago, or in another browser. Begin again.",
-  expired: "That login was started too long ago. Begin again.",
-  provider: "The provider does not answer. Try again in a moment, or log in with an API key.",
-  away: "The provider does not answer. Try again in a moment, or log in with an API key.",
+  no_role: "The provider knows you, but none of your groups has a role here. Ask an administrator to map one.",
+  login_expired: "That login was begun too long ago, or in another browser. Begin again.",
+  login_failed: "What the provider answered could not be verified. Begin again; the server's log says why.",
+  provider_refused: "The provider says that the login was refused or cancelled.",
+  provider_away: "The provider does not answer. Try again in a moment, or log in with an API key.",
+  not_ready: "The server cannot keep a login just now. Try again in a moment.",
+  not_configured: "This server has no login with a provider. Log in with an API key.",
+  unknown_key: "That key is not known here.",
+  locked_out: "Too many wrong keys came from your address. Wait a few minutes, then try again.",
+  too_many: "Too many logins at once. Wait a moment, then try again.",
 };
 
 /** Only ways within this page are followed. */

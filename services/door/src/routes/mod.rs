@@ -8,10 +8,8 @@
 //! | `POST /auth/logout` | ends the session; says where to end the provider's, too |
 //! | `POST /auth/backchannel-logout` | the provider says that somebody has logged out |
 //!
-//! A login that fails leads a browser to `/login?error=WORD`; the words are those of [`OidcError::word`],
-//! [`Refusal::word`] and `not_configured`. [`OidcError::word`]: crate::oidc::OidcError::word
-//!
-//! [`Refusal::word`]: crate::Refusal::word
+//! A login that fails leads a browser to `/login?error=WORD`; the words are those of [`crate::OidcError::word`],
+//! [`crate::Refusal::word`] and `not_configured`.
 
 mod answer;
 mod key;

@@ -3,6 +3,8 @@
 use crate::browser::{Browser, client, json};
 use crate::provider::{self, Provider};
 use crate::world::{KEY, World};
+use immune_door::sessions::HOLDS;
+use immune_store::faults::{Faults, with_faults};
 use reqwest::StatusCode;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -96,4 +98,48 @@ async fn something_else_answers() {
         assert_eq!(format!("{}?{}", to.path(), to.query().unwrap()), AWAY, "{shown}");
         serving.abort();
     }
+}
+
+/// Scenario: our own store is away before the first login, comes, and goes away again while somebody is logged in.
+/// Guarantees: nobody is told that their session has ended when nobody knows; keys that are known go on; afterwards the
+/// session is as it was.
+#[tokio::test]
+async fn the_store_comes_and_goes() {
+    if !provider::is_installed() {
+        return;
+    }
+    let provider = Provider::start().await;
+    let mut world = World::with(&provider).await;
+    let faults = Faults::new(1, 0);
+    world.stores = with_faults(world.stores.clone(), &faults);
+    let replica = world.replica().await;
+    faults.set_per_thousand(1_000);
+    let mut browser = Browser::new();
+    let response = browser.get(&replica.at("/auth/login")).await;
+    let to = Browser::leads(&response).unwrap();
+    assert_eq!((to.path(), to.query()), ("/login", Some("error=not_ready")));
+    faults.set_per_thousand(0);
+    assert_eq!(replica.log_in(&mut browser, "alice").await, "/fleet");
+
+    let mut halfway = Browser::new();
+    let callback = halfway.up_to_callback(&replica.at("/auth/login"), "bob").await;
+    faults.set_per_thousand(1_000);
+    world.clock.advance(HOLDS);
+    let (status, problem) = replica.me(&mut browser).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(problem["type"], "urn:immune:problem:access.not_ready");
+    let with_key = client()
+        .get(replica.at("/me"))
+        .header("x-api-key", KEY)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(with_key.status(), StatusCode::OK);
+    assert_eq!(
+        replica.come_back(&mut halfway, &callback).await,
+        "/login?error=not_ready"
+    );
+    faults.set_per_thousand(0);
+    assert!(replica.is_in(&mut browser).await);
+    assert!(!replica.is_in(&mut halfway).await);
 }

@@ -20,10 +20,7 @@ pub(crate) enum Stranger {
     #[error("the API key is bound to other runs")]
     WrongRun,
     #[error("{refusal}")]
-    Later {
-        refusal: Refusal,
-        retry_after: Duration,
-    },
+    Later { refusal: Refusal, retry_after: Duration },
     #[error("x-run-id must be 1 to 512 bytes of UTF-8 without control characters, and neither . nor ..")]
     BadRun,
 }
@@ -31,10 +28,7 @@ pub(crate) enum Stranger {
 impl From<Refusal> for Stranger {
     fn from(refusal: Refusal) -> Self {
         match (refusal, refusal.retry_after()) {
-            (_, Some(retry_after)) => Stranger::Later {
-                refusal,
-                retry_after,
-            },
+            (_, Some(retry_after)) => Stranger::Later { refusal, retry_after },
             (Refusal::NoCredential, None) => Stranger::NoKey,
             // Telemetry is sent with keys; a session opens nothing here.
             (

@@ -69,7 +69,13 @@ pub(super) async fn serve(
             accepted = accept => accepted,
         };
         let peer = ConnectInfo(Peer(accepted.address));
-        let connection = connection(accepted.stream, peer, router.clone(), limits.clone(), shutdown.clone());
+        let connection = connection(
+            accepted.stream,
+            peer,
+            router.clone(),
+            limits.clone(),
+            shutdown.clone(),
+        );
         open.spawn(async move {
             connection.await;
             drop(place);

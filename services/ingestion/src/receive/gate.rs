@@ -163,16 +163,19 @@ impl Refused {
             Refused::Stranger(Stranger::NoKey | Stranger::UnknownKey) => Status::unauthenticated(message),
             Refused::Stranger(Stranger::WrongRole | Stranger::WrongRun) => Status::permission_denied(message),
             Refused::Stranger(Stranger::BadRun) => Status::invalid_argument(message),
-            Refused::Stranger(Stranger::Later {
-                refusal,
-                retry_after,
-            }) => {
+            Refused::Stranger(Stranger::Later { refusal, retry_after }) => {
                 let is_away = refusal.kind() == ErrorKind::Unavailable;
-                let code = if is_away { Code::Unavailable } else { Code::ResourceExhausted };
+                let code = if is_away {
+                    Code::Unavailable
+                } else {
+                    Code::ResourceExhausted
+                };
                 later(code, message, *retry_after)
             }
             Refused::Encoding => Status::unimplemented(message),
-            Refused::Full | Refused::Body(BodyError::Full) => later(Code::ResourceExhausted, message, COME_BACK),
+            Refused::Full | Refused::Body(BodyError::Full) => {
+                later(Code::ResourceExhausted, message, COME_BACK)
+            }
             Refused::Body(BodyError::TooLarge { .. } | BodyError::TooHeavy { .. }) => {
                 Status::resource_exhausted(message)
             }

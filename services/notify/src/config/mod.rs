@@ -1,6 +1,8 @@
 //! Options of the notifier: whom to tell what, and how.
 
 mod check;
+#[cfg(test)]
+mod check_tests;
 mod targets;
 
 pub use targets::{

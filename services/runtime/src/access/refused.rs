@@ -9,7 +9,7 @@ const WAITING_MAX: usize = 256;
 const METHOD_CHARS_MAX: usize = 200;
 
 /// A call that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefusedCall {
     /// Who called, as far as it was proven: `role ingestion`, or `unknown`.
     pub caller: String,

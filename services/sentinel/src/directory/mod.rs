@@ -210,7 +210,14 @@ impl Directory {
                 key.run == *run && shard.agents.get(key).is_some_and(|a| a.judgement.is_anomalous())
             };
             // Who has an anomaly has a window, and so is looked at every second.
-            found.extend(shard.active.iter().filter(is_suspect).take(max - found.len()).cloned());
+            found.extend(
+                shard
+                    .active
+                    .iter()
+                    .filter(is_suspect)
+                    .take(max - found.len())
+                    .cloned(),
+            );
         }
         found
     }

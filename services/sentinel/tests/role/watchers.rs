@@ -104,7 +104,13 @@ async fn agents_are_listed_by_run() {
 async fn changes_of_agents_are_told() {
     let world = World::start().await;
     let request = v1::WatchAgentsRequest::default();
-    let mut watch = world.client.clone().watch_agents(request).await.unwrap().into_inner();
+    let mut watch = world
+        .client
+        .clone()
+        .watch_agents(request)
+        .await
+        .unwrap()
+        .into_inner();
     let mut next = async || {
         let message = tokio::time::timeout(Duration::from_secs(10), watch.message()).await;
         message.expect("a message").unwrap().unwrap().agents
@@ -118,14 +124,28 @@ async fn changes_of_agents_are_told() {
     new.key = immune_domain::AgentKey::new("default", "new");
     world.run(&new).await;
     let told = next().await;
-    let ids: Vec<&str> = told.iter().map(|agent| agent.key.as_ref().unwrap().agent_id.as_str()).collect();
+    let ids: Vec<&str> = told
+        .iter()
+        .map(|agent| agent.key.as_ref().unwrap().agent_id.as_str())
+        .collect();
     assert_eq!(ids, ["new"], "what changes nothing is no news");
     assert_eq!((told[0].executions, told[0].live), (1, true));
-    assert!(told[0].latest.as_ref().unwrap().context.as_ref().is_none_or(|c| c.model.is_none()));
+    assert!(
+        told[0]
+            .latest
+            .as_ref()
+            .unwrap()
+            .context
+            .as_ref()
+            .is_none_or(|c| c.model.is_none())
+    );
     world.run(&execution("spike", 9_000.0)).await;
     let told = next().await;
     assert_eq!(told.len(), 1);
-    assert!(told[0].suspect && told[0].severity > 2.0 && told[0].anomalies.is_empty(), "{told:?}");
+    assert!(
+        told[0].suspect && told[0].severity > 2.0 && told[0].anomalies.is_empty(),
+        "{told:?}"
+    );
     let list = |request| {
         let mut client = world.client.clone();
         async move { client.list_agents(request).await.unwrap().into_inner().agents }
@@ -136,17 +156,30 @@ async fn changes_of_agents_are_told() {
     });
     let suspects = suspects.await;
     assert_eq!(suspects.len(), 1);
-    assert_eq!((suspects[0].suspect, suspects[0].severity), (true, told[0].severity));
+    assert_eq!(
+        (suspects[0].suspect, suspects[0].severity),
+        (true, told[0].severity)
+    );
     let named = list(v1::ListAgentsRequest {
         brief: true,
         agent_ids: vec!["new".into(), "a".into(), "nobody".into()],
         ..Default::default()
     });
-    let named: Vec<String> = named.await.into_iter().map(|agent| agent.key.unwrap().agent_id).collect();
+    let named: Vec<String> = named
+        .await
+        .into_iter()
+        .map(|agent| agent.key.unwrap().agent_id)
+        .collect();
     assert_eq!(named, ["a", "new"]);
     let mut client = world.client.clone();
     let status = client.get_sentinel_status(v1::GetSentinelStatusRequest {}).await;
     let status = status.unwrap().into_inner();
-    assert_eq!((status.partitions, status.profiles_known, status.cases_known), (1, true, true));
-    assert!(status.idle_seconds.is_some() && status.lag_seconds.is_some(), "{status:?}");
+    assert_eq!(
+        (status.partitions, status.profiles_known, status.cases_known),
+        (1, true, true)
+    );
+    assert!(
+        status.idle_seconds.is_some() && status.lag_seconds.is_some(),
+        "{status:?}"
+    );
 }

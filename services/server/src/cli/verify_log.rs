@@ -8,7 +8,7 @@ use crate::config::Config;
 use anyhow::{Context, bail};
 use immune_store::action_log::{Exported, Link, LinkHash, Verdict, Verifier, verify};
 use immune_store_postgres::PostgresStore;
-use immune_store_sqlite::SqliteStore;
+use immune_store_sqlite::{OpenError, SqliteStore};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,7 +89,14 @@ async fn verify_store(args: &Args) -> anyhow::Result<Verdict> {
         migrate: false,
         ..Default::default()
     };
-    let store = SqliteStore::open_with(&path, options).await?;
+    let store = match SqliteStore::open_with(&path, options).await {
+        Ok(store) => store,
+        Err(error @ OpenError::InUse { .. }) => bail!(
+            "{error}; verify the export of the running server: \
+             curl -s http://127.0.0.1:8090/api/action-log/export | immune verify-log --file -"
+        ),
+        Err(error) => return Err(error.into()),
+    };
     let verdict = verify(&*store.stores().action_log, args.from, &args.expect).await;
     store.close().await;
     verdict.context("the action log cannot be read")

@@ -9,9 +9,9 @@ use crate::record::{self, DISPLACED, VITALS};
 use crate::server::Server;
 use crate::version::Version;
 use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
-use immune_store::{PAGE_MAX, StorageError};
 use immune_store::error::Result;
 use immune_store::vitals::AgentSummary;
+use immune_store::{PAGE_MAX, StorageError};
 use std::collections::{HashMap, HashSet};
 
 /// Agents that are asked about in one statement at most.

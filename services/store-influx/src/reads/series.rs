@@ -39,7 +39,11 @@ pub(crate) async fn recent_latencies(
             // Of two revisions that two replicas wrote at the same time the later one is meant.
             let mut latest: HashMap<&str, (i64, Timestamp, f64)> = HashMap::new();
             for row in series.rows() {
-                let said = (row.text("execution_id"), row.int("revision"), row.int("timestamp"));
+                let said = (
+                    row.text("execution_id"),
+                    row.int("revision"),
+                    row.int("timestamp"),
+                );
                 let (Some(execution), Some(revision), Some(at)) = said else {
                     continue;
                 };
@@ -55,8 +59,10 @@ pub(crate) async fn recent_latencies(
                 }
             }
             let Some(agent) = agent_of(&series) else { continue };
-            let mut points: Vec<(&str, Timestamp, f64)> =
-                latest.into_iter().map(|(execution, (_, at, latency))| (execution, at, latency)).collect();
+            let mut points: Vec<(&str, Timestamp, f64)> = latest
+                .into_iter()
+                .map(|(execution, (_, at, latency))| (execution, at, latency))
+                .collect();
             points.sort_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
             found.push(Latencies {
                 agent: AgentId::new(agent),

@@ -4,7 +4,7 @@ use super::{ActionLog, Link, LinkHash, canonical};
 use crate::error::Result;
 
 /// Rows that are read at a time.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 250;
 
 /// Walks begun anew because retention removed rows under the walker.
 const RESTARTS_MAX: u32 = 3;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Rows that are held at a time.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 /// The last link of the chain when the export began.
 const HEAD: HeaderName = HeaderName::from_static("x-action-log-head");

@@ -1,0 +1,88 @@
+// A scenario: a test with a world of its own that is taken down whatever happens, and kept for reading when it fails.
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { close, person } from './browser.mjs';
+import { Agents, Server } from './world.mjs';
+
+const ARTIFACTS = fileURLToPath(new URL('../../target/browser', import.meta.url));
+/** The same rules as ever, with shorter windows and proofs. */
+const POLICY = { window_seconds: 3, cooldown_seconds: 0, probation: { executions: 3, seconds: 20 }, blast_radius: { agents: 1_000 } };
+
+after(close);
+
+class Stage {
+  #things = [];
+  #people = [];
+  #servers = [];
+
+  /** Stops with the scenario; the last comes first. */
+  keeps(thing) {
+    this.#things.unshift(thing);
+    return thing;
+  }
+
+  /** A server and agents that it knows, with their platform. */
+  async fleet(names, { policy = {}, headers = {}, ...settings } = {}) {
+    const agents = this.keeps(await Agents.start(names));
+    const server = this.keeps(await Server.start({ lifecycle: agents.lifecycle, settings: { policy: { ...POLICY, ...policy }, ...settings } }));
+    this.#servers.push(server);
+    agents.run(server.otlp, { headers });
+    await server.learned(names, headers);
+    return { agents, server };
+  }
+
+  /** Somebody at a browser of their own, under a trace. */
+  async person(name, server, options) {
+    const one = { name, said: [], ...(await person(server.base, options)) };
+    one.context.on('console', (message) => one.said.push(`${message.type()}: ${message.text()}`));
+    await one.context.tracing.start({ snapshots: true });
+    this.#people.push(one);
+    return one;
+  }
+
+  async keep(folder) {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await Promise.allSettled(this.#servers.map((server, n) => writeFile(path.join(folder, `server-${n}.log`), server.output)));
+    for (const { name, page, context, said, troubles } of this.#people) {
+      const file = (ending) => path.join(folder, `${name}${ending}`);
+      await Promise.allSettled([
+        writeFile(file('.console.txt'), [page.url(), ...said, ...troubles].join('\n')),
+        page.screenshot({ path: file('.png'), timeout: 10_000 }),
+        context.tracing.stop({ path: file('.trace.zip') }),
+      ]);
+    }
+  }
+
+  /** Everybody leaves; what a browser complained of fails the scenario. */
+  async end() {
+    for (const one of this.#people.splice(0)) await one.leave();
+  }
+
+  async takeDown() {
+    await Promise.allSettled(this.#people.map((one) => one.context.close()));
+    await Promise.allSettled(this.#things.map((thing) => thing.stop()));
+  }
+}
+
+/**
+ * A test with a stage. When it fails, pictures, traces, the console and the server's log are in `target/browser/NAME`.
+ * @param {string} name
+ * @param {(stage: Stage) => Promise<void>} play
+ */
+export function scenario(name, play, { timeout = 120_000 } = {}) {
+  test(name, { timeout }, async () => {
+    const stage = new Stage();
+    try {
+      await play(stage);
+      await stage.end();
+    } catch (error) {
+      await stage.keep(path.join(ARTIFACTS, name.replaceAll(/[^a-z0-9]+/gi, '-')));
+      throw error;
+    } finally {
+      await stage.takeDown();
+    }
+  });
+}
