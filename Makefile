@@ -38,12 +38,13 @@ test: tools servers lint ## every check and every test
 	$(CARGO) build --locked -p immune-server
 	$(CARGO) test --locked --workspace --no-fail-fast
 
-lint: $(TOOLS)/done ## formatting, clippy, dependencies and licences, protobuf contracts
+lint: $(TOOLS)/done tests/browser/node_modules/done ## formatting, clippy, dependencies and licences, protobuf contracts, the page's types
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(TOOLS)/bin/buf lint
 	$(TOOLS)/bin/buf format --diff --exit-code
 	$(TOOLS)/bin/cargo-deny check licenses bans sources
+	tests/browser/node_modules/.bin/tsc -p services/dashboard/ui
 
 bench: servers ## figures on this machine: spans to vitals to verdicts; the whole system in both wirings
 	$(CARGO) build --locked --release -p immune-server -p immune-tests --bins
@@ -54,6 +55,11 @@ bench: servers ## figures on this machine: spans to vitals to verdicts; the whol
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL)
+	touch $@
+
+# The browser's driver, axe, and the types that the page is checked against.
+tests/browser/node_modules/done: tests/browser/package-lock.json
+	cd tests/browser && npm ci --silent --no-audit --no-fund
 	touch $@
 
 # The OpenID provider that the tests of the login start.

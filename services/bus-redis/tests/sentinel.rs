@@ -54,7 +54,11 @@ impl Sentinel {
     async fn patience(&self, ms: u32) {
         let url = format!("redis://127.0.0.1:{}/", self.port);
         let mut command = redis::cmd("SENTINEL");
-        command.arg("SET").arg("main").arg("down-after-milliseconds").arg(ms);
+        command
+            .arg("SET")
+            .arg("main")
+            .arg("down-after-milliseconds")
+            .arg(ms);
         command.exec_async(&mut bare(&url).await).await.unwrap();
     }
 

@@ -14,6 +14,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use immune_domain::ErrorKind;
+use immune_runtime::http::problem::Problem;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -91,10 +93,14 @@ impl Page {
             hash.update(&file.data);
             files.insert(name.into_owned(), file.data.into_owned());
         }
-        let build = hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let build = hash
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
         let document = files.remove("index.html").unwrap_or_default();
         let document = String::from_utf8_lossy(&document).replace(PLACE, &format!("/assets/{build}"));
         let policy = policy(&document);
@@ -188,6 +194,11 @@ async fn asset(
     match page.assets.get(&file).filter(|_| build == page.build) {
         Some(asset) => asset.answer(&asked, &page.etag, "public, max-age=31536000, immutable"),
         // A page of another version asks for its files: its next load gets the present one.
-        None => (StatusCode::NOT_FOUND, "this version of the page is not served here; load the page again").into_response(),
+        None => Problem::new(
+            ErrorKind::NotFound,
+            "page.no_such_file",
+            "this version of the page is not served here; load the page again",
+        )
+        .into_response(),
     }
 }

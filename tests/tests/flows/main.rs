@@ -5,6 +5,7 @@ mod approvals;
 mod automatic;
 mod command_line;
 mod edges;
+mod keys;
 mod notifications;
 mod page;
 mod running;

@@ -249,7 +249,7 @@ async fn the_frame_holds() {
     let json_type = "application/json";
     let cases = [
         (world.client.get(url("/api/v1/nothing")), 404),
-        (world.client.get(url("/")), 404),
+        (world.client.get(url("/nothing/here")), 404),
         (world.client.delete(url("/api/v1/vitals")), 405),
         (world.client.get(url("/api/v1/vitals")), 405),
         (world.client.request(Method::OPTIONS, url("/api/v1/vitals")), 405),

@@ -22,4 +22,5 @@ mod reader;
 mod replicas;
 mod sessions;
 mod two_people;
+mod ui;
 mod world;

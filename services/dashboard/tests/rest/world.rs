@@ -50,7 +50,8 @@ pub struct World {
 /// Sessions without a provider.
 fn logins(stores: &Stores) -> immune_door::Logins {
     let (access, log) = (stores.access.clone(), stores.action_log.clone());
-    immune_door::Logins::new(Default::default(), None, false, access, log).expect("nothing can be wrong with it")
+    immune_door::Logins::new(Default::default(), None, false, access, log)
+        .expect("nothing can be wrong with it")
 }
 
 /// A status and a JSON body; null where there is none.

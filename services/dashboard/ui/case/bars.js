@@ -1,8 +1,8 @@
 // Now beside normal, a bar for each metric.
 import { html } from "../lib/html.js";
-import { decimal, measure } from "../lib/format.js";
+import { decimal } from "../lib/format.js";
 import { limitsOf } from "./limits.js";
-import { departed, metricName } from "./story.js";
+import { amount, departed, metricName } from "./story.js";
 
 /**
  * @typedef {object} Row
@@ -39,9 +39,9 @@ function rows(one, window, { threshold, retryShare }) {
 function Bar({ row }) {
   const top = Math.max(row.now, row.high) * 1.08 || 1;
   const at = (/** @type {number} */ value) => Math.min(100, (value / top) * 100);
-  const normal = row.metric === "retry_rate" ? `at most ${measure(row.metric, row.high)}` : `${measure(row.metric, row.low)} to ${measure(row.metric, row.high)}`;
+  const normal = row.metric === "retry_rate" ? `at most ${amount(row.metric, row.high)}` : `${amount(row.metric, row.low)} to ${amount(row.metric, row.high)}`;
   const side = row.mean != null && row.now < row.mean ? "below" : "above";
-  const far = row.deviation != null && row.isOut ? `${decimal(row.deviation >= 10 ? Math.round(row.deviation) : row.deviation)} σ ${side}` : row.isOut ? "too many" : "normal";
+  const far = row.deviation != null ? `${decimal(row.deviation >= 10 ? Math.round(row.deviation) : row.deviation)} σ ${side}` : "more than";
   return html`<li class=${row.isOut ? "bar bar-out" : "bar"}>
     <span class="bar-name">${metricName(row.metric)}</span>
     <svg class="bar-line" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
@@ -50,7 +50,7 @@ function Bar({ row }) {
       <rect class="bar-now" x="0" y="4" width=${Math.max(at(row.now), 0.4)} height="6" />
       ${row.mean != null && html`<rect class="bar-mean" x=${Math.max(at(row.mean) - 0.2, 0)} y="0" width="0.4" height="14" />`}
     </svg>
-    <span class="bar-words"><b>${measure(row.metric, row.now)}</b> <span class="bar-far">${row.isOut && html`<span aria-hidden="true">▲ </span>`}${far}</span> <span class="muted">normal ${normal}</span></span>
+    <span class="bar-words"><b>${amount(row.metric, row.now)}</b> ${row.isOut && html`<span class="bar-far"><span aria-hidden="true">▲ </span>${far}</span> `}<span class="muted">${row.isOut ? "normal," : "within normal,"} ${normal}</span></span>
   </li>`;
 }
 

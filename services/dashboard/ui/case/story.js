@@ -1,5 +1,5 @@
 // What a case says, in sentences: what moved and how far, what a decision leads to, what happened.
-import { ago, decimal, measure, span, time } from "../lib/format.js";
+import { ago, count, decimal, measure, span, time } from "../lib/format.js";
 import { ACTIONS, DECISIONS, METRICS, say } from "../lib/words.js";
 
 /**
@@ -46,8 +46,11 @@ function departure(one, metric, window) {
   const far = deviations(one.deviations[metric] ?? 0);
   if (numbers?.average == null || numbers.mean == null) return `${what} ${verb} ${far} from normal`;
   const side = numbers.average >= numbers.mean ? "above" : "below";
-  return `${what} ${verb} ${far} ${side} normal: ${measure(metric, numbers.average)} instead of ${measure(metric, numbers.mean)}`;
+  return `${what} ${verb} ${far} ${side} normal: ${amount(metric, numbers.average)} instead of ${amount(metric, numbers.mean)}`;
 }
+
+/** A value of a metric, with no more digits than anybody needs. @param {string} metric @param {number} value */
+export const amount = (metric, value) => (metric === "tokens" && value >= 100 ? count(value) : measure(metric, value));
 
 /** What moved and how far, in one or two sentences. @param {Case} one @param {Window} [window] */
 export function headline(one, window) {

@@ -49,6 +49,8 @@ export class Charts {
   #isMoving = false;
   /** @type {Map<string, string>} */
   #colours = new Map();
+  /** Where the values at the cursor stand, one for each track. @type {HTMLElement[]} */
+  #values = [];
   /** @type {number | null} */
   #at = null;
 
@@ -72,7 +74,8 @@ export class Charts {
    */
   show(drawing) {
     this.#drawing = drawing;
-    const shape = JSON.stringify([drawing.tracks.map((t) => [t.id, t.kind, t.height]), lanes(drawing.spans)]);
+    const bands = drawing.tracks.map((track) => [track.id, track.kind, track.height, track.band]);
+    const shape = JSON.stringify([bands, lanes(drawing.spans), isSparse(drawing.times)]);
     if (shape !== this.#shape || this.#plots.length === 0) {
       this.#shape = shape;
       this.#build();
@@ -88,6 +91,7 @@ export class Charts {
       });
       this.#isMoving = false;
     });
+    this.#sayValues();
   }
 
   /** Shows the whole axis again. */
@@ -120,6 +124,7 @@ export class Charts {
     this.#said(null);
   }
 
+  /** Ends drawing and listening. */
   destroy() {
     this.resizing.disconnect();
     this.theming.disconnect();
@@ -171,7 +176,33 @@ export class Charts {
   #said(index) {
     if (index === this.#at) return;
     this.#at = index;
+    this.#sayValues();
     this.listener.onCursor(index);
+  }
+
+  /** Writes the values at the cursor, else the latest ones, beside the names. */
+  #sayValues() {
+    this.#drawing?.tracks.forEach((track, i) => {
+      const value = this.#at === null ? track.values.findLast((each) => each !== null) : track.values[this.#at];
+      const place = this.#values[i];
+      if (place) place.textContent = value == null ? "–" : track.format(value);
+    });
+  }
+
+  /** What stands over a chart: its name, its value, what is normal.
+   * @param {Track} track
+   */
+  #heading(track) {
+    const line = document.createElement("div");
+    line.className = "chart-label";
+    const [name, value, normal] = [document.createElement("b"), document.createElement("span"), document.createElement("span")];
+    name.textContent = track.label;
+    value.className = "chart-value";
+    normal.className = "muted";
+    if (track.band) normal.textContent = `normal ${track.format(Math.max(0, track.band.low))} to ${track.format(track.band.high)}`;
+    line.append(name, value, normal);
+    this.#values.push(value);
+    this.root.append(line);
   }
 
   /** The data of a plot; the first one has only the spans, and no line.
@@ -195,11 +226,16 @@ export class Charts {
     /** @type {(string | null)[]} */
     const ids = drawing.tracks.map((track) => track.id);
     if (this.#hasLanes()) ids.unshift(null);
+    this.root.replaceChildren();
+    this.#values = [];
     this.#plots = ids.map((id, i) => {
       const isLast = i === ids.length - 1;
+      const track = drawing.tracks.find((each) => each.id === id);
+      if (track) this.#heading(track);
       return new uPlot(this.#options(id, group, isLast), this.#data(i), this.root);
     });
     this.#scaleAll();
+    this.#sayValues();
   }
 
   /**
