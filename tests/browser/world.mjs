@@ -160,6 +160,7 @@ export class Server {
       store: { url: `sqlite:${path.join(server.folder, 'immune.db')}` },
       dashboard: { listen: `127.0.0.1:${rest}`, ...settings.dashboard },
       ingestion: { grpc_listen: `127.0.0.1:${otlpGrpc}`, http_listen: `127.0.0.1:${otlpHttp}`, ...settings.ingestion },
+      grpc: { enabled: false },
       metrics: { enabled: false },
       ...(lifecycle ? { levers: { lifecycle: { base_url: lifecycle } } } : {}),
       policy: { defaults: { blast_radius: { agents: 1_000 }, ...settings.policy } },

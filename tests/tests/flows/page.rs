@@ -149,11 +149,9 @@ async fn the_page_misses_nothing(wiring: Wiring) {
     let expected: Vec<u64> = (began..began + seen.len() as u64).collect();
     assert_eq!(seen, expected, "every event once, in order");
     let well = |data: &Value| row(data, &agent).is_some_and(|row| row["status"] == "healthy");
-    if !page
-        .until("agents", well)
-        .await
-        .is_some_and(|data| row(&data, &agent).is_some())
-    {
-        panic!("the row is not well again");
-    }
+    let last = page.until("agents", well).await;
+    assert!(
+        last.is_some_and(|data| row(&data, &agent).is_some()),
+        "the row is well again"
+    );
 }

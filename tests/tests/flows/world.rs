@@ -77,8 +77,12 @@ impl World {
             }
             System::Many(cluster) => {
                 let places = ["dashboard", "quarantine"].map(|role| cluster.place(role, 0));
-                places.map(|place| cluster.nodes[place].kill());
-                places.map(|place| cluster.nodes[place].start());
+                for place in places {
+                    cluster.nodes[place].kill();
+                }
+                for place in places {
+                    cluster.nodes[place].start();
+                }
             }
         }
         wait_for("the server is back", STEP_MAX, || async {

@@ -6,9 +6,9 @@ import { Button, ErrorBox, Severity, now } from "../lib/ui.js";
 import { DECISIONS, DIAGNOSES, say } from "../lib/words.js";
 import { Bars } from "./bars.js";
 import { Decide } from "./decide.js";
-import { Affected, Containment, Diagnosis, EvidenceTable, PlanList, SecondPerson, StatePill, Waiting, evidenceWords } from "./parts.js";
+import { Affected, Containment, Diagnosis, EvidenceTable, Headline, PlanList, SecondPerson, StatePill, Waiting, evidenceWords } from "./parts.js";
 import { useWhole } from "./seen.js";
-import { decided, departed, headline } from "./story.js";
+import { decided, departed, isHeld, verbs } from "./story.js";
 
 /** @typedef {import("./shapes").Case} Case */
 /** @typedef {import("./shapes").Verb} Verb */
@@ -44,13 +44,13 @@ export function Card({ one, isCurrent, isChosen, asked, onChoose, onCurrent, onD
   const title = `card-${one.case_id}`;
   return html`<article ref=${box} class=${isCurrent ? "card card-current" : "card"} tabindex="-1" aria-labelledby=${title} onFocusIn=${onCurrent}>
     <header class="card-head">
-      <label class="card-choose"><input type="checkbox" checked=${isChosen} onChange=${(/** @type {any} */ event) => onChoose(event.target.checked)} /><span class="hidden">Select ${one.agent_id}</span></label>
+      ${verbs(one).length > 1 && html`<label class="card-choose"><input type="checkbox" checked=${isChosen} onChange=${(/** @type {any} */ event) => onChoose(event.target.checked)} /><span class="hidden">Select ${one.agent_id}</span></label>`}
       <${Severity} value=${one.severity} />
       <h2 id=${title}><a href=${href(agentPath(one.agent_id))}>${one.agent_id}</a></h2>
       ${one.agent_type && html`<span class="muted">${one.agent_type}</span>`}
       <span class="card-when muted"><${Waiting} one=${one} /></span>
     </header>
-    <p class="headline">${headline(one, whole?.window)}</p>
+    <${Headline} one=${one} whole=${whole} />
     <${SecondPerson} one=${one} self=${self} />
     ${one.state_details.reason && one.state === "awaiting_approval" && one.state_details.reason !== "severe" && html`<p class="banner banner-info">${WAITS[one.state_details.reason] ?? one.state_details.reason}</p>`}
     ${one.state === "rejected" && one.state_details.reason && html`<p class="muted">Rejected because: <q>${one.state_details.reason}</q></p>`}
@@ -65,7 +65,7 @@ export function Card({ one, isCurrent, isChosen, asked, onChoose, onCurrent, onD
       <section class="card-column" aria-label="What is done about it">
         <h3>Contained?</h3>
         <${Containment} one=${one} />
-        <h3>${one.state === "rejected" ? "If you order healing" : "If you approve"}</h3>
+        <h3>${PLANS[one.state] ?? "Healing"}</h3>
         ${whole ? html`<${PlanList} one=${one} whole=${whole} />` : html`<p class="muted">Loading …</p>`}
         ${whole?.affected && html`<h3>Who is affected</h3><${Affected} affected=${whole.affected} />`}
       </section>
@@ -78,6 +78,9 @@ export function Card({ one, isCurrent, isChosen, asked, onChoose, onCurrent, onD
   </article>`;
 }
 
+/** What stands over the plan. @type {Record<string, string>} */
+const PLANS = { awaiting_approval: "If you approve", rejected: "If you order healing" };
+
 /** Why a case waits, beyond its severity. @type {Record<string, string>} */
 const WAITS = {
   ladder_exhausted: "Every step that policy allows was tried, and none helped. Approving starts the ladder anew.",
@@ -86,11 +89,16 @@ const WAITS = {
   unproven: "The last step was done, but the agent did not run afterwards, so nothing is proven.",
 };
 
-/** A card whose case has been decided while it was in view: who did, and how it goes on. @param {{ one: Case, isOwn: boolean, onDismiss: () => void }} props */
-export function Settled({ one, isOwn, onDismiss }) {
+/** A card whose case has been decided while it was in view: who did, and how it goes on. @param {{ one: Case, isOwn: boolean, isCurrent: boolean, onDismiss: () => void }} props */
+export function Settled({ one, isOwn, isCurrent, onDismiss }) {
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
+  // It takes the place of the card that had the focus.
+  useEffect(() => {
+    if (isCurrent && document.activeElement === document.body) box.current?.focus({ preventScroll: true });
+  }, []);
   const last = one.last_decision;
   const isRecent = now.value / 1_000 - one.updated_at < 600;
-  return html`<article class="card card-settled" aria-label=${`${one.agent_id}, decided`}>
+  return html`<article ref=${box} class="card card-settled" tabindex="-1" aria-label=${`${one.agent_id}, decided`}>
     <${StatePill} state=${one.state} />
     <b><a href=${href(agentPath(one.agent_id))}>${one.agent_id}</a></b>
     <span class="card-settled-words">${last ? (isOwn ? `You ${DECISIONS[last.decision]}.` : `${decided(last)}${last.reason ? `: “${last.reason}”` : ""}.`) : "Needs nobody any more."} <span class="muted">${isRecent ? progress(one) : say(DIAGNOSES, one.diagnosis)}</span></span>
@@ -114,7 +122,7 @@ function progress(one) {
     case "released":
       return "Released as it is.";
     case "rejected":
-      return "Stays contained.";
+      return isHeld(one) ? "Stays contained." : "Nothing is healed.";
     case "awaiting_approval":
       return departed(one).length ? "Waits again." : "Waits.";
   }

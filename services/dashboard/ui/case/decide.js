@@ -1,14 +1,14 @@
 // A person's decision: buttons, then what it leads to, a reason, and the word itself. What is typed stays until the
 // server has it, whatever happens in between: a reload, a login, or somebody who was faster.
 import { html, useEffect, useRef, useState } from "../lib/html.js";
-import { Problem, post } from "../lib/api.js";
+import { Problem, get, post } from "../lib/api.js";
 import { useDraft } from "../lib/draft.js";
 import { time } from "../lib/format.js";
 import { may, me } from "../lib/session.js";
 import { Button, Copy, Field } from "../lib/ui.js";
 import { STATES, say } from "../lib/words.js";
 import { remember } from "./seen.js";
-import { VERBS, changes, consequences, decided, isSameWish, verbs } from "./story.js";
+import { VERBS, changes, consequences, decided, gist, isSameWish, verbs } from "./story.js";
 
 /** @typedef {import("./shapes").Case} Case */
 /** @typedef {import("./shapes").WholeCase} WholeCase */
@@ -23,16 +23,33 @@ const STALE = ["version_changed", "case_already_decided", "case_closed", "wrong_
 /** @param {any} error @param {string[]} words */
 export const isOneOf = (error, words) => error instanceof Problem && words.some((word) => error.code.endsWith(`.${word}`));
 
+/** How often a decision is sent again when the case has changed in nothing that matters to it. */
+const TRIES_MAX = 4;
+
 /**
- * Sends a decision on what the person saw.
+ * Sends a decision on what the person saw. A case also changes when a lever answers once more: as long as nothing has
+ * changed that a person decides on, the decision is sent again for the case as it is now.
  * @param {Case} one
  * @param {Verb} verb
  * @param {string} reason
  * @returns {Promise<WholeCase>}
  */
 export async function send(one, verb, reason) {
-  const path = `/api/cases/${encodeURIComponent(one.case_id)}/${VERBS[verb].path}`;
-  return post(path, { reason: reason.trim(), expected_version: one.version });
+  const path = `/api/cases/${encodeURIComponent(one.case_id)}`;
+  let version = one.version;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await post(`${path}/${VERBS[verb].path}`, { reason: reason.trim(), expected_version: version });
+    } catch (error) {
+      if (tries === TRIES_MAX || !isOneOf(error, ["version_changed"])) throw error;
+      const now = /** @type {WholeCase} */ (await get(path));
+      if (gist(now) !== gist(one)) {
+        remember(now);
+        throw error;
+      }
+      version = now.version;
+    }
+  }
 }
 
 /** Why somebody may not decide, or null. @param {Case} one */
@@ -55,6 +72,7 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
   const [outcome, setOutcome] = useState(/** @type {Outcome | null} */ (null));
   const opened = useRef(/** @type {Case | null} */ (null));
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
   const possible = verbs(one);
   const verb = /** @type {Verb} */ (verbText) || null;
   const isPossible = verb !== null && possible.includes(verb);
@@ -70,6 +88,9 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
   const close = () => {
     opened.current = null;
     forgetVerb();
+    // Who works by keyboard goes on where they were.
+    const own = box.current?.parentElement;
+    requestAnimationFrame(() => document.activeElement === document.body && own?.querySelector("button")?.focus());
   };
   const forget = () => {
     close();
@@ -110,7 +131,7 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
   if (verb !== null && !isPossible && !isBusy) return html`<${Lost} one=${one} verb=${verb} reason=${reason} onDismiss=${forget} />`;
   if (possible.length === 0) return null;
   if (verb === null) {
-    return html`<div class="decide">
+    return html`<div ref=${box} class="decide">
       <div class="row">${possible.map((each, i) => html`<${Button} key=${each} kind=${i === 0 && each !== "release" ? "primary" : "plain"} disabled=${isBlocked(each, one, why)} onClick=${() => open(each)}>${buttonLabel(each, one)}<//>`)}</div>
       ${why && html`<p class="hint">${why}</p>`}
       ${reason && html`<p class="hint">Kept from before: <q>${reason}</q> <${Button} kind="quiet" onClick=${forgetReason}>Discard<//></p>`}
@@ -123,7 +144,7 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
       close();
     } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void submit(event);
   };
-  return html`<form class=${`decide decide-open decide-${verb}`} onSubmit=${submit} onKeyDown=${keys} aria-label=${`${VERBS[verb].label}: ${one.agent_id}`}>
+  return html`<form ref=${box} class=${`decide decide-open decide-${verb}`} onSubmit=${submit} onKeyDown=${keys} aria-label=${`${VERBS[verb].label}: ${one.agent_id}`}>
     <h3>${VERBS[verb].label}: what will happen</h3>
     <ul class="plain-list">${consequences(verb, one, plan, self).map((line) => html`<li key=${line}>${line}</li>`)}</ul>
     ${since.length > 0 && html`<p class="banner banner-warn" role="status"><b>Changed since you began:</b> ${since.join("; ")}.</p>`}

@@ -33,8 +33,9 @@ export function HealingTable({ healings }) {
 /** @param {{ memory: import("./shapes").Memory[], empty: string, isShort?: boolean }} props `isShort`: against one diagnosis only */
 export function MemoryTable({ memory, empty, isShort = false }) {
   if (memory.length === 0) return html`<p class="muted">${empty}</p>`;
+  const hasPins = memory.some((one) => one.pin !== null);
   return html`<div class="table-box" tabindex="0" role="region" aria-label="Immune memory"><table>
-    <thead><tr>${!isShort && html`<th scope="col">Against</th>`}<th scope="col">What was done</th><th scope="col" class="number">Helped</th><th scope="col" class="number">Did not</th><th scope="col">Last</th><th scope="col">A person's word</th></tr></thead>
-    <tbody>${memory.map((one) => html`<tr key=${`${one.diagnosis_type}/${one.action}`}>${!isShort && html`<td>${say(DIAGNOSES, one.diagnosis_type)}</td>`}<td>${actionName(one.action)}</td><td class=${one.successes ? "number good" : "number"}>${one.successes}</td><td class=${one.failures ? "number bad" : "number"}>${one.failures}</td><td><${When} at=${one.last_at} /></td><td>${one.pin ?? html`<span class="muted">none</span>`}</td></tr>`)}</tbody>
+    <thead><tr>${!isShort && html`<th scope="col">Against</th>`}<th scope="col">What was done</th><th scope="col" class="number">Helped</th><th scope="col" class="number">Did not</th><th scope="col">Last</th>${hasPins && html`<th scope="col">A person's word</th>`}</tr></thead>
+    <tbody>${memory.map((one) => html`<tr key=${`${one.diagnosis_type}/${one.action}`}>${!isShort && html`<td>${say(DIAGNOSES, one.diagnosis_type)}</td>`}<td>${actionName(one.action)}</td><td class=${one.successes ? "number good" : "number"}>${one.successes}</td><td class=${one.failures ? "number bad" : "number"}>${one.failures}</td><td><${When} at=${one.last_at} /></td>${hasPins && html`<td>${one.pin ?? html`<span class="muted">none</span>`}</td>`}</tr>`)}</tbody>
   </table></div>`;
 }

@@ -1,5 +1,5 @@
 // The inbox by keyboard. Keys never do anything while somebody types.
-import { html, useEffect } from "../lib/html.js";
+import { html, useEffect, useRef } from "../lib/html.js";
 import { Dialog } from "../lib/ui.js";
 
 /** @type {[string, string][]} */
@@ -26,17 +26,19 @@ function takesKeys(target) {
 
 /** Calls back for the keys above. @param {(key: string) => void} act */
 export function useKeys(act) {
+  const latest = useRef(act);
+  latest.current = act;
   useEffect(() => {
     const listen = (/** @type {KeyboardEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
       if (takesKeys(event.target) || document.querySelector("dialog[open]")) return;
       if (!KEYS.some(([key]) => key === event.key)) return;
       event.preventDefault();
-      act(event.key);
+      latest.current(event.key);
     };
     document.addEventListener("keydown", listen);
     return () => document.removeEventListener("keydown", listen);
-  });
+  }, []);
 }
 
 /** @param {{ onClose: () => void }} props */

@@ -6,7 +6,7 @@ import { agentPath, casePath, href } from "../lib/route.js";
 import { Copy, Countdown, Pill, When, now } from "../lib/ui.js";
 import { DECISIONS, DIAGNOSES, STATES, say } from "../lib/words.js";
 import { limitsOf } from "./limits.js";
-import { actionName, containment } from "./story.js";
+import { actionName, containment, headline } from "./story.js";
 
 /** @typedef {import("./shapes").Case} Case */
 /** @typedef {import("./shapes").WholeCase} WholeCase */
@@ -24,6 +24,12 @@ const PILLS = {
 
 /** @param {{ state: string }} props */
 export const StatePill = ({ state }) => html`<${Pill} kind=${PILLS[state] ?? "suspect"} label=${say(STATES, state)} />`;
+
+/** What moved and how far. @param {{ one: Case, whole: WholeCase | undefined }} props */
+export function Headline({ one, whole }) {
+  const [main, rest] = headline(one, whole?.window);
+  return html`<p class="headline">${main}</p>${rest && html`<p>${rest}</p>`}`;
+}
 
 /** The diagnosis, why, and what else it could be. @param {{ one: Case, whole: WholeCase | undefined }} props */
 export function Diagnosis({ one, whole }) {
@@ -56,10 +62,11 @@ const ANSWERS = {
 
 /** What holds the agent, lever by lever, in the levers' own words. @param {{ one: Case }} props */
 export function Containment({ one }) {
-  const isBad = one.quarantine.phase === "breached";
+  const { phase } = one.quarantine;
+  const isBad = phase === "breached" || (one.open && (phase === "not_wanted" || phase === "requested"));
   return html`<div class="containment">
     <p class=${isBad ? "bad" : ""}>${isBad && html`<b aria-hidden="true">▲ </b>`}${containment(one)}</p>
-    ${one.quarantine.phase !== "not_wanted" &&
+    ${phase !== "not_wanted" &&
     html`<ul class="plain-list">${one.quarantine.levers.map((lever) => {
       const answer = ANSWERS[lever.status] ?? { mark: "?", word: lever.status, kind: "" };
       return html`<li key=${lever.lever}><span class=${answer.kind}><span aria-hidden="true">${answer.mark} </span><b>${lever.lever}</b>, asked to ${WANTED[lever.wanted]}: ${answer.word}</span>${lever.at != null && html` <span class="muted">${time(lever.at)}</span>`}${lever.attempts > 1 && html` <span class="muted">after ${lever.attempts} attempts</span>`}
@@ -100,7 +107,7 @@ export function Affected({ affected }) {
     <p>The agent <a href=${href(agentPath(affected.agent_id))}>${affected.agent_id}</a>${affected.agent_type && `, a ${affected.agent_type} agent`}${affected.namespace && `, in namespace ${affected.namespace}`}.</p>
     ${workload.length > 0 && html`<p class="muted">${workload.map(([name, value]) => `${name}: ${value}`).join(" · ")}</p>`}
     ${affected.mcp_servers.length > 0 && html`<p class="muted">Uses ${affected.mcp_servers.join(", ")}.</p>`}
-    <${Others} others=${affected.same_type} what=${affected.agent_type ? `other ${affected.agent_type} agents` : "others of its kind"} />
+    ${affected.agent_type && html`<${Others} others=${affected.same_type} what=${`other ${affected.agent_type} agents`} />`}
     ${affected.mcp_servers.length > 0 && html`<${Others} others=${affected.same_mcp_server} what="others with the same MCP servers" />`}
   </div>`;
 }
@@ -186,6 +193,7 @@ export function EvidenceTable({ whole }) {
 
 /** How many executions show it, for a summary. @param {WholeCase} whole */
 export function evidenceWords(whole) {
+  if (whole.evidence.length === 0) return "Evidence: no execution is on record";
   const out = judged(whole).filter((row) => row.weight > 0).length;
   return `Evidence: ${out} of ${whole.evidence.length} recorded executions ${out === 1 ? "stands" : "stand"} out`;
 }

@@ -78,6 +78,6 @@ function follow(timeline, read, lane) {
 
 /** @param {import("./shapes").WholeCase} whole @returns {Span[]} */
 export function spansOf(whole) {
-  const window = { from: whole.opened_at - whole.window.window_seconds, to: whole.opened_at, label: "window that was judged", mood: /** @type {Mood} */ ("ill"), lane: 1, isShaded: true };
+  const window = { from: whole.opened_at - whole.window.window_seconds, to: whole.opened_at, label: "window", mood: /** @type {Mood} */ ("window"), lane: 1, isShaded: true };
   return [...follow(whole.timeline, hold, 0), window, ...follow(whole.timeline, step, 1)];
 }

@@ -52,16 +52,14 @@ function departure(one, metric, window) {
 /** A value of a metric, with no more digits than anybody needs. @param {string} metric @param {number} value */
 export const amount = (metric, value) => (metric === "tokens" && value >= 100 ? count(value) : measure(metric, value));
 
-/** What moved and how far, in one or two sentences. @param {Case} one @param {Window} [window] */
+/** What moved and how far: the farthest in one sentence, the rest in another. @param {Case} one @param {Window} [window] @returns {[string, string]} */
 export function headline(one, window) {
   const metrics = departed(one);
   const main = metrics[0];
   const said = one.anomalies.includes("platform_report") ? "the platform reported this agent as infected" : null;
-  if (main === undefined) return `${capital(said ?? (one.reasoning || "this agent was reported as infected"))}.`;
-  const rest = metrics.slice(1).map((metric) => departure(one, metric, window));
-  const first = `${capital(departure(one, main, window))}.`;
-  const more = [...(said ? [said] : []), ...rest];
-  return more.length > 0 ? `${first} Besides, ${more.join("; ")}.` : first;
+  if (main === undefined) return [`${capital(said ?? (one.reasoning || "this agent was reported as infected"))}.`, ""];
+  const rest = [...(said ? [said] : []), ...metrics.slice(1).map((metric) => departure(one, metric, window))];
+  return [`${capital(departure(one, main, window))}.`, rest.length > 0 ? `Besides, ${rest.join("; ")}.` : ""];
 }
 
 /** An action. @param {string} action */
@@ -148,7 +146,9 @@ export function consequences(verb, one, plan, self) {
       lines.push(
         one.quarantine.phase === "not_wanted"
           ? "Nothing is healed. The agent is not contained and goes on running."
-          : "Nothing is healed. The agent stays contained until somebody orders to heal it now or releases it.",
+          : !isHeld(one)
+            ? "Nothing is healed. Its containment goes on being asked for, until somebody orders to heal it now or releases it."
+            : "Nothing is healed. The agent stays contained until somebody orders to heal it now or releases it.",
       );
       break;
     case "release":

@@ -33,7 +33,7 @@ const KINDS = {
   step_unsupported: { mark: "–", kind: "warn", title: (entry) => `${actionName(entry.text.split(" ")[0] ?? "")} is not supported` },
   step_unproven: { mark: "?", kind: "warn", title: (entry) => `${actionName(entry.text.split(" ")[0] ?? "")} is not proven` },
   ladder_exhausted: { mark: "!", kind: "bad", title: () => "No step of the ladder is left" },
-  healed: { mark: "●", kind: "good", title: () => "Healed" },
+  healed: { mark: "●", kind: "good", title: (entry) => `Healed: ${actionName(entry.text.split(" ")[0] ?? "")}` },
 };
 
 /** What a title says already, left out of the text. @type {Record<string, RegExp>} */
@@ -44,6 +44,10 @@ const PREFIXES = {
   quarantine_requested: /^quarantine asked for$/,
   healing_started: /^\w+ begins$/,
   probation_started: /^\w+ is done, the agent runs under watch: /,
+  healed: /^\w+ succeeded: /,
+  step_failed: /^\w+ failed: /,
+  step_unsupported: /^\w+ unsupported: /,
+  step_unproven: /^\w+ unproven: /,
   approved: /^approved by [^:]*(: |$)/,
   rejected: /^rejected by [^:]*(: |$)/,
   released: /^released by [^:]*(: |$)/,

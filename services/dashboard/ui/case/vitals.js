@@ -56,7 +56,7 @@ function tracks(series) {
 }
 
 /** A latency for an axis. @param {number} ms */
-const short = (ms) => (ms >= 1_000 ? `${decimal(ms / 1_000)} s` : `${decimal(ms)} ms`);
+const short = (ms) => (ms >= 1_000 ? `${decimal(ms / 1_000)} s` : `${ms >= 10 ? count(ms) : decimal(ms)} ms`);
 const thousands = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 /** @param {number} value */
 const compact = (value) => (value >= 10_000 ? thousands.format(value) : count(value));

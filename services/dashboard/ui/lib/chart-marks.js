@@ -4,7 +4,7 @@
  * @typedef {import("uplot")} uPlot
  * @typedef {(name: string) => string} Colour A colour of the theme by the name of its custom property.
  *
- * @typedef {"ill" | "waiting" | "healing" | "watched" | "well"} Mood
+ * @typedef {"window" | "ill" | "waiting" | "healing" | "watched" | "well"} Mood
  *
  * @typedef {object} Span Something that lasted.
  * @property {number} from Epoch seconds.
@@ -103,6 +103,7 @@ export function drawLanes(plot, spans, height, colour) {
   within(plot, (context) => {
     context.font = `600 ${11 * pixel}px system-ui, sans-serif`;
     context.textBaseline = "middle";
+    context.textAlign = "left";
     for (const span of spans) {
       const { left, width } = extent(plot, span);
       if (width < 0) continue;

@@ -46,7 +46,8 @@ export class Charts {
   #shape = "";
   /** @type {{ min: number, max: number } | null} */
   #zoom = null;
-  #isMoving = false;
+  /** What the axes were last set to here: whatever else they become, a person did. */
+  #set = { min: 0, max: 0 };
   /** @type {Map<string, string>} */
   #colours = new Map();
   /** Where the values at the cursor stand, one for each track. @type {HTMLElement[]} */
@@ -82,15 +83,14 @@ export class Charts {
       return;
     }
     if (this.#zoom && (this.#zoom.max <= drawing.from || this.#zoom.min >= drawing.to)) this.#zoom = null;
-    this.#plots.forEach((plot, i) => {
-      const limits = this.#limits();
-      this.#isMoving = true;
+    const limits = this.#limits();
+    this.#set = limits;
+    this.#plots.forEach((plot, i) =>
       plot.batch(() => {
         plot.setData(this.#data(i), false);
         plot.setScale("x", limits);
-      });
-      this.#isMoving = false;
-    });
+      }),
+    );
     this.#sayValues();
   }
 
@@ -166,9 +166,8 @@ export class Charts {
 
   #scaleAll() {
     const limits = this.#limits();
-    this.#isMoving = true;
+    this.#set = limits;
     this.#plots.forEach((plot) => plot.setScale("x", limits));
-    this.#isMoving = false;
     this.listener.onZoom(this.#zoom !== null);
   }
 
@@ -325,10 +324,10 @@ export class Charts {
         ],
         setScale: [
           (plot, key) => {
-            if (key !== "x" || this.#isMoving) return;
             const { min, max } = plot.scales.x ?? {};
-            if (min == null || max == null) return;
-            if (this.#zoom?.min === min && this.#zoom.max === max) return;
+            if (key !== "x" || min == null || max == null) return;
+            if (this.#set.min === min && this.#set.max === max) return;
+            this.#set = { min, max };
             this.#zoom = { min, max };
             queueMicrotask(() => this.#scaleAll());
           },

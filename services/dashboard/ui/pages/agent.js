@@ -14,9 +14,9 @@ import { Decide, REASON_MAX } from "../case/decide.js";
 import { HealingTable, MemoryTable } from "../case/history.js";
 import { askLimits } from "../case/limits.js";
 import { Bars } from "../case/bars.js";
-import { SecondPerson, StatePill, Waiting } from "../case/parts.js";
+import { Headline, SecondPerson, StatePill, Waiting } from "../case/parts.js";
 import { useWhole } from "../case/seen.js";
-import { containment, headline } from "../case/story.js";
+import { containment } from "../case/story.js";
 import { Vitals, change } from "../case/vitals.js";
 
 /** @typedef {import("../case/shapes").WholeAgent} WholeAgent */
@@ -93,7 +93,7 @@ function OpenCase({ id }) {
   if (!whole) return load.error ? html`<${ErrorBox} error=${load.error} onRetry=${load.reload} />` : html`<${Loading} what="Loading its case" />`;
   return html`<section class="panel next" aria-label="Open case">
     <div class="row"><${StatePill} state=${whole.state} /><b>${say(DIAGNOSES, whole.diagnosis)}</b><span class="muted"><${Waiting} one=${whole} /></span><a class="card-link" href=${href(casePath(id))}>Whole case and timeline</a></div>
-    <p class="headline">${headline(whole, whole.window)}</p>
+    <${Headline} one=${whole} whole=${whole} />
     <${Bars} one=${whole} window=${whole.window} />
     <p>${containment(whole)}</p>
     <p class="next-words"><b>What happens next: </b>${whole.next}</p>

@@ -22,6 +22,11 @@ const SHOWN = 30;
 /** How long what others have decided stays in the list, milliseconds. */
 const SETTLED_FOR = 120_000;
 
+/** Where `case/decide.js` keeps which decision is being written. */
+const DRAFT = "draft:verb:";
+/** Unfinished decisions that are looked at when the page is loaded. */
+const LOST_MAX = 20;
+
 const TABS = { waiting: "awaiting_approval", rejected: "rejected" };
 
 /** @type {Record<string, (a: Case, b: Case) => number>} */
@@ -43,7 +48,13 @@ export default function Approvals() {
   const diagnosis = queried("diagnosis");
   const sort = queried("sort", "severity");
   const [shown, setShown] = useState(SHOWN);
-  const [current, setCurrent] = useState(/** @type {string | null} */ (null));
+  const [current, showCurrent] = useState(/** @type {string | null} */ (null));
+  // Keys come faster than pages are drawn.
+  const pointed = useRef(current);
+  const setCurrent = (/** @type {string} */ id) => {
+    pointed.current = id;
+    showCurrent(id);
+  };
   const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
   const [asked, setAsked] = useState(/** @type {{ id: string, verb: Verb, count: number } | null} */ (null));
   const [isHelp, setHelp] = useState(false);
@@ -58,6 +69,8 @@ export default function Approvals() {
     return found;
   }, []);
   useEffect(() => void askLimits(), []);
+  // What was being written before the page was loaded again, on cases that somebody else has decided meanwhile.
+  useEffect(() => void findLost().then((lost) => lost.length > 0 && setLeft((before) => new Map([...before, ...lost.map((one) => /** @type {const} */ ([one.case_id, { at: Date.now(), isOwn: false }]))]))), []);
 
   /** @type {Map<string, Case>} */
   const known = new Map();
@@ -114,14 +127,15 @@ export default function Approvals() {
     });
 
   useKeys((key) => {
-    const cards = visible.filter((one) => here.has(one.case_id));
-    const at = cards.findIndex((one) => one.case_id === current);
-    const one = cards[at];
+    const at = visible.findIndex((one) => one.case_id === pointed.current);
+    const one = at >= 0 && here.has(visible[at]?.case_id ?? "") ? visible[at] : undefined;
     if (key === "?") return setHelp(true);
     if (key === "/") return search.current?.focus();
     if (key === "j" || key === "k") {
-      const next = cards[key === "j" ? Math.min(at + 1, cards.length - 1) : Math.max(at - 1, 0)];
-      return next && setCurrent(next.case_id);
+      const beyond = key === "j" ? visible.slice(at + 1) : visible.slice(0, Math.max(at, 0)).reverse();
+      const next = beyond.find((one) => here.has(one.case_id));
+      if (next) setCurrent(next.case_id);
+      return;
     }
     if (!one) return;
     if (key === "x") return choose(one.case_id, !chosen.has(one.case_id));
@@ -155,7 +169,7 @@ export default function Approvals() {
       here.has(one.case_id) || hasDraft(one.case_id)
         ? html`<${Card} key=${one.case_id} one=${one} isCurrent=${current === one.case_id} isChosen=${chosen.has(one.case_id)} asked=${asked?.id === one.case_id ? asked : null}
             onChoose=${(/** @type {boolean} */ isChosen) => choose(one.case_id, isChosen)} onCurrent=${() => setCurrent(one.case_id)} onDecided=${decided} />`
-        : html`<${Settled} key=${one.case_id} one=${one} isOwn=${left.get(one.case_id)?.isOwn || one.last_decision?.by === me.value?.subject} onDismiss=${() => drop(one.case_id)} />`,
+        : html`<${Settled} key=${one.case_id} one=${one} isCurrent=${current === one.case_id} isOwn=${left.get(one.case_id)?.isOwn || one.last_decision?.by === me.value?.subject} onDismiss=${() => drop(one.case_id)} />`,
     )}
     ${rows.length > shown && html`<p class="more"><${Button} onClick=${() => setShown(shown + SHOWN)}>Show ${Math.min(SHOWN, rows.length - shown)} more of ${rows.length - shown}<//></p>`}
     ${rows.length === 0 && !load.error && (load.value === undefined ? html`<${Loading} what="Loading the cases that wait" />` : html`<${Nothing} tab=${tab} hasFilter=${ofTab.length > 0} />`)}
@@ -163,7 +177,25 @@ export default function Approvals() {
 }
 
 /** Whether a decision on a case is being written. @param {string} id */
-const hasDraft = (id) => sessionStorage.getItem(`draft:verb:${id}`) !== null;
+const hasDraft = (id) => sessionStorage.getItem(DRAFT + id) !== null;
+
+/** Cases on which a decision was being written that does not apply any more. @returns {Promise<Case[]>} */
+async function findLost() {
+  const ids = Object.keys(sessionStorage).flatMap((key) => (key.startsWith(DRAFT) ? key.slice(DRAFT.length) : []));
+  const found = await Promise.all(
+    ids.slice(0, LOST_MAX).map(async (id) => {
+      try {
+        const one = /** @type {Case} */ (await get(`/api/cases/${encodeURIComponent(id)}`));
+        remember(one);
+        return verbs(one).includes(/** @type {Verb} */ (sessionStorage.getItem(DRAFT + id))) ? [] : [one];
+      } catch {
+        // Of another run, or too old to be kept.
+        return [];
+      }
+    }),
+  );
+  return found.flat();
+}
 
 /** @param {{ tab: string, hasFilter: boolean }} props */
 function Nothing({ tab, hasFilter }) {

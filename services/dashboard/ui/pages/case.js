@@ -13,10 +13,10 @@ import { Decide } from "../case/decide.js";
 import { Feedback } from "../case/feedback.js";
 import { MemoryTable } from "../case/history.js";
 import { askLimits } from "../case/limits.js";
-import { Affected, Containment, Diagnosis, EvidenceTable, PlanList, Proof, SecondPerson, StatePill, Waiting, evidenceWords } from "../case/parts.js";
+import { Affected, Containment, Diagnosis, EvidenceTable, Headline, PlanList, Proof, SecondPerson, StatePill, evidenceWords } from "../case/parts.js";
 import { useWhole } from "../case/seen.js";
 import { LANES, spansOf } from "../case/spans.js";
-import { decided, headline, lasted } from "../case/story.js";
+import { containment, decided, lasted } from "../case/story.js";
 import { Timeline } from "../case/timeline.js";
 import { Vitals, change } from "../case/vitals.js";
 
@@ -57,7 +57,8 @@ function Whole({ whole, error, onStale }) {
     ${error && html`<p class="banner banner-warn" role="alert">${error.detail ?? String(error)} What you see is from before.</p>`}
     <p class="muted"><a href=${href(agentPath(whole.agent_id))}>${whole.agent_id}</a>${whole.agent_type && `, ${whole.agent_type}`} · opened ${time(whole.opened_at)} · ${lasted(whole, now.value)} · <${Copy} text=${whole.case_id} label="Copy the case id" /></p>
     <section class="panel next" aria-label="In short">
-      <p class="headline">${headline(whole, whole.window)}</p>
+      <${Headline} one=${whole} whole=${whole} />
+      ${whole.open && html`<p>${containment(whole)}</p>`}
       <p class="next-words"><b>${whole.open ? "What happens next: " : "How it ended: "}</b>${whole.open ? whole.next : ending(whole)} ${whole.open && whole.state === "awaiting_approval" && whole.expires_at != null && html`<span class="muted">Escalates <${Countdown} until=${whole.expires_at} />.</span>`}</p>
       <${SecondPerson} one=${whole} self=${me.value?.subject ?? ""} />
       ${last && whole.open && html`<p>${decided(last)}${last.reason && html`: <q>${last.reason}</q>`}.</p>`}
@@ -71,7 +72,7 @@ function Whole({ whole, error, onStale }) {
         <section class="panel"><h2>What moved</h2><${Bars} one=${whole} window=${whole.window} /></section>
         <section class="panel"><h2>Why it is thought to be ill</h2><${Diagnosis} one=${whole} whole=${whole} /></section>
         <section class="panel"><h2>Containment</h2><${Containment} one=${whole} /></section>
-        <section class="panel"><h2>${whole.open ? "Healing: tried, next, skipped" : "Healing: what was tried"}</h2>${whole.attempts.length === 0 && !whole.open ? html`<p class="muted">Nothing was tried.</p>` : html`<${PlanList} one=${whole} whole=${whole} />`}${whole.open && html`<p class="hint"><${Waiting} one=${whole} /></p>`}</section>
+        <section class="panel"><h2>${whole.open ? "Healing: tried, next, skipped" : "Healing: what was tried"}</h2>${whole.attempts.length === 0 && !whole.open ? html`<p class="muted">Nothing was tried.</p>` : html`<${PlanList} one=${whole} whole=${whole} />`}</section>
         ${whole.affected && html`<section class="panel"><h2>Who is affected</h2><${Affected} affected=${whole.affected} /></section>`}
         <${Memory} whole=${whole} />
         <${Feedback} one=${whole} />

@@ -120,7 +120,7 @@ export default function Fleet() {
       : html`<${List} items=${shown} rowHeight=${isNarrow ? ROW_NARROW : ROW} label="Agents" keyOf=${(/** @type {Agent} */ agent) => agent.id} onRange=${inView}
           head=${html`${heading("urgency", "Status")}${heading("agent", "Agent")}${heading("severity", "Severity")}${plain("Diagnosis", "narrow-off")}${plain("Baseline", "wide narrow-off")}${plain("Latency, last 30", "narrow-off")}${heading("latency", "Latency", "number narrow-off")}${heading("tokens", "Tokens", "number wide narrow-off")}${plain("Tools", "number wide narrow-off")}${heading("seen", "Seen", "number narrow-off")}`}
           row=${(/** @type {Agent} */ agent) => html`
-            <span role="cell">${agent.case_id ? html`<a class="plain" href=${href(casePath(agent.case_id))} aria-label=${`Case of ${agent.id}`}><${Condition} agent=${agent} /></a>` : html`<${Condition} agent=${agent} />`}</span>
+            <span role="cell">${agent.case_id ? html`<a class="plain" href=${href(casePath(agent.case_id))}><${Condition} agent=${agent} /><span class="hidden">, case of ${agent.id}</span></a>` : html`<${Condition} agent=${agent} />`}</span>
             <span role="cell" class="agent-name"><a class="clip" href=${href(agentPath(agent.id))}>${agent.id}</a><span class="clip">${[agent.type === "unknown" ? null : agent.type, agent.model].filter(Boolean).join(" · ")}</span></span>
             <span role="cell"><${Severity} value=${agent.severity} /></span>
             <span role="cell" class="clip narrow-off">${agent.diagnosis ? say(DIAGNOSES, agent.diagnosis) : html`<span class="muted">–</span>`}</span>

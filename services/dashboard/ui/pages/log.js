@@ -52,7 +52,7 @@ export default function Log() {
           <td>${row.actor}</td><td>${String(row.type).replaceAll("_", " ")}</td>
           <td>${row.agent_id ? html`<a href=${href(agentPath(row.agent_id))}>${row.agent_id}</a>` : "–"}</td>
           <td class=${row.outcome === "refused" ? "bad" : ""}>${row.outcome}</td>
-          <td>${row.reason ?? ""} ${row.payload?.case_id && html`<a href=${href(casePath(row.payload.case_id))}>case</a>`}
+          <td>${row.reason ?? ""} ${row.payload?.case_id && html`<a class="log-case" href=${href(casePath(row.payload.case_id))}>case</a>`}
             <details><summary>details</summary><pre class="log-payload">${JSON.stringify(row.payload, null, 1)}</pre></details></td>
           <td><span title=${row.hash ?? "not chained yet"}>${row.sequence}${row.hash ? "" : " …"}</span></td>
         </tr>`)}</tbody></table></div>

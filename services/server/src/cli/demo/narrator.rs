@@ -59,12 +59,12 @@ impl Narrator {
         let rest = self.rest;
         println!("immune demo: {agents} simulated agents, one falls ill every {every:?} (seed {seed})");
         println!("  agents send OTLP to   http://{}", self.otlp);
-        println!("  look with             immune get agents --server http://{rest}");
-        println!("                        http://{rest}/api/agents   http://{rest}/api/cases");
+        println!("  look at               http://{rest}");
+        println!("  or with               immune get agents --server http://{rest}");
         match approve_after {
             Some(after) => println!("  severe cases are approved after {after:?}, by the demo itself"),
             None => println!(
-                "  severe cases wait for you: immune approve CASE --reason TEXT --server http://{rest}"
+                "  severe cases wait for you: http://{rest}/approvals, or immune approve CASE --reason TEXT"
             ),
         }
         println!("learning what is normal: 15 executions of each agent");
