@@ -6,7 +6,7 @@ OTEL := opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp==1.45.2
 TOOLS := target/tools
 SERVERS := postgresql redis-server redis-sentinel influxdb
 
-.PHONY: demo test cluster servers tools lint bench build clean help
+.PHONY: demo test browser chromium cluster servers tools lint bench build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,17 @@ tools: $(TOOLS)/done tests/oidc/node_modules/done ## what lint and tests need be
 test: tools servers lint ## every check and every test
 	$(CARGO) build --locked -p immune-server
 	$(CARGO) test --locked --workspace --no-fail-fast
+	$(MAKE) browser
+
+browser: chromium tests/browser/node_modules/done tests/oidc/node_modules/done ## the page, driven as a person would, in Chromium
+	$(CARGO) build --locked -p immune-server
+	node --test --test-concurrency=1 tests/browser/*.test.mjs
+
+chromium: ## Chromium from Debian's packages, unless it is there
+	@if command -v chromium >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	echo "installing chromium"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
 
 lint: $(TOOLS)/done tests/browser/node_modules/done ## formatting, clippy, dependencies and licences, protobuf contracts, the page's types
 	$(CARGO) fmt --all -- --check

@@ -13,6 +13,9 @@ export const POLICY = {
   severity_requiring_approval: 0, window_seconds: 3, cooldown_seconds: 0, probation: { executions: 3, seconds: 20 }, blast_radius: { agents: 1_000 },
 };
 
+/** The API key of somebody. */
+export const keyOf = (name) => `the key of ${name}, long enough`;
+
 after(close);
 
 class Stage {
@@ -26,14 +29,22 @@ class Stage {
     return thing;
   }
 
-  /** A server and agents that it knows, with their platform. */
-  async fleet(names, { policy = {}, headers = {}, ...settings } = {}) {
+  /**
+   * A server and agents that it knows, with their platform. With `people`, by name and role, each has an API key, the
+   * agents have theirs, and nobody gets in without one. `oidc` gives the provider's settings, once the address is known.
+   */
+  async fleet(names, { policy = {}, people, oidc } = {}) {
     const agents = this.keeps(await Agents.start(names));
-    const server = this.keeps(await Server.start({ lifecycle: agents.lifecycle, settings: { policy: { ...POLICY, ...policy }, ...settings } }));
+    const keys = Object.entries(people ?? {}).map(([name, role]) => ({ name, role, key: keyOf(name) }));
+    const isOpen = !people && !oidc;
+    const own = [{ name: 'agents', role: 'ingest' }, { name: 'tests', role: 'viewer' }].map((each) => ({ ...each, key: keyOf(each.name) }));
+    const access = isOpen ? undefined : (base) => ({ api_keys: [...keys, ...own], ...(oidc ? { oidc: oidc(base) } : {}) });
+    const server = this.keeps(await Server.start({ lifecycle: agents.lifecycle, settings: { policy: { ...POLICY, ...policy }, access } }));
     this.#servers.push(server);
-    agents.run(server.otlp, { headers });
-    await server.learned(names, headers);
-    return { agents, server };
+    const as = (name) => (isOpen ? {} : { authorization: `Bearer ${keyOf(name)}` });
+    agents.run(server.otlp, { headers: as('agents') });
+    await server.learned(names, as('tests'));
+    return { agents, server, headers: as('tests') };
   }
 
   /** Somebody at a browser of their own, under a trace. */
@@ -88,4 +99,10 @@ export function scenario(name, play, { timeout = 120_000 } = {}) {
       await stage.takeDown();
     }
   });
+}
+
+/** Logs in with somebody's API key, on the page for it. */
+export async function logIn(page, name) {
+  await page.getByLabel('API key').fill(keyOf(name));
+  await page.getByRole('button', { name: 'Log in with the key' }).click();
 }

@@ -164,7 +164,7 @@ export class Server {
       metrics: { enabled: false },
       ...(lifecycle ? { levers: { lifecycle: { base_url: lifecycle } } } : {}),
       policy: { defaults: { blast_radius: { agents: 1_000 }, ...settings.policy } },
-      ...(settings.access ? { access: settings.access } : {}),
+      ...(settings.access ? { access: typeof settings.access === 'function' ? settings.access(server.base) : settings.access } : {}),
     };
     server.config = path.join(server.folder, 'immune.yaml');
     // JSON is YAML.

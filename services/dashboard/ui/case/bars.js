@@ -41,7 +41,7 @@ function Bar({ row }) {
   const at = (/** @type {number} */ value) => Math.min(100, (value / top) * 100);
   const normal = row.metric === "retry_rate" ? `at most ${amount(row.metric, row.high)}` : `${amount(row.metric, row.low)} to ${amount(row.metric, row.high)}`;
   const side = row.mean != null && row.now < row.mean ? "below" : "above";
-  const far = row.deviation != null ? `${decimal(row.deviation >= 10 ? Math.round(row.deviation) : row.deviation)} σ ${side}` : "more than";
+  const far = row.deviation != null ? `${decimal(row.deviation >= 10 ? Math.round(row.deviation) : row.deviation)} σ ${side}` : "above";
   return html`<li class=${row.isOut ? "bar bar-out" : "bar"}>
     <span class="bar-name">${metricName(row.metric)}</span>
     <svg class="bar-line" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">

@@ -56,19 +56,19 @@ export function Card({ one, isCurrent, isChosen, asked, onChoose, onCurrent, onD
     ${one.state === "rejected" && one.state_details.reason && html`<p class="muted">Rejected because: <q>${one.state_details.reason}</q></p>`}
     ${load.error && !whole && html`<${ErrorBox} error=${load.error} onRetry=${load.reload} />`}
     <div class="card-columns">
-      <section class="card-column" aria-label="What happened">
+      <div class="card-column">
         <h3>What moved</h3>
         ${whole ? html`<${Bars} one=${one} window=${whole.window} />` : html`<p class="muted bars-wait">${load.error ? "–" : "Loading …"}</p>`}
         <h3>Why it is thought to be ill</h3>
         <${Diagnosis} one=${one} whole=${whole} />
-      </section>
-      <section class="card-column" aria-label="What is done about it">
+      </div>
+      <div class="card-column">
         <h3>Contained?</h3>
         <${Containment} one=${one} />
         <h3>${PLANS[one.state] ?? "Healing"}</h3>
         ${whole ? html`<${PlanList} one=${one} whole=${whole} />` : html`<p class="muted">Loading …</p>`}
         ${whole?.affected && html`<h3>Who is affected</h3><${Affected} affected=${whole.affected} />`}
-      </section>
+      </div>
     </div>
     ${whole && html`<details class="card-more"><summary>${evidenceWords(whole)}</summary><${EvidenceTable} whole=${whole} /></details>`}
     <footer class="card-foot">

@@ -89,8 +89,8 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
     opened.current = null;
     forgetVerb();
     // Who works by keyboard goes on where they were.
-    const own = box.current?.parentElement;
-    requestAnimationFrame(() => document.activeElement === document.body && own?.querySelector("button")?.focus());
+    const own = /** @type {HTMLElement | null | undefined} */ (box.current?.closest('[tabindex="-1"]'));
+    requestAnimationFrame(() => document.activeElement === document.body && own?.isConnected && own.focus({ preventScroll: true }));
   };
   const forget = () => {
     close();

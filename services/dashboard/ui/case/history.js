@@ -25,7 +25,7 @@ export function HealingTable({ healings }) {
     <thead><tr><th scope="col">Began</th><th scope="col">What was done</th><th scope="col">Against</th><th scope="col">Why then</th><th scope="col">Outcome</th><th scope="col" class="number">Took</th></tr></thead>
     <tbody>${healings.map((one, i) => {
       const outcome = OUTCOMES[one.outcome] ?? { label: one.outcome, kind: "" };
-      return html`<tr key=${one.healing_id ?? i}><td>${time(one.started_at)}</td><td>${one.case_id ? html`<a href=${href(casePath(one.case_id))}>${actionName(one.action)}</a>` : actionName(one.action)}${one.detail && html`<br /><span class="muted">${one.detail}</span>`}</td><td>${say(DIAGNOSES, one.diagnosis_type)}</td><td>${say(TRIGGERS, one.trigger)}${one.source === "posted" && html`<br /><span class="muted">told by the agent's own system</span>`}</td><td class=${outcome.kind}>${outcome.label}</td><td class="number">${one.ended_at ? millis((one.ended_at - one.started_at) * 1_000) : "–"}</td></tr>`;
+      return html`<tr key=${one.healing_id ?? i}><td class="when">${time(one.started_at)}</td><td>${one.case_id ? html`<a href=${href(casePath(one.case_id))}>${actionName(one.action)}</a>` : actionName(one.action)}${one.detail && html`<br /><span class="muted">${one.detail}</span>`}</td><td>${say(DIAGNOSES, one.diagnosis_type)}</td><td>${say(TRIGGERS, one.trigger)}${one.source === "posted" && html`<br /><span class="muted">told by the agent's own system</span>`}</td><td class=${outcome.kind}>${outcome.label}</td><td class="number">${one.ended_at ? millis((one.ended_at - one.started_at) * 1_000) : "–"}</td></tr>`;
     })}</tbody>
   </table></div>`;
 }

@@ -180,11 +180,11 @@ export function EvidenceTable({ whole }) {
   const rows = judged(whole);
   if (rows.length === 0) return html`<p class="muted">No execution is on record as evidence.</p>`;
   const cell = (/** @type {boolean} */ isBad, /** @type {any} */ text) => html`<td class=${isBad ? "number bad" : "number"}>${isBad ? html`<b><span aria-hidden="true">▲ </span>${text}</b>` : text}</td>`;
-  return html`<div class="table-box" tabindex="0" role="region" aria-label="Evidence"><table>
+  return html`<div class="table-box" tabindex="0" role="region" aria-label=${`Evidence on ${whole.agent_id}`}><table>
     <caption class="hidden">Executions that show the infection, those beyond normal first</caption>
     <thead><tr><th scope="col">Ended</th><th scope="col" class="number">Latency</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Tools</th><th scope="col" class="number">Retries</th><th scope="col">Outcome</th><th scope="col">Trace</th></tr></thead>
     <tbody>${rows.map(({ one, out }) => html`<tr key=${one.execution_id}>
-      <td>${time(one.timestamp)}</td>${cell(out.latency, millis(one.latency_ms))}${cell(out.tokens, count(one.token_count))}${cell(out.tools, count(one.tool_calls))}${cell(out.retries, count(one.retries))}
+      <td class="when">${time(one.timestamp)}</td>${cell(out.latency, millis(one.latency_ms))}${cell(out.tokens, count(one.token_count))}${cell(out.tools, count(one.tool_calls))}${cell(out.retries, count(one.retries))}
       <td class=${one.success ? "" : "bad"}>${one.success ? "succeeded" : "▲ failed"}</td>
       <td>${one.trace_id ? html`<${Copy} text=${one.trace_id} label=${`Copy trace id ${one.trace_id}`} />` : html`<span class="muted">none</span>`}</td>
     </tr>`)}</tbody>

@@ -57,7 +57,8 @@ export function headline(one, window) {
   const metrics = departed(one);
   const main = metrics[0];
   const said = one.anomalies.includes("platform_report") ? "the platform reported this agent as infected" : null;
-  if (main === undefined) return [`${capital(said ?? (one.reasoning || "this agent was reported as infected"))}.`, ""];
+  // The reasoning has what the platform said.
+  if (main === undefined) return [`${capital(one.reasoning || said || "this agent was reported as infected")}.`, ""];
   const rest = [...(said ? [said] : []), ...metrics.slice(1).map((metric) => departure(one, metric, window))];
   return [`${capital(departure(one, main, window))}.`, rest.length > 0 ? `Besides, ${rest.join("; ")}.` : ""];
 }

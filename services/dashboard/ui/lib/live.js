@@ -1,11 +1,12 @@
 // Live events of the server. A break is mended by itself: the stream goes on after the last event that came, and who
 // listens is told to ask again for what has no place in the order.
 import { signal } from "@preact/signals";
+import { get } from "./api.js";
 import { loginWays } from "./session.js";
 import { run } from "./route.js";
 
 const EVENTS = [
-  "case", "snapshot", "case_opened", "case_waiting", "case_contained", "case_decided", "case_healing", "case_healed",
+  "case", "snapshot", "case_opened", "case_worsened", "case_waiting", "case_contained", "case_decided", "case_healing", "case_healed",
   "case_failed", "case_breached", "case_released", "agents", "reset", "system",
 ];
 /** Waits between tries to connect, milliseconds. */
@@ -35,7 +36,7 @@ export function onEvent(listener) {
   return () => void listeners.delete(listener);
 }
 
-/** Calls back when events may have been missed that cannot be made up for. @param {() => void} listener */
+/** Calls back after a break: what has no place in the order of events may have changed. @param {() => void} listener */
 export function onResync(listener) {
   resyncs.add(listener);
   return () => void resyncs.delete(listener);
@@ -78,10 +79,12 @@ export function connect() {
     if (hadBreak) for (const again of resyncs) again();
     hadBreak = false;
   };
-  opened.onerror = () => {
+  opened.onerror = async () => {
     if (source !== opened) return;
     broken();
     opened.close();
+    // A stream does not say why it ended. If the session did, asking who is here says so and leads to the login.
+    await get("/api/me").catch(() => {});
     if (loginWays.peek() !== null) return;
     setTimeout(() => source === opened && connect(), pause);
     pause = Math.min(pause * 2, PAUSE_MAX);
@@ -89,13 +92,8 @@ export function connect() {
   for (const name of EVENTS) {
     opened.addEventListener(name, (event) => {
       if (event.lastEventId) last = event.lastEventId;
-      if (name === "reset") {
-        const what = JSON.parse(event.data).what;
-        if (what === "cases") last = "";
-        receive(name, { what });
-        if (what !== "cases") for (const again of resyncs) again();
-        return;
-      }
+      // What follows has numbers of its own.
+      if (name === "reset" && JSON.parse(event.data).what === "cases") last = "";
       receive(name, JSON.parse(event.data));
     });
   }

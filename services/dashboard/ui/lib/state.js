@@ -27,11 +27,29 @@ export const waiting = computed(() =>
   [...cases.value.values()].filter((one) => one.state === "awaiting_approval").sort((a, b) => b.severity - a.severity),
 );
 
-export async function loadFleet() {
+/** What was heard of agents while the fleet was being loaded: it may be newer than the answer. @type {Map<string, Agent>} */
+const heard = new Map();
+/** @type {Promise<void> | null} */
+let loading = null;
+let isWantedAgain = false;
+
+/** Asks for the whole fleet; whoever wants it while it is being loaded gets the next one. */
+export function loadFleet() {
+  isWantedAgain = loading !== null;
+  loading ??= loadOnce().finally(() => {
+    loading = null;
+    if (isWantedAgain) void loadFleet();
+  });
+  return loading;
+}
+
+async function loadOnce() {
+  heard.clear();
   try {
     const document = await get("/api/fleet");
     const agents = new Map();
     for (const agent of document.agents) agents.set(agent.id, agent);
+    for (const [id, agent] of heard) agents.set(id, agent);
     batch(() => {
       fleet.value = { agents, truncated: document.truncated === true, isLoaded: true };
       fleetProblem.value = null;
@@ -54,12 +72,16 @@ async function loadBlindness() {
 function apply(name, data) {
   if (name === "agents") {
     const { agents } = fleet.peek();
-    for (const agent of data.agents ?? data) agents.set(agent.id, agent);
+    for (const agent of data.agents ?? data) {
+      agents.set(agent.id, agent);
+      if (loading) heard.set(agent.id, agent);
+    }
     fleet.value = { ...fleet.peek(), agents };
   } else if (name === "system") {
     blind.value = data.blind ?? data;
   } else if (name === "reset") {
     if (data.what === "cases") cases.value = new Map();
+    else void loadFleet();
   } else if (data.case) {
     const known = cases.peek().get(data.case.case_id);
     if (known && known.version > data.case.version) return;

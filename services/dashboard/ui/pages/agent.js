@@ -91,7 +91,7 @@ function OpenCase({ id }) {
   const load = useWhole(id);
   const whole = load.value;
   if (!whole) return load.error ? html`<${ErrorBox} error=${load.error} onRetry=${load.reload} />` : html`<${Loading} what="Loading its case" />`;
-  return html`<section class="panel next" aria-label="Open case">
+  return html`<section class="panel next" tabindex="-1" aria-label="Open case">
     <div class="row"><${StatePill} state=${whole.state} /><b>${say(DIAGNOSES, whole.diagnosis)}</b><span class="muted"><${Waiting} one=${whole} /></span><a class="card-link" href=${href(casePath(id))}>Whole case and timeline</a></div>
     <${Headline} one=${whole} whole=${whole} />
     <${Bars} one=${whole} window=${whole.window} />

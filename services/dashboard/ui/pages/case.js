@@ -56,7 +56,7 @@ function Whole({ whole, error, onStale }) {
     <${Head} title=${`${say(DIAGNOSES, whole.diagnosis)}: ${whole.agent_id}`}><${StatePill} state=${whole.state} /><${Severity} value=${whole.severity} /><//>
     ${error && html`<p class="banner banner-warn" role="alert">${error.detail ?? String(error)} What you see is from before.</p>`}
     <p class="muted"><a href=${href(agentPath(whole.agent_id))}>${whole.agent_id}</a>${whole.agent_type && `, ${whole.agent_type}`} · opened ${time(whole.opened_at)} · ${lasted(whole, now.value)} · <${Copy} text=${whole.case_id} label="Copy the case id" /></p>
-    <section class="panel next" aria-label="In short">
+    <section class="panel next" tabindex="-1" aria-label="In short">
       <${Headline} one=${whole} whole=${whole} />
       ${whole.open && html`<p>${containment(whole)}</p>`}
       <p class="next-words"><b>${whole.open ? "What happens next: " : "How it ended: "}</b>${whole.open ? whole.next : ending(whole)} ${whole.open && whole.state === "awaiting_approval" && whole.expires_at != null && html`<span class="muted">Escalates <${Countdown} until=${whole.expires_at} />.</span>`}</p>
@@ -131,7 +131,7 @@ function Log({ whole }) {
   return html`<details class="panel" onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}><summary><h2 class="inline">Action log of this case</h2></summary>
     ${isOpen && html`<${Loaded} load=${load} what="Loading the rows">${(/** @type {import("../case/shapes").LogRow[] | undefined} */ rows) => html`<div class="table-box" tabindex="0" role="region" aria-label="Action log of this case"><table>
       <thead><tr><th scope="col">Time</th><th scope="col">What</th><th scope="col">Who</th><th scope="col">Outcome</th><th scope="col">Reason</th></tr></thead>
-      <tbody>${(rows ?? []).map((row) => html`<tr key=${row.sequence}><td>${time(row.timestamp)}</td><td>${row.type.replaceAll("_", " ")}</td><td>${row.actor}</td><td class=${row.outcome === "refused" ? "bad" : ""}>${row.outcome}</td><td>${row.reason ?? ""}</td></tr>`)}</tbody>
+      <tbody>${(rows ?? []).map((row) => html`<tr key=${row.sequence}><td class="when">${time(row.timestamp)}</td><td>${row.type.replaceAll("_", " ")}</td><td>${row.actor}</td><td class=${row.outcome === "refused" ? "bad" : ""}>${row.outcome}</td><td>${row.reason ?? ""}</td></tr>`)}</tbody>
     </table></div><p class="hint"><a href=${href("/log", { text: whole.case_id })}>Search the whole log for it</a> · <a href=${href(casePath(whole.case_id))}>Link to this case</a></p>`}<//>`}
   </details>`;
 }

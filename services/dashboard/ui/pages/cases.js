@@ -106,7 +106,7 @@ const Table = ({ rows }) => html`<div class="table-box" tabindex="0" role="regio
     <td><${Severity} value=${one.severity} isShort=${true} /></td>
     <td><a href=${href(casePath(one.case_id))}>${say(DIAGNOSES, one.diagnosis)}</a></td>
     <td class="wide-only">${outcome(one)}</td>
-    <td><${When} at=${one.opened_at} /></td>
+    <td class="when"><${When} at=${one.opened_at} /></td>
     <td class="number wide-only">${span((one.open ? now.value / 1_000 : one.updated_at) - one.opened_at)}</td>
   </tr>`)}</tbody>
 </table></div>`;

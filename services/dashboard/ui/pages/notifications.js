@@ -1,40 +1,108 @@
 // Outgoing notifications: how the targets stand, and what could not be delivered.
-import { html } from "../lib/html.js";
+import { html, useEffect, useState } from "../lib/html.js";
+import { Confirm, act } from "../lib/act.js";
 import { del, get, post } from "../lib/api.js";
 import { count, span } from "../lib/format.js";
 import { useLoad } from "../lib/load.js";
 import { agentPath, casePath, href } from "../lib/route.js";
-import { Button, Empty, Head, Loaded, When, toast } from "../lib/ui.js";
+import { Table } from "../lib/table.js";
+import { Button, Empty, Head, Loaded, Sign, When } from "../lib/ui.js";
+
+/** @typedef {import("../lib/shapes").Target} Target */
+/** @typedef {import("../lib/shapes").DeadLetter} DeadLetter */
+/** @typedef {import("../lib/table.js").Column<Target>} TargetColumn */
+/** @typedef {import("../lib/table.js").Column<DeadLetter>} LetterColumn */
+
+/** Time between two looks, milliseconds. */
+const EVERY = 5_000;
+
+/** @type {Record<string, { mark: string, kind: "good" | "warn" | "bad" | "muted", label: string }>} */
+const STATES = {
+  ok: { mark: "●", kind: "good", label: "delivers" },
+  failing: { mark: "▲", kind: "bad", label: "fails" },
+  waiting: { mark: "…", kind: "muted", label: "nothing sent yet" },
+  removed: { mark: "✕", kind: "muted", label: "not configured any more" },
+};
+
+/** @param {string} word */
+const unknownState = (word) => ({ mark: "?", kind: /** @type {const} */ ("warn"), label: word });
+/** @param {DeadLetter} letter */
+const pathOf = (letter) => `/api/notifications/${encodeURIComponent(letter.id)}`;
 
 export default function Notifications() {
-  const load = useLoad((signal) => get("/api/notifications", {}, signal), []);
-  const act = async (/** @type {() => Promise<any>} */ act, /** @type {string} */ said) => {
-    try {
-      await act();
-      toast(said);
-      load.reload();
-    } catch (error) {
-      toast(/** @type {any} */ (error).detail ?? String(error), "error");
-    }
+  const load = useLoad(
+    (signal) => /** @type {Promise<{ targets: Target[], dead_letters: DeadLetter[] }>} */ (get("/api/notifications", {}, signal)),
+    [],
+  );
+  const [discarding, setDiscarding] = useState(/** @type {DeadLetter | null} */ (null));
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || load.reload(), EVERY);
+    return () => clearInterval(timer);
+  }, []);
+  /** @param {() => Promise<unknown>} doing @param {string} said */
+  const change = async (doing, said) => {
+    await act(doing, said);
+    load.reload();
   };
-  const path = (/** @type {any} */ letter) => `/api/notifications/${encodeURIComponent(letter.id)}`;
-  return html`<${Head} title="Notifications"><${Button} onClick=${load.reload}>Look again<//><//>
-    <${Loaded} load=${load} what="Asking how the targets stand">${(value) => value.targets.length === 0
-      ? html`<${Empty} title="Nobody is told">Webhooks, Slack, Teams, PagerDuty and others are set in the configuration under <code>notify</code>.<//>`
-      : html`<div class="table-box" tabindex="0" role="region" aria-label="Targets"><table>
-          <thead><tr><th>Target</th><th>Kind</th><th>State</th><th class="number">Delivered</th><th class="number">Waiting</th><th class="number">Dead</th><th>Lag</th><th>Last delivered</th><th>Last failure</th><th><span class="hidden">Test</span></th></tr></thead>
-          <tbody>${value.targets.map((target) => html`<tr key=${target.name}><td>${target.name}</td><td>${target.kind}</td>
-            <td class=${target.state === "ok" ? "good" : target.state === "failing" ? "bad" : "muted"}>${target.state}</td>
-            <td class="number">${count(target.delivered)}</td><td class="number">${count(target.waiting)}</td><td class=${`number ${target.dead ? "bad" : ""}`}>${count(target.dead)}</td>
-            <td>${span(target.lag_seconds)}</td><td><${When} at=${target.last_delivered_at} /></td>
-            <td>${target.last_error ? html`${target.last_error.text}, <${When} at=${target.last_error.at} />` : "–"}</td>
-            <td>${target.kind !== "none" && html`<${Button} kind="quiet" onClick=${() => act(() => post(`/api/notifications/targets/${encodeURIComponent(target.name)}/test`), `A test is on its way to ${target.name}.`)}>Test<//>`}</td></tr>`)}</tbody></table></div>
-        <h2>Dead letters</h2>
-        ${value.dead_letters.length === 0
-          ? html`<p class="muted">None: everything was delivered or is on its way.</p>`
-          : html`<div class="table-box" tabindex="0" role="region" aria-label="Dead letters"><table>
-              <thead><tr><th>Target</th><th>What</th><th>Agent</th><th>Happened</th><th class="number">Attempts</th><th>Why given up</th><th><span class="hidden">Actions</span></th></tr></thead>
-              <tbody>${value.dead_letters.map((letter) => html`<tr key=${letter.id}><td>${letter.target}</td><td><a href=${href(casePath(letter.case_id))}>${letter.text}</a></td>
-                <td><a href=${href(agentPath(letter.agent_id))}>${letter.agent_id}</a></td><td><${When} at=${letter.at} /></td><td class="number">${letter.attempts}</td><td>${letter.error}</td>
-                <td class="row"><${Button} kind="quiet" onClick=${() => act(() => post(`${path(letter)}/retry`), "It is sent again.")}>Send again<//><${Button} kind="quiet" onClick=${() => act(() => del(path(letter)), "It was discarded.")}>Discard<//></td></tr>`)}</tbody></table></div>`}`}<//>`;
+  /** @param {Target} target */
+  const test = (target) =>
+    change(() => post(`/api/notifications/targets/${encodeURIComponent(target.name)}/test`), `A test is on its way to ${target.name}.`);
+  /** @param {DeadLetter} letter */
+  const retry = (letter) => change(() => post(`${pathOf(letter)}/retry`), "It is sent again.");
+  /** @param {DeadLetter} letter */
+  const discard = (letter) => {
+    setDiscarding(null);
+    void change(() => del(pathOf(letter)), "It was discarded.");
+  };
+
+  /** @type {TargetColumn[]} */
+  const targets = [
+    { name: "Target", cell: (target) => html`<b>${target.name}</b>` },
+    { name: "Kind", cell: (target) => target.kind },
+    { name: "State", cell: (target) => html`<${Sign} ...${STATES[target.state] ?? unknownState(target.state)} />` },
+    { name: "Delivered", kind: "number", cell: (target) => count(target.delivered) },
+    { name: "Waiting", kind: "number", cell: (target) => count(target.waiting) },
+    { name: "Dead", kind: "number", cell: (target) => html`<span class=${target.dead ? "bad" : ""}>${count(target.dead)}</span>` },
+    { name: "Lag", kind: "number", cell: (target) => (target.waiting ? span(target.lag_seconds) : "–") },
+    { name: "Last delivered", cell: (target) => html`<${When} at=${target.last_delivered_at} />` },
+    {
+      name: "Last failure",
+      kind: "long",
+      cell: ({ last_error: failure }) => (failure ? html`${failure.text}, <${When} at=${failure.at} />` : html`<span class="muted">none</span>`),
+    },
+    {
+      name: "Test",
+      kind: "act",
+      cell: (target) => target.kind !== "none" && html`<${Button} isSmall onClick=${() => test(target)} label=${`Send a test to ${target.name}`}>Test<//>`,
+    },
+  ];
+  /** @type {LetterColumn[]} */
+  const letters = [
+    { name: "Target", cell: (letter) => letter.target },
+    { name: "Agent", cell: (letter) => html`<a href=${href(agentPath(letter.agent_id))}>${letter.agent_id}</a>` },
+    { name: "What", kind: "long", cell: (letter) => html`<a href=${href(casePath(letter.case_id))}>${letter.text}</a>` },
+    { name: "Happened", cell: (letter) => html`<${When} at=${letter.at} />` },
+    { name: "Attempts", kind: "number", cell: (letter) => letter.attempts },
+    { name: "Why given up", kind: "long", cell: (letter) => letter.error },
+    {
+      name: "Actions",
+      kind: "act",
+      cell: (letter) => html`<span class="row-acts"><${Button} isSmall onClick=${() => retry(letter)}>Send again<//>
+        <${Button} kind="quiet" isSmall onClick=${() => setDiscarding(letter)}>Discard<//></span>`,
+    },
+  ];
+
+  return html`<${Head} title="Notifications" />
+    <${Loaded} load=${load} what="Asking how the targets stand">${(/** @type {{ targets: Target[], dead_letters: DeadLetter[] }} */ value) =>
+      value.targets.length === 0
+        ? html`<${Empty} title="Nobody is told">Webhooks, Slack, Teams, PagerDuty and others are set in the configuration under <code>notify</code>.<//>`
+        : html`<${Table} label="Targets" columns=${targets} rows=${value.targets} keyOf=${(/** @type {Target} */ target) => target.name} />
+            <h2>Dead letters</h2>
+            ${value.dead_letters.length === 0
+              ? html`<p class="muted">None: everything was delivered or is on its way.</p>`
+              : html`<${Table} label="Dead letters" columns=${letters} rows=${value.dead_letters} keyOf=${(/** @type {DeadLetter} */ letter) => letter.id} />`}`}<//>
+    ${discarding &&
+    html`<${Confirm} title="Discard this notification?" yes="Discard" onYes=${() => discard(discarding)} onNo=${() => setDiscarding(null)}>
+      ${discarding.target} will never be told: ${discarding.text}
+    <//>`}`;
 }
