@@ -45,23 +45,27 @@ export const SAYS = {
  * Somebody with a browser of their own.
  * @param {string} base address of the server
  * @param {{ width?: number, height?: number, scheme?: 'light' | 'dark', may?: RegExp[], hosts?: string[] }} options
- *   `may`: what the browser may say on its console; `hosts`: other hosts that may be asked
+ *   `may`: what the browser may say on its console; `hosts`: others whose pages may be visited, and are not judged
  */
 export async function person(base, { width = 1280, height = 800, scheme = 'light', may = [], hosts = [] } = {}) {
   const context = await (await open()).newContext({ baseURL: base, viewport: { width, height }, colorScheme: scheme, reducedMotion: 'reduce' });
   const troubles = [];
-  const known = new Set([new URL(base).host, ...hosts]);
+  const own = new URL(base).host;
+  const known = new Set([own, ...hosts]);
+  const isOurs = (address) => !hosts.includes(URL.canParse(address) ? new URL(address).host : own);
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (event) => console.error(`the policy stopped ${event.violatedDirective}: ${event.blockedURI}`));
   });
   context.on('weberror', (error) => troubles.push(`uncaught: ${error.error().message}`));
   context.on('console', (message) => {
     const text = message.text();
-    if (['error', 'warning'].includes(message.type()) && !may.some((pattern) => pattern.test(text))) troubles.push(`${message.type()}: ${text} ${message.location().url}`);
+    const isWrong = ['error', 'warning'].includes(message.type()) && !may.some((pattern) => pattern.test(text));
+    if (isWrong && isOurs(message.page()?.url() ?? base)) troubles.push(`${message.type()}: ${text} ${message.location().url}`);
   });
-  context.on('request', (request) => {
-    const url = new URL(request.url());
-    if (['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol) && !known.has(url.host)) troubles.push(`a request to ${url}`);
+  // Nothing leaves this machine; that our page tried to is what counts.
+  await context.route((url) => ['http:', 'https:'].includes(url.protocol) && !known.has(url.host), async (route) => {
+    if (isOurs(route.request().frame().url())) troubles.push(`a request to ${route.request().url()}`);
+    await route.abort();
   });
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);

@@ -30,7 +30,7 @@ scenario('seen, opened, approved, healed', async (stage) => {
   await short(page).getByText('Contained: every lever has confirmed').waitFor();
   await short(page).getByText(/standard deviations above normal/).waitFor();
   // The first look at a fault has few of its executions; the page follows as it is found to be worse.
-  await page.getByText('10.0', { exact: true }).waitFor();
+  await page.getByText(/Contained: every lever has confirmed/).first().waitFor();
   await short(page).getByText('What happens next:').waitFor();
   await short(page).getByRole('button', { name: 'Approve healing' }).click();
   const form = page.getByRole('form', { name: 'Approve healing: data-1' });
@@ -60,7 +60,7 @@ scenario('rejected, then healed now', async (stage) => {
   await page.goto('/approvals');
   await page.getByRole('heading', { name: 'Nothing waits for a person' }).waitFor();
   agents.infect('data-2');
-  await card(page, 'data-2').getByText('10.0', { exact: true }).waitFor();
+  await card(page, 'data-2').getByText(/Contained: every lever has confirmed/).first().waitFor();
   await card(page, 'data-2').getByRole('button', { name: 'Reject healing' }).click();
   await card(page, 'data-2').getByRole('textbox', { name: 'Reason' }).fill('keep it for the post-mortem');
   await card(page, 'data-2').getByRole('button', { name: 'Reject healing' }).click();
@@ -89,7 +89,7 @@ scenario('of two people one wins', async (stage) => {
     await page.goto(`/cases/${found.case_id}`);
     await logIn(page, name);
     await short(page).getByRole('button', { name: 'Reject healing' }).waitFor();
-    await page.getByText('10.0', { exact: true }).waitFor();
+    await page.getByText(/Contained: every lever has confirmed/).first().waitFor();
   }
   await short(bruno.page).getByRole('button', { name: 'Reject healing' }).click();
   await short(bruno.page).getByRole('textbox', { name: 'Reason' }).fill('I want to look at its memory first');
@@ -122,7 +122,7 @@ scenario('decided by keyboard', async (stage) => {
   for (let n = 0; n < 10 && !(await page.evaluate(() => document.activeElement?.textContent?.startsWith('Approvals'))); n += 1) await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   // They get no worse than this: whoever decides sees the last word.
-  for (const id of ['data-1', 'data-2']) await card(page, id).getByText('10.0', { exact: true }).waitFor();
+  for (const id of ['data-1', 'data-2']) await card(page, id).getByText(/Contained: every lever has confirmed/).first().waitFor();
   for (let n = 0; n < 2; n += 1) {
     await page.keyboard.press('j');
     await page.keyboard.press(n === 0 ? 'a' : 'r');
@@ -145,7 +145,7 @@ scenario('several at once', async (stage) => {
   for (const name of ill) await server.caseOf(name, 'awaiting_approval');
   const { page } = await stage.person('operator', server);
   await page.goto('/approvals');
-  for (const id of ill) await card(page, id).getByText('10.0', { exact: true }).waitFor();
+  for (const id of ill) await card(page, id).getByText(/Contained: every lever has confirmed/).first().waitFor();
   await page.getByRole('checkbox', { name: 'Select all 3' }).check();
   const several = page.getByRole('region', { name: 'Several at once' });
   await several.getByRole('button', { name: 'Approve healing' }).click();

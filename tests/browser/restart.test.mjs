@@ -19,7 +19,7 @@ scenario('the server is killed and comes back', async (stage) => {
   await fleet.goto('/fleet');
   await row(fleet, 'data-2').getByText('Healthy').waitFor();
   await writer.goto(`/cases/${found.case_id}`);
-  await writer.getByText('10.0', { exact: true }).waitFor();
+  await writer.getByText(/Contained: every lever has confirmed/).first().waitFor();
   const short = writer.getByRole('region', { name: 'In short' });
   await short.getByRole('button', { name: 'Approve healing' }).click();
   await short.getByRole('textbox', { name: 'Reason' }).fill('written while the server was away');

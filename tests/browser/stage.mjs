@@ -48,10 +48,10 @@ class Stage {
   }
 
   /** Somebody at a browser of their own, under a trace. */
-  async person(name, server, options) {
+  async person(name, server, { isTraced = true, ...options } = {}) {
     const one = { name, said: [], ...(await person(server.base, options)) };
     one.context.on('console', (message) => one.said.push(`${message.type()}: ${message.text()}`));
-    await one.context.tracing.start({ snapshots: true });
+    if (isTraced) await one.context.tracing.start({ snapshots: true });
     this.#people.push(one);
     return one;
   }

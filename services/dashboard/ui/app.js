@@ -1,5 +1,5 @@
 // The frame: who is here, where they are, what everybody must know, and the page.
-import { computed, html, render, useEffect, useState } from "./lib/html.js";
+import { computed, html, render, useEffect, useRef, useState } from "./lib/html.js";
 import { span } from "./lib/format.js";
 import { connection } from "./lib/live.js";
 import { go, href, listen, place, run } from "./lib/route.js";
@@ -59,9 +59,15 @@ function decode(text) {
 }
 
 function Nav() {
+  const bar = useRef(/** @type {HTMLElement | null} */ (null));
+  // On a phone the links go beyond the edge; the current one is brought into view.
+  useEffect(() => {
+    const link = bar.current?.querySelector("[aria-current]");
+    if (bar.current && link instanceof HTMLElement) bar.current.scrollLeft = link.offsetLeft - bar.current.offsetLeft - 24;
+  }, [place.value.path]);
   const path = place.value.path === "/" ? "/fleet" : place.value.path;
   const isAt = (/** @type {string} */ link) => path === link || path.startsWith(`${link}/`) || (link === "/fleet" && path.startsWith("/agents/"));
-  return html`<nav class="nav" aria-label="Pages"><ul>
+  return html`<nav class="nav" aria-label="Pages" ref=${bar}><ul>
     ${LINKS.filter((link) => !link.role || may(/** @type {"admin"} */ (link.role))).map((link) => {
       const count = link.count?.() ?? 0;
       return html`<li key=${link.path}><a href=${href(link.path)} aria-current=${isAt(link.path) ? "page" : undefined}>${link.label}
@@ -81,16 +87,21 @@ function Person() {
       toast(/** @type {any} */ (error).detail ?? String(error), "error");
     }
   };
+  if (who.access === "open_loopback") {
+    return html`<span class="person person-open" title="Whoever is on this machine may do everything. Create a key or configure access before others can reach it.">Open access<span class="person-where">: this machine only</span></span>`;
+  }
   return html`<div class="person">
-    <span class="person-name" title=${`${who.subject}, by ${who.via}`}>${who.access === "open_loopback" ? "this machine" : who.name}</span>
+    <span class="person-name" title=${`${who.subject}, by ${who.via}`}>${who.name}</span>
     <span class="role">${who.role}</span>
     ${who.csrf && html`<${Button} kind="quiet" onClick=${leave}>Log out<//>`}
   </div>`;
 }
 
+const THEMES = { system: { next: "light", mark: "◐" }, light: { next: "dark", mark: "☀" }, dark: { next: "system", mark: "☾" } };
+
 function Theme() {
-  const next = { system: "light", light: "dark", dark: "system" }[theme.value] ?? "system";
-  return html`<${Button} kind="quiet" onClick=${() => setTheme(next)} label=${`Theme: ${theme.value}. Change to ${next}`} title=${`Theme: ${theme.value}`}>${{ system: "◐", light: "☀", dark: "☾" }[theme.value]}<//>`;
+  const { next, mark } = THEMES[/** @type {keyof typeof THEMES} */ (theme.value)];
+  return html`<${Button} kind="quiet" onClick=${() => setTheme(next)} label=${`Theme: ${theme.value}. Change to ${next}`} title=${`Theme: ${theme.value}`}>${mark}<//>`;
 }
 
 function Run() {
@@ -100,25 +111,29 @@ function Run() {
     if (next && next !== shown) window.location.assign(`${window.location.pathname}?run=${encodeURIComponent(next)}`);
   };
   if (runs.length > 1) {
-    return html`<label class="run">Run <select onChange=${(/** @type {any} */ event) => change(event.target.value)}>${runs.map((one) => html`<option key=${one} selected=${one === shown}>${one}</option>`)}</select></label>`;
+    return html`<label class="run"><span class="run-word">Run</span> <select onChange=${(/** @type {any} */ event) => change(event.target.value)}>${runs.map((one) => html`<option key=${one} selected=${one === shown}>${one}</option>`)}</select></label>`;
   }
-  if (runs.length === 1) return html`<span class="run">Run <b>${shown}</b></span>`;
+  if (runs.length === 1) return html`<span class="run"><span class="run-word">Run</span> <b>${shown}</b></span>`;
   const submit = (/** @type {any} */ event) => {
     event.preventDefault();
     change(new FormData(event.target).get("run")?.toString().trim() ?? "");
   };
-  return html`<form class="run" onSubmit=${submit}><label>Run <input name="run" defaultValue=${shown} size="10" autocomplete="off" spellcheck=${false} /></label></form>`;
+  return html`<form class="run" onSubmit=${submit}><label><span class="run-word">Run</span> <input name="run" defaultValue=${shown} size="8" autocomplete="off" spellcheck=${false} /></label></form>`;
 }
 
-/** What everybody must know, on every page. */
+/** Breaks that are mended sooner are not worth a word, seconds. */
+const BREAK_MIN = 1;
+
+/** What everybody must know, on every page. Ages are not read out: a screen reader would never come to rest. */
 function Banners() {
   const link = connection.value;
-  const silentFor = (now.value - link.since) / 1_000;
-  return html`<div class="banners" aria-live="polite">
-    ${link.state === "broken" && silentFor > 1 && html`<p class="banner banner-error"><b>Disconnected</b> for ${span(silentFor)}: what you see may be old. Trying to reconnect; nothing that you typed is lost.</p>`}
-    ${blind.value?.is_blind && html`<p class="banner banner-error"><b>The guard is blind.</b> ${blind.value.why ?? "No telemetry arrives."} Agents that fall ill now are not seen. <a href=${href("/system")}>System health</a></p>`}
-    ${me.value?.access === "open_loopback" && html`<p class="banner banner-info">Open access: whoever is on this machine may do everything. Set <code>access</code> in the configuration before others can reach it.</p>`}
-  </div>`;
+  const silent = link.state === "broken" ? (now.value - link.since) / 1_000 : 0;
+  const isBroken = silent > BREAK_MIN;
+  const isBlind = !isBroken && blind.value?.is_blind === true;
+  return html`
+    <div class="hidden" role="status">${isBroken ? "Disconnected: what you see may be old." : isBlind ? "The guard is blind: agents that fall ill now are not seen." : ""}</div>
+    ${isBroken && html`<p class="banner banner-error"><b>Disconnected</b> for ${span(silent)}: what you see may be old. Trying to reconnect; nothing that you typed is lost.</p>`}
+    ${isBlind && html`<p class="banner banner-error"><b>The guard is blind</b>: ${blind.value?.why ?? "no telemetry arrives"}. Agents that fall ill now may not be seen. <a href=${href("/system")}>What to do</a></p>`}`;
 }
 
 function Page() {
@@ -141,6 +156,7 @@ function Page() {
   return html`<${shown.component} params=${page.params} key=${JSON.stringify(page.params)} />`;
 }
 
+/** @param {{ isIn: boolean }} props whether somebody is logged in */
 function App({ isIn }) {
   useEffect(() => {
     // A session that ends in the middle: what was typed is kept as drafts, the way back is in the address.
@@ -151,9 +167,9 @@ function App({ isIn }) {
   }
   return html`<a class="skip" href="#main" data-whole>Skip to the content</a>
     <header class="top">
-      <a class="brand" href=${href("/fleet")}><svg viewBox="0 0 32 32" aria-hidden="true"><path class="brand-shield" d="M16 2 28 6v9c0 8-5 13-12 15C9 28 4 23 4 15V6z" /><path class="brand-line" d="M8 16h5l2-5 3 9 2-4h4" /></svg>Immune</a>
+      <a class="brand" href=${href("/fleet")}><svg viewBox="0 0 32 32" aria-hidden="true"><path class="brand-shield" d="M16 2 28 6v9c0 8-5 13-12 15C9 28 4 23 4 15V6z" /><path class="brand-line" d="M8 16h5l2-5 3 9 2-4h4" /></svg><span class="brand-name">Immune</span></a>
       <${Nav} />
-      <div class="top-side"><${Run} /><${Theme} /><${Person} /></div>
+      <div class="top-side"><${Run} /><${Person} /><${Theme} /></div>
     </header>
     <${Banners} />
     <main id="main" class="main" tabindex="-1"><${Page} /></main>

@@ -145,7 +145,7 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
     } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void submit(event);
   };
   return html`<form ref=${box} class=${`decide decide-open decide-${verb}`} onSubmit=${submit} onKeyDown=${keys} aria-label=${`${VERBS[verb].label}: ${one.agent_id}`}>
-    <h3>${VERBS[verb].label}: what will happen</h3>
+    <p><b>${VERBS[verb].label}: what will happen</b></p>
     <ul class="plain-list">${consequences(verb, one, plan, self).map((line) => html`<li key=${line}>${line}</li>`)}</ul>
     ${since.length > 0 && html`<p class="banner banner-warn" role="status"><b>Changed since you began:</b> ${since.join("; ")}.</p>`}
     <${Field} label=${verb === "release" ? "Reason (required)" : "Reason"} hint="Kept in the action log with your name. Ctrl+Enter sends, Escape goes back and keeps the text.">

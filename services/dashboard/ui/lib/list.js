@@ -1,4 +1,5 @@
-// A list of thousands of rows of which only those in view exist.
+// A list of thousands of rows of which only those in view exist. From a link in a row the arrow keys, page keys, Home and
+// End lead to the other rows.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 
 /** Rows drawn above and below those in view. */
@@ -29,24 +30,31 @@ export function List({ items, rowHeight, label, head, row, keyOf, onRange }) {
   const shown = items.slice(first, last);
   const range = shown.map(keyOf).join("\n");
   useEffect(() => onRange?.(shown), [range]);
-  const move = (/** @type {KeyboardEvent} */ event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const at = event.target instanceof Element ? event.target.closest("[data-row]") : null;
-    if (!step || !at || !scroller.current) return;
-    event.preventDefault();
-    const next = Number(at.getAttribute("data-row")) + step;
-    if (next < 0 || next >= items.length) return;
+  /** @param {number} index */
+  const focusRow = (index) => {
     const box = scroller.current;
-    const top = next * rowHeight;
+    if (!box) return;
+    const top = index * rowHeight;
     if (top < box.scrollTop) box.scrollTop = top;
     if (top + rowHeight > box.scrollTop + box.clientHeight) box.scrollTop = top + rowHeight - box.clientHeight;
     measure();
     requestAnimationFrame(() => {
-      const link = box.querySelector(`[data-row="${next}"] a`);
+      const link = box.querySelector(`[data-row="${index}"] a`);
       if (link instanceof HTMLElement) link.focus({ preventScroll: true });
     });
   };
-  return html`<div class="list" role="table" aria-label=${label} aria-rowcount=${items.length + 1}>
+  const move = (/** @type {KeyboardEvent} */ event) => {
+    const row = event.target instanceof Element ? event.target.closest("[data-row]") : null;
+    if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
+    const at = Number(row.getAttribute("data-row"));
+    const page = Math.max(1, Math.floor(view.height / rowHeight) - 1);
+    const wanted = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: items.length - 1 }[event.key];
+    if (wanted === undefined) return;
+    event.preventDefault();
+    focusRow(Math.max(0, Math.min(items.length - 1, wanted)));
+  };
+  // No higher than its rows; the head is about a row high.
+  return html`<div class="list" role="table" aria-label=${label} aria-rowcount=${items.length + 1} style=${{ maxHeight: `${(items.length + 1) * rowHeight + 4}px` }}>
     ${head && html`<div class="list-head" role="rowgroup"><div role="row" aria-rowindex="1" class="list-row">${head}</div></div>`}
     <div class="list-body" role="rowgroup" ref=${scroller} onScroll=${measure} onKeyDown=${move} tabindex="-1">
       <div class="list-space" role="presentation" style=${{ height: `${items.length * rowHeight}px` }}>

@@ -13,8 +13,11 @@ export const me = signal(null);
 /** The ways in, when the server wants a login. @type {import("@preact/signals").Signal<Way[] | null>} */
 export const loginWays = signal(null);
 
+/** Set while something is on the screen that is shown only once: a login has to wait. */
+export const isHeld = signal(false);
+
 /** Whether what is shown needs a login first. */
-export const isLoggedOut = computed(() => loginWays.value !== null);
+export const isLoggedOut = computed(() => loginWays.value !== null && !isHeld.value);
 
 /** Roles from least to most. */
 const COVERS = { viewer: ["viewer"], operator: ["viewer", "operator"], admin: ["viewer", "operator", "admin", "ingest"] };

@@ -3,6 +3,8 @@ import { html, signal, useEffect, useId, useRef, useState } from "./html.js";
 import { ago, iso, span, time } from "./format.js";
 import { CONDITIONS, condition, grade } from "./words.js";
 import { sentence } from "./api.js";
+import { connection } from "./live.js";
+import { waiting } from "./state.js";
 
 /** Grows every second while the page is visible, for ages and countdowns. */
 export const now = signal(Date.now());
@@ -20,6 +22,9 @@ export function Pill({ kind, label }) {
   const known = CONDITIONS[kind] ?? { label: kind, mark: "●" };
   return html`<span class=${`pill pill-${kind}`}><span class="mark" aria-hidden="true">${known.mark}</span>${label ?? known.label}</span>`;
 }
+
+/** A word with a mark: shape, word and colour all say it. @param {{ mark: string, label: string, kind: "good" | "warn" | "bad" | "muted" }} props */
+export const Sign = ({ mark, label, kind }) => html`<span class=${`sign ${kind}`}><span class="mark" aria-hidden="true">${mark}</span>${label}</span>`;
 
 /** Severity as number, word and bar. @param {{ value: number, isShort?: boolean }} props */
 export function Severity({ value, isShort = false }) {
@@ -53,10 +58,11 @@ export function Progress({ baseline }) {
 }
 
 /**
- * @param {{ children: any, onClick?: (event: Event) => void, kind?: "plain" | "primary" | "danger" | "quiet", type?: string, disabled?: boolean, title?: string, label?: string, busy?: boolean }} props
+ * @param {{ children: any, onClick?: (event: Event) => void, kind?: "plain" | "primary" | "danger" | "quiet", type?: string, disabled?: boolean, title?: string, label?: string, busy?: boolean, isSmall?: boolean }} props
+ * `isSmall`: for the rows of a table.
  */
-export function Button({ children, onClick, kind = "plain", type = "button", disabled = false, title, label, busy = false }) {
-  return html`<button type=${type} class=${`button button-${kind}`} onClick=${onClick} disabled=${disabled || busy} title=${title} aria-label=${label} aria-busy=${busy}>${children}</button>`;
+export function Button({ children, onClick, kind = "plain", type = "button", disabled = false, title, label, busy = false, isSmall = false }) {
+  return html`<button type=${type} class=${`button button-${kind} ${isSmall ? "button-small" : ""}`} onClick=${onClick} disabled=${disabled || busy} title=${title} aria-label=${label} aria-busy=${busy}>${children}</button>`;
 }
 
 /** A labelled field. `children` gets the id and the ids of what describes it. @param {{ label: string, hint?: string, error?: string | null, children: (id: string, describedBy?: string) => any }} props */
@@ -97,24 +103,34 @@ export function ErrorBox({ error, onRetry }) {
 /** @param {{ what?: string }} props */
 export const Loading = ({ what = "Loading" }) => html`<div class="state" role="status"><span class="spinner" aria-hidden="true"></span><p>${what} …</p></div>`;
 
-/** What a load shows while it has no value, else what `children` draws. @param {{ load: any, what?: string, children: (value: any) => any }} props */
+/**
+ * What a load shows while it has no value, else what `children` draws; that what is shown is old is said, unless the
+ * banner of the frame says so already.
+ * @param {{ load: any, what?: string, children: (value: any) => any }} props
+ */
 export function Loaded({ load, what, children }) {
-  if (load.value !== undefined) {
-    return html`${load.error && html`<p class="banner banner-warn" role="alert">${load.error.detail ?? String(load.error)} What you see is from before. <${Button} kind="quiet" onClick=${load.reload}>Try again<//></p>`}${children(load.value)}`;
+  if (load.value === undefined) {
+    return load.error ? html`<${ErrorBox} error=${load.error} onRetry=${load.reload} />` : html`<${Loading} what=${what} />`;
   }
-  if (load.error) return html`<${ErrorBox} error=${load.error} onRetry=${load.reload} />`;
-  return html`<${Loading} what=${what} />`;
+  const isSaid = load.error?.status === 0 && connection.value.state === "broken";
+  return html`${load.error && !isSaid && html`<p class="banner banner-warn" role="alert">${load.error.detail ?? String(load.error)} What you see is from before. <${Button} kind="quiet" onClick=${load.reload}>Try again<//></p>`}${children(load.value)}`;
 }
 
 /** Text with a button that copies it. @param {{ text: string, label: string }} props */
 export function Copy({ text, label }) {
   const [isDone, setDone] = useState(false);
+  const shown = useRef(/** @type {HTMLElement | null} */ (null));
   const copy = async () => {
+    // Browsers lend the clipboard to secure pages only; elsewhere the text is selected, to be copied by hand.
+    if (!navigator.clipboard) {
+      if (shown.current) window.getSelection()?.selectAllChildren(shown.current);
+      return;
+    }
     await navigator.clipboard.writeText(text);
     setDone(true);
     setTimeout(() => setDone(false), 1_500);
   };
-  return html`<span class="copy"><code>${text}</code><${Button} kind="quiet" label=${label} onClick=${copy}>${isDone ? "copied" : "copy"}<//></span>`;
+  return html`<span class="copy"><code ref=${shown}>${text}</code><${Button} kind="quiet" label=${label} onClick=${copy}>${isDone ? "copied" : "copy"}<//></span>`;
 }
 
 /** @typedef {{ id: number, text: string, kind: "done" | "error" }} Toast */
@@ -144,10 +160,11 @@ export function Chips({ label, value, choices, onChange }) {
   </div>`;
 }
 
-/** A heading of a page with what stands beside it; the title of the window follows. @param {{ title: string, children?: any }} props */
+/** A heading of a page with what stands beside it; the title of the window follows, with how many cases wait for a person, so that a tab in the background says it. @param {{ title: string, children?: any }} props */
 export function Head({ title, children }) {
+  const count = waiting.value.length;
   useEffect(() => {
-    document.title = `${title} · Immune`;
-  }, [title]);
+    document.title = `${count ? `(${count}) ` : ""}${title} · Immune`;
+  }, [title, count]);
   return html`<header class="head"><h1>${title}</h1>${children && html`<div class="head-side">${children}</div>`}</header>`;
 }

@@ -1,64 +1,147 @@
 // Every agent of the run: how it is, how far from normal, and since when.
-import { html, useEffect, useMemo, useRef, useState } from "../lib/html.js";
-import { get } from "../lib/api.js";
+import { html, useEffect, useMemo, useState } from "../lib/html.js";
 import { count, millis } from "../lib/format.js";
 import { List } from "../lib/list.js";
 import { agentPath, casePath, href, queried, setQuery } from "../lib/route.js";
 import { Spark } from "../lib/spark.js";
 import { blind, fleet, fleetProblem, loadFleet } from "../lib/state.js";
-import { Chips, Condition, Empty, ErrorBox, Head, Loading, Progress, Severity, When } from "../lib/ui.js";
-import { CONDITIONS, DIAGNOSES, condition, say } from "../lib/words.js";
-
-/** Time between two looks for the sparklines of the rows in view, milliseconds. */
-const SPARKS_EVERY = 1_500;
-/** Agents that may be asked for at once. */
-const SPARKS_MAX = 100;
-const ROW = 48;
-const ROW_NARROW = 64;
-
-/** The most urgent first. */
-const ORDER = ["waiting", "infected", "quarantined", "healing", "suspect", "learning", "healthy"];
+import { Button, Chips, Condition, Empty, ErrorBox, Head, Loading, Progress, Severity, When } from "../lib/ui.js";
+import { CONDITIONS, DIAGNOSES, say } from "../lib/words.js";
+import { useRate } from "../fleet/rate.js";
+import { ORDER, SORTS, select, sortOf } from "../fleet/select.js";
+import { useSparks } from "../fleet/sparks.js";
 
 /** @typedef {import("../lib/state.js").Agent} Agent */
-/** @type {Record<string, (a: Agent, b: Agent) => number>} */
-const SORTS = {
-  urgency: (a, b) => ORDER.indexOf(condition(a)) - ORDER.indexOf(condition(b)) || b.severity - a.severity || compare(a.id, b.id),
-  agent: (a, b) => compare(a.id, b.id),
-  severity: (a, b) => b.severity - a.severity || compare(a.id, b.id),
-  latency: (a, b) => (b.latest?.latency ?? -1) - (a.latest?.latency ?? -1),
-  tokens: (a, b) => (b.latest?.tokens ?? -1) - (a.latest?.tokens ?? -1),
-  seen: (a, b) => (b.last_seen_at ?? 0) - (a.last_seen_at ?? 0),
-};
+/** @typedef {import("../fleet/sparks.js").SparkData} SparkData */
 
-/** @param {string} a @param {string} b */
-const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+/** Heights of a row, pixels; the style sheet agrees. */
+const ROW = 40;
+const ROW_NARROW = 56;
+/** Time between two looks at the whole fleet while it is sorted by what changes with every execution, milliseconds. */
+const AGAIN_EVERY = 10_000;
 
-/** Latencies of the rows in view, asked for again while they are in view. */
-function useSparks() {
-  const wanted = useRef(/** @type {string[]} */ ([]));
-  const [sparks, setSparks] = useState(/** @type {Record<string, any>} */ ({}));
+export default function Fleet() {
+  const { agents, truncated, isLoaded } = fleet.value;
+  const [sparks, inView] = useSparks();
+  const isNarrow = useNarrow();
+  const only = queried("status", "all");
+  const text = queried("q");
+  const sort = queried("sort", "urgency");
+  const { shown, counts } = useMemo(() => select(agents.values(), { only, text, sort }), [fleet.value, only, text, sort]);
+  useFreshness(sort);
+
+  if (!isLoaded) {
+    const problem = fleetProblem.value;
+    return html`<${Head} title="Fleet" />
+      ${problem ? html`<${ErrorBox} error=${problem} onRetry=${loadFleet} />` : html`<${Loading} what="Loading the fleet" />`}`;
+  }
+  return html`<div class="fleet">
+    <${Head} title="Fleet"><${Summary} counts=${counts} /><//>
+    <div class="tools">
+      <label class="hidden" for="fleet-search">Search agents</label>
+      <input id="fleet-search" class="search" type="search" placeholder="Search id, type, model, diagnosis" value=${text}
+        onInput=${(/** @type {any} */ event) => setQuery({ q: event.target.value || null })} />
+      <${Chips} label="Only agents that are" value=${only} choices=${choices(counts, only)}
+        onChange=${(/** @type {string} */ value) => setQuery({ status: value === "all" ? null : value })} />
+      ${truncated && html`<span class="warn">Only the first ${count(agents.size)} agents are shown.</span>`}
+    </div>
+    ${shown.length === 0
+      ? html`<${Nobody} hasAgents=${agents.size > 0} />`
+      : html`<${List} label="Agents" items=${shown} rowHeight=${isNarrow ? ROW_NARROW : ROW} head=${html`<${Headings} sort=${sort} />`}
+          keyOf=${(/** @type {Agent} */ agent) => agent.id} onRange=${(/** @type {Agent[]} */ items) => inView(items.map((agent) => agent.id))}
+          row=${(/** @type {Agent} */ agent) => html`<${Row} agent=${agent} spark=${sparks[agent.id]} />`} />`}
+  </div>`;
+}
+
+/** The fleet in one line. @param {{ counts: Record<string, number> }} props */
+function Summary({ counts }) {
+  const rate = useRate();
+  const waiting = counts.waiting ?? 0;
+  const ill = waiting + (counts.infected ?? 0) + (counts.quarantined ?? 0) + (counts.healing ?? 0);
+  const isBlind = blind.value?.is_blind === true;
+  return html`<ul class="summary" aria-label="The fleet in short">
+    <li><b>${count(counts.all)}</b> ${counts.all === 1 ? "agent" : "agents"}</li>
+    <li class=${ill ? "bad" : ""}><b>${count(ill)}</b> ill</li>
+    <li><a class=${waiting ? "bad" : ""} href=${href("/approvals")}><b>${count(waiting)}</b> ${waiting === 1 ? "waits" : "wait"} for a person</a></li>
+    <li><b>${count(counts.healing ?? 0)}</b> being healed</li>
+    <li><b>${rate === null ? "–" : count(rate)}</b> executions/s</li>
+    <li><a class=${isBlind ? "bad" : "good"} href=${href("/system")}><span aria-hidden="true">${isBlind ? "▲" : "●"}</span> the guard ${isBlind ? "is blind" : "sees"}</a></li>
+  </ul>`;
+}
+
+/** @param {Record<string, number>} counts @param {string} only */
+function choices(counts, only) {
+  const there = ORDER.filter((word) => counts[word] || word === only);
+  return [
+    { value: "all", label: "All", count: counts.all },
+    ...there.map((word) => ({ value: word, label: CONDITIONS[word]?.label ?? word, count: counts[word] ?? 0 })),
+  ];
+}
+
+/** @param {{ sort: string }} props */
+const Headings = ({ sort }) => html`
+  <${Heading} by="urgency" label="Status" sort=${sort} />
+  <${Heading} by="agent" label="Agent" sort=${sort} />
+  <${Heading} by="severity" label="Severity" sort=${sort} />
+  <span role="columnheader" class="narrow-off">Diagnosis</span>
+  <span role="columnheader" class="wide narrow-off">Baseline</span>
+  <span role="columnheader" class="narrow-off">Latency, last 30</span>
+  <${Heading} by="latency" label="Latency" sort=${sort} extra="number narrow-off" />
+  <${Heading} by="tokens" label="Tokens" sort=${sort} extra="number wide narrow-off" />
+  <span role="columnheader" class="number wide narrow-off">Tools</span>
+  <${Heading} by="seen" label="Seen" sort=${sort} extra="number narrow-off" />`;
+
+/** A heading that sorts: at first as expected, then the other way round. @param {{ by: string, label: string, sort: string, extra?: string }} props */
+function Heading({ by, label, sort, extra = "" }) {
+  const { name, isReversed } = sortOf(sort);
+  const natural = SORTS[by]?.natural ?? "ascending";
+  const reverse = natural === "ascending" ? "descending" : "ascending";
+  const is = name !== by ? "none" : isReversed ? reverse : natural;
+  const next = name === by && !isReversed ? `-${by}` : by;
+  return html`<span role="columnheader" class=${extra} aria-sort=${is}>
+    <button type="button" class="sort" onClick=${() => setQuery({ sort: next === "urgency" ? null : next })}>
+      ${label}<span class="sort-mark" aria-hidden="true">${is === "none" ? "" : is === "ascending" ? "↑" : "↓"}</span>
+    </button>
+  </span>`;
+}
+
+/** @param {{ agent: Agent, spark: SparkData | undefined }} props */
+function Row({ agent, spark }) {
+  // Sparklines are asked for again and again, the fleet is not: they know the latest execution.
+  const last = spark?.latency.at(-1);
+  const seen = Math.max(agent.last_seen_at ?? 0, last?.[0] ?? 0) || null;
+  const kind = [agent.type === "unknown" ? null : agent.type, agent.model].filter(Boolean).join(" · ");
+  const condition = html`<${Condition} agent=${agent} />`;
+  return html`
+    <span role="cell">${agent.case_id ? html`<a class="plain" href=${href(casePath(agent.case_id))} aria-label=${`Case of ${agent.id}`}>${condition}</a>` : condition}</span>
+    <span role="cell" class="agent-name"><a class="clip" href=${href(agentPath(agent.id))}>${agent.id}</a><span class="clip">${kind}</span></span>
+    <span role="cell"><${Severity} value=${agent.severity} /></span>
+    <span role="cell" class="clip narrow-off">${agent.diagnosis ? say(DIAGNOSES, agent.diagnosis) : html`<span class="muted">–</span>`}</span>
+    <span role="cell" class="wide narrow-off"><${Progress} baseline=${agent.baseline} /></span>
+    <span role="cell" class="narrow-off"><${Spark} spark=${spark} /></span>
+    <span role="cell" class="number narrow-off">${millis(last?.[1] ?? agent.latest?.latency)}</span>
+    <span role="cell" class="number wide narrow-off">${count(agent.latest?.tokens)}</span>
+    <span role="cell" class="number wide narrow-off">${count(agent.latest?.tools)}</span>
+    <span role="cell" class="number muted narrow-off"><${When} at=${seen} /></span>`;
+}
+
+/** @param {{ hasAgents: boolean }} props */
+const Nobody = ({ hasAgents }) =>
+  hasAgents
+    ? html`<${Empty} title="No agent matches"><${Button} onClick=${() => setQuery({ q: null, status: null })}>Show all<//><//>`
+    : html`<${Empty} title="No agent has been seen yet">
+        Point your agents' OpenTelemetry at this server (<code>OTEL_EXPORTER_OTLP_ENDPOINT</code>, port 4317 or 4318). The first execution makes an agent appear here.
+      <//>`;
+
+/** Keeps the order true where live events do not. @param {string} sort */
+function useFreshness(sort) {
+  const isLive = SORTS[sortOf(sort).name]?.isLive ?? true;
   useEffect(() => {
-    let isLeft = false;
-    let timer = 0;
-    const look = async () => {
-      const agents = wanted.current.slice(0, SPARKS_MAX);
-      if (agents.length && !document.hidden) {
-        try {
-          const found = await get("/api/sparks", { agents });
-          if (!isLeft) setSparks(found);
-        } catch {
-          // The connection's banner says why; the next look tries again.
-        }
-      }
-      if (!isLeft) timer = window.setTimeout(look, SPARKS_EVERY);
-    };
-    timer = window.setTimeout(look, 50);
-    return () => {
-      isLeft = true;
-      clearTimeout(timer);
-    };
-  }, []);
-  return /** @type {const} */ ([sparks, (/** @type {Agent[]} */ items) => void (wanted.current = items.map((agent) => agent.id))]);
+    if (isLive) return;
+    void loadFleet();
+    const timer = setInterval(() => document.hidden || void loadFleet(), AGAIN_EVERY);
+    return () => clearInterval(timer);
+  }, [isLive]);
 }
 
 /** Whether the rows have to be narrow. */
@@ -72,68 +155,3 @@ function useNarrow() {
   }, []);
   return isNarrow;
 }
-
-export default function Fleet() {
-  const { agents, truncated, isLoaded } = fleet.value;
-  const [sparks, inView] = useSparks();
-  const isNarrow = useNarrow();
-  const only = queried("status", "all");
-  const text = queried("q");
-  const sort = queried("sort", "urgency");
-  const all = [...agents.values()];
-  /** @type {Record<string, number>} */
-  const counts = { all: all.length };
-  for (const agent of all) counts[condition(agent)] = (counts[condition(agent)] ?? 0) + 1;
-  const words = text.toLowerCase();
-  const shown = all
-    .filter((agent) => only === "all" || condition(agent) === only)
-    .filter((agent) => !words || `${agent.id}\n${agent.type}\n${agent.model ?? ""}\n${agent.diagnosis ?? ""}`.toLowerCase().includes(words))
-    .sort(SORTS[sort] ?? SORTS.urgency);
-  if (!isLoaded && fleetProblem.value) return html`<${Head} title="Fleet" /><${ErrorBox} error=${fleetProblem.value} onRetry=${loadFleet} />`;
-  if (!isLoaded) return html`<${Head} title="Fleet" /><${Loading} what="Loading the fleet" />`;
-  const ill = (counts.waiting ?? 0) + (counts.infected ?? 0) + (counts.quarantined ?? 0) + (counts.healing ?? 0);
-  const heading = (/** @type {string} */ by, /** @type {string} */ label, extra = "") =>
-    html`<span role="columnheader" class=${extra} aria-sort=${sort === by ? "descending" : "none"}><button type="button" class="sort" onClick=${() => setQuery({ sort: by === sort ? null : by })}>${label}${sort === by ? " ↓" : ""}</button></span>`;
-  const plain = (/** @type {string} */ label, extra = "") => html`<span role="columnheader" class=${extra}>${label}</span>`;
-  return html`<div class="fleet">
-    <${Head} title="Fleet" />
-    <div class="summary">
-      <div><b>${count(all.length)}</b><span>agents</span></div>
-      <div><b class=${ill ? "bad" : ""}>${count(ill)}</b><span>ill</span></div>
-      <a href=${href("/approvals")}><b class=${counts.waiting ? "bad" : ""}>${count(counts.waiting ?? 0)}</b><span>wait for a person</span></a>
-      <div><b>${count(counts.healing ?? 0)}</b><span>being healed</span></div>
-      <div><b>${count(counts.suspect ?? 0)}</b><span>suspect</span></div>
-      <div><b>${count(counts.learning ?? 0)}</b><span>learning</span></div>
-      <a href=${href("/system")}><b class=${blind.value?.is_blind ? "bad" : "good"}>${blind.value?.is_blind ? "blind" : "sees"}</b><span>the guard</span></a>
-    </div>
-    <div class="tools">
-      <label class="hidden" for="fleet-search">Search agents</label>
-      <input id="fleet-search" class="search" type="search" placeholder="Search id, type, model, diagnosis" value=${text} onInput=${(/** @type {any} */ event) => setQuery({ q: event.target.value || null })} />
-      <${Chips} label="Only agents that are" value=${only} onChange=${(/** @type {string} */ value) => setQuery({ status: value === "all" ? null : value })}
-        choices=${[{ value: "all", label: "All", count: counts.all }, ...ORDER.filter((word) => counts[word] || word === only).map((word) => ({ value: word, label: CONDITIONS[word]?.label ?? word, count: counts[word] ?? 0 }))]} />
-      ${truncated && html`<span class="warn">Only the first ${count(all.length)} agents are shown.</span>`}
-    </div>
-    ${shown.length === 0
-      ? all.length === 0
-        ? html`<${Empty} title="No agent has been seen yet">Point your agents' OpenTelemetry at this server (<code>OTEL_EXPORTER_OTLP_ENDPOINT</code>, port 4317 or 4318). The first execution makes an agent appear here.<//>`
-        : html`<${Empty} title="No agent matches"><button class="button" type="button" onClick=${() => setQuery({ q: null, status: null })}>Show all<//><//>`
-      : html`<${List} items=${shown} rowHeight=${isNarrow ? ROW_NARROW : ROW} label="Agents" keyOf=${(/** @type {Agent} */ agent) => agent.id} onRange=${inView}
-          head=${html`${heading("urgency", "Status")}${heading("agent", "Agent")}${heading("severity", "Severity")}${plain("Diagnosis", "narrow-off")}${plain("Baseline", "wide narrow-off")}${plain("Latency, last 30", "narrow-off")}${heading("latency", "Latency", "number narrow-off")}${heading("tokens", "Tokens", "number wide narrow-off")}${plain("Tools", "number wide narrow-off")}${heading("seen", "Seen", "number narrow-off")}`}
-          row=${(/** @type {Agent} */ agent) => html`
-            <span role="cell">${agent.case_id ? html`<a class="plain" href=${href(casePath(agent.case_id))}><${Condition} agent=${agent} /><span class="hidden">, case of ${agent.id}</span></a>` : html`<${Condition} agent=${agent} />`}</span>
-            <span role="cell" class="agent-name"><a class="clip" href=${href(agentPath(agent.id))}>${agent.id}</a><span class="clip">${[agent.type === "unknown" ? null : agent.type, agent.model].filter(Boolean).join(" · ")}</span></span>
-            <span role="cell"><${Severity} value=${agent.severity} /></span>
-            <span role="cell" class="clip narrow-off">${agent.diagnosis ? say(DIAGNOSES, agent.diagnosis) : html`<span class="muted">–</span>`}</span>
-            <span role="cell" class="wide narrow-off"><${Progress} baseline=${agent.baseline} /></span>
-            <span role="cell" class="narrow-off"><${Spark} spark=${sparks[agent.id]} /></span>
-            <span role="cell" class="number narrow-off">${millis(lastOf(sparks[agent.id]) ?? agent.latest?.latency)}</span>
-            <span role="cell" class="number wide narrow-off">${count(agent.latest?.tokens)}</span>
-            <span role="cell" class="number wide narrow-off">${count(agent.latest?.tools)}</span>
-            <span role="cell" class="number muted narrow-off"><${When} at=${lastSeen(agent, sparks[agent.id])} /></span>`} />`}
-  </div>`;
-}
-
-/** @param {any} spark */
-const lastOf = (spark) => spark?.latency?.at(-1)?.[1] ?? null;
-/** @param {Agent} agent @param {any} spark */
-const lastSeen = (agent, spark) => Math.max(agent.last_seen_at ?? 0, spark?.latency?.at(-1)?.[0] ?? 0) || null;
