@@ -29,7 +29,6 @@ scenario('seen, opened, approved, healed', async (stage) => {
   await page.getByRole('heading', { level: 1, name: /data-1/ }).waitFor();
   await short(page).getByText('Contained: every lever has confirmed').waitFor();
   await short(page).getByText(/standard deviations above normal/).waitFor();
-  // The first look at a fault has few of its executions; the page follows as it is found to be worse.
   await page.getByText(/Contained: every lever has confirmed/).first().waitFor();
   await short(page).getByText('What happens next:').waitFor();
   await short(page).getByRole('button', { name: 'Approve healing' }).click();
@@ -156,4 +155,22 @@ scenario('several at once', async (stage) => {
     const { last_decision: last } = await server.caseOf(name, 'healed');
     assert.equal(last.reason, 'one deployment, one fault');
   }
+});
+
+// Scenario: an agent that policy only watches is a little ill, and then very ill, while its case is open on the page.
+// Guarantees: the page follows: whoever decides sees how bad it is now.
+scenario('what grows worse shows', async (stage) => {
+  const { agents, server } = await stage.fleet(NAMES, { policy: { mode: 'observe' } });
+  agents.infect('data-1', 1.4);
+  const found = await server.caseOf('data-1', 'awaiting_approval');
+  assert.ok(found.severity < 9, `${found.severity}`);
+  const { page } = await stage.person('operator', server);
+  await page.goto(`/cases/${found.case_id}`);
+  const inbox = await page.context().newPage();
+  await inbox.goto('/approvals');
+  await card(inbox, 'data-1').getByText(/severe|moderate/).waitFor();
+  await short(page).getByRole('button', { name: 'Approve healing' }).waitFor();
+  agents.infect('data-1', 10);
+  await page.getByText('critical', { exact: true }).waitFor();
+  await card(inbox, 'data-1').getByText('critical', { exact: true }).waitFor();
 });

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { axe, close, overhang, person, picture, settled } from './browser.mjs';
-import { POLICY } from './stage.mjs';
-import { Agents, Server } from './world.mjs';
+import { Agents, POLICY, Server } from './world.mjs';
 
 const NAMES = Array.from({ length: 12 }, (_, n) => `${['research', 'data', 'coordinator'][n % 3]}-${n + 1}`);
 const ILL = 'data-2';

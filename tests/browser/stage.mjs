@@ -3,15 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { ARTIFACTS, close, person } from './browser.mjs';
-import { Agents, Server } from './world.mjs';
-
-/**
- * The same rules as ever, with shorter windows and proofs, and every case waits for a person: how severe the first look
- * at a fault finds it depends on how many of its executions that look has.
- */
-export const POLICY = {
-  severity_requiring_approval: 0, window_seconds: 3, cooldown_seconds: 0, probation: { executions: 3, seconds: 20 }, blast_radius: { agents: 1_000 },
-};
+import { Agents, POLICY, Server } from './world.mjs';
 
 /** The API key of somebody. */
 export const keyOf = (name) => `the key of ${name}, long enough`;

@@ -8,8 +8,16 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const BINARY = fileURLToPath(new URL('../../target/debug/immune', import.meta.url));
+const BINARY = process.env.IMMUNE_BINARY ?? fileURLToPath(new URL('../../target/debug/immune', import.meta.url));
 export const DEADLINE = 60_000;
+
+/**
+ * The same rules as ever, with shorter windows and proofs, and every case waits for a person: how severe the first look
+ * at a fault finds it depends on how many of its executions that look has.
+ */
+export const POLICY = {
+  severity_requiring_approval: 0, window_seconds: 3, cooldown_seconds: 0, probation: { executions: 3, seconds: 20 }, blast_radius: { agents: 1_000 },
+};
 
 /** Waits until `holds` returns something true, and returns that. */
 export async function until(what, holds, deadline = DEADLINE) {
@@ -50,7 +58,7 @@ export class Agents {
 
   static async start(names) {
     const agents = new Agents();
-    for (const name of names) agents.#agents.set(name, { ill: false, held: false });
+    for (const name of names) agents.#agents.set(name, { times: 1, held: false });
     agents.#server = http.createServer((request, answer) => agents.#serve(request, answer));
     await new Promise((resolve) => agents.#server.listen(0, '127.0.0.1', resolve));
     return agents;
@@ -67,8 +75,9 @@ export class Agents {
     this.#timer = setInterval(() => this.#tick().catch(() => {}), every);
   }
 
-  infect(name) {
-    this.#agents.get(name).ill = true;
+  /** From now on its executions take and spend so many times the usual. */
+  infect(name, times = 10) {
+    this.#agents.get(name).times = times;
   }
 
   isHeld(name) {
@@ -76,11 +85,11 @@ export class Agents {
   }
 
   isIll(name) {
-    return this.#agents.get(name).ill;
+    return this.#agents.get(name).times !== 1;
   }
 
   async once(names, otlp, headers = {}) {
-    const spans = names.flatMap((name) => this.#spans(name, { ill: false }));
+    const spans = names.flatMap((name) => this.#spans(name, { times: 1 }));
     await this.#send(otlp, headers, spans);
   }
 
@@ -104,7 +113,7 @@ export class Agents {
 
   #spans(name, agent) {
     const spread = 1 + (Math.random() - 0.5) / 5;
-    const took = (agent.ill ? 9_000 : 900) * spread;
+    const took = 900 * agent.times * spread;
     const now = Date.now();
     const trace = hex(this.#salt, 16) + hex(this.#n++, 16);
     const span = (part, label, from, to, attributes) => ({
@@ -114,7 +123,7 @@ export class Agents {
     return [
       span(1, 'chat small', now - took, now - took / 2, [
         text('gen_ai.operation.name', 'chat'), text('gen_ai.request.model', 'small-1'),
-        number('gen_ai.usage.input_tokens', (agent.ill ? 9_000 : 800) * spread), number('gen_ai.usage.output_tokens', 200 * spread),
+        number('gen_ai.usage.input_tokens', 800 * agent.times * spread), number('gen_ai.usage.output_tokens', 200 * spread),
       ]),
       span(2, 'execute_tool lookup', now - took / 2, now, [text('gen_ai.operation.name', 'execute_tool'), text('gen_ai.tool.name', 'lookup')]),
       span(0, `invoke_agent ${name}`, now - took, now, [
@@ -138,7 +147,7 @@ export class Agents {
       const { action } = JSON.parse(body);
       if (action === 'quarantine') agent.held = true;
       else if (action === 'release') agent.held = false;
-      else agent.ill = false;
+      else agent.times = 1;
       say(200, { outcome: 'done', detail: `${action} of ${id}` });
     });
   }

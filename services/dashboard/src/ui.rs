@@ -144,21 +144,42 @@ impl Asset {
         headers.insert(header::ETAG, etag.clone());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        if asked.get(header::IF_NONE_MATCH) == Some(etag) {
+        if has(asked, etag) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         headers.insert(header::CONTENT_TYPE, self.kind.clone());
-        let takes_gzip = asked
-            .get(header::ACCEPT_ENCODING)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.split(',').any(|one| one.trim().starts_with("gzip")));
-        if takes_gzip {
+        if takes_gzip(asked) {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             (headers, self.gzip.clone()).into_response()
         } else {
             (headers, self.plain.clone()).into_response()
         }
     }
+}
+
+/// The parts of a header that is a list.
+fn list(asked: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = asked.get_all(name).into_iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// Whether the browser has this version; what proxies do to a tag when they pack the answer is overlooked (RFC 9110,
+/// 13.1.2).
+fn has(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+    list(asked, header::IF_NONE_MATCH)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes())
+}
+
+/// Whether the browser takes gzip; `q=0` says that it does not (RFC 9110, 12.5.3).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    list(asked, header::ACCEPT_ENCODING).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight, Some(Ok(0.0)))
+    })
 }
 
 /// What a browser may do with the page: run and draw what comes from here, ask here, and nothing else. The import map

@@ -164,6 +164,32 @@ async fn every_file_is_there() {
     assert_eq!(get(&world, &other, &[]).await.status(), 404);
 }
 
+/// Scenario: the page is asked for by what cannot unpack gzip, by what has it already behind a proxy that weakens tags,
+/// by what asks for the head only, and by what wants to write to it.
+/// Guarantees: plain text; "not modified"; the same headers without a body; refused.
+#[tokio::test]
+async fn the_page_is_negotiated() {
+    let world = World::start().await;
+    let packed = get(&world, "/fleet", &[("accept-encoding", "br, gzip;q=0.5")]).await;
+    assert_eq!(header(&packed, "content-encoding"), "gzip");
+    let plain = get(&world, "/fleet", &[("accept-encoding", "br, gzip; q=0")]).await;
+    assert_eq!(header(&plain, "content-encoding"), "");
+    assert_eq!(header(&plain, "vary"), "accept-encoding");
+    let tag = header(&plain, "etag");
+    for tags in [format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+        let again = get(&world, "/fleet", &[("if-none-match", &tags)]).await;
+        assert_eq!(again.status(), 304, "{tags}");
+    }
+    let other = get(&world, "/fleet", &[("if-none-match", "\"other\"")]).await;
+    assert_eq!(other.status(), 200);
+    let head = world.send(Method::HEAD, "/fleet", &[], None).await;
+    assert_eq!(head.status(), 200);
+    assert_eq!(header(&head, "etag"), tag);
+    assert_eq!(head.text().await.unwrap(), "");
+    assert_eq!(world.send(Method::POST, "/fleet", &[], None).await.status(), 405);
+    assert_eq!(get(&world, "/nothing-of-ours", &[]).await.status(), 404);
+}
+
 /// Guarantees: the libraries in the tree are those that were published: their hashes are the ones on record.
 #[test]
 fn the_libraries_are_as_published() {

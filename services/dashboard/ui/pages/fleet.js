@@ -113,7 +113,7 @@ function Row({ agent, spark }) {
   const kind = [agent.type === "unknown" ? null : agent.type, agent.model].filter(Boolean).join(" · ");
   const condition = html`<${Condition} agent=${agent} />`;
   return html`
-    <span role="cell">${agent.case_id ? html`<a class="plain" href=${href(casePath(agent.case_id))} aria-label=${`Case of ${agent.id}`}>${condition}</a>` : condition}</span>
+    <span role="cell">${agent.case_id ? html`<a class="plain" href=${href(casePath(agent.case_id))}>${condition}<span class="hidden">, case of ${agent.id}</span></a>` : condition}</span>
     <span role="cell" class="agent-name"><a class="clip" href=${href(agentPath(agent.id))}>${agent.id}</a><span class="clip">${kind}</span></span>
     <span role="cell"><${Severity} value=${agent.severity} /></span>
     <span role="cell" class="clip narrow-off">${agent.diagnosis ? say(DIAGNOSES, agent.diagnosis) : html`<span class="muted">–</span>`}</span>

@@ -112,7 +112,7 @@ const COLUMNS = [
     name: "Why",
     kind: "long",
     cell: (row) => html`${row.reason ?? (row.payload?.case_id ? "" : html`<span class="muted">–</span>`)}
-      ${row.payload?.case_id && html` <a href=${href(casePath(String(row.payload.case_id)))} aria-label=${`Case of ${row.agent_id}`}>case</a>`}`,
+      ${row.payload?.case_id && html` <a class="log-case" href=${href(casePath(String(row.payload.case_id)))} aria-label=${`Case of ${row.agent_id}`}>case</a>`}`,
   },
   {
     name: "Row",
