@@ -24,6 +24,7 @@ scenario('seen, opened, approved, healed', async (stage) => {
   agents.infect('data-1');
   await row(page, 'data-1').getByText('Waits for a person').waitFor();
   await page.getByRole('navigation', { name: 'Pages' }).getByText('1', { exact: true }).waitFor();
+  await server.calm('data-1');
   await row(page, 'data-1').getByRole('link', { name: /case of data-1/ }).click();
 
   await page.getByRole('heading', { level: 1, name: /data-1/ }).waitFor();
@@ -59,10 +60,12 @@ scenario('rejected, then healed now', async (stage) => {
   await page.goto('/approvals');
   await page.getByRole('heading', { name: 'Nothing waits for a person' }).waitFor();
   agents.infect('data-2');
+  await server.calm('data-2');
   await card(page, 'data-2').getByText(/Contained: every lever has confirmed/).first().waitFor();
   await card(page, 'data-2').getByRole('button', { name: 'Reject healing' }).click();
   await card(page, 'data-2').getByRole('textbox', { name: 'Reason' }).fill('keep it for the post-mortem');
   await card(page, 'data-2').getByRole('button', { name: 'Reject healing' }).click();
+  await page.getByRole('article', { name: 'data-2, decided' }).getByText('You rejected healing').waitFor();
   await server.caseOf('data-2', 'rejected');
   assert.equal(agents.isHeld('data-2'), true);
   await page.getByRole('group', { name: 'Which cases' }).getByRole('button', { name: 'Rejected 1' }).click();
@@ -84,6 +87,7 @@ scenario('of two people one wins', async (stage) => {
   const bruno = await stage.person('bruno', server, { may: [SAYS.login] });
   agents.infect('data-3');
   const found = await server.caseOf('data-3', 'awaiting_approval', headers);
+  await server.calm('data-3', headers);
   for (const { page, name } of [alma, bruno]) {
     await page.goto(`/cases/${found.case_id}`);
     await logIn(page, name);
@@ -112,6 +116,8 @@ scenario('decided by keyboard', async (stage) => {
   agents.infect('data-2');
   await server.caseOf('data-1', 'awaiting_approval');
   await server.caseOf('data-2', 'awaiting_approval');
+  // What is decided is what was seen: a case that moves meanwhile is asked about again.
+  for (const id of ['data-1', 'data-2']) await server.calm(id);
   const { page } = await stage.person('operator', server);
   await page.goto('/fleet');
   // From the top of the page: past the skip link to the inbox.
@@ -142,6 +148,7 @@ scenario('several at once', async (stage) => {
   const ill = ['data-1', 'data-2', 'data-3'];
   for (const name of ill) agents.infect(name);
   for (const name of ill) await server.caseOf(name, 'awaiting_approval');
+  for (const name of ill) await server.calm(name);
   const { page } = await stage.person('operator', server);
   await page.goto('/approvals');
   for (const id of ill) await card(page, id).getByText(/Contained: every lever has confirmed/).first().waitFor();

@@ -79,15 +79,21 @@ class Stage {
  * @param {(stage: Stage) => Promise<void>} play
  */
 export function scenario(name, play, { timeout = 120_000 } = {}) {
-  test(name, { timeout }, async () => {
+  test(name, async () => {
     const stage = new Stage();
+    let timer;
+    // The runner's own deadline would leave the stage as it is, and keep nothing.
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not over after ${timeout} ms`)), timeout);
+    });
     try {
-      await play(stage);
+      await Promise.race([play(stage), late]);
       await stage.end();
     } catch (error) {
       await stage.keep(path.join(ARTIFACTS, name.replaceAll(/[^a-z0-9]+/gi, '-')));
       throw error;
     } finally {
+      clearTimeout(timer);
       await stage.takeDown();
     }
   });

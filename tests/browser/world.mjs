@@ -218,8 +218,18 @@ export class Server {
     });
   }
 
+  /** Waits until an agent is held and what it did is no longer recent: nobody reports it again, its case stays as it is. */
+  async calm(name, headers = {}) {
+    await until(`nothing more is reported of ${name}`, async () => {
+      const { agents } = await this.get('/api/fleet', headers);
+      const agent = agents.find((each) => each.id === name);
+      return agent?.phase === 'confirmed' && !agent.suspect;
+    });
+  }
+
   async end(signal = 'SIGTERM') {
-    if (this.child.exitCode !== null) return;
+    // Who was killed by a signal has no exit code.
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.kill(signal);
     await ended;

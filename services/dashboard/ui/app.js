@@ -131,7 +131,7 @@ function Banners() {
   const isBroken = silent > BREAK_MIN;
   const isBlind = !isBroken && blind.value?.is_blind === true;
   return html`
-    <div class="hidden" role="status">${isBroken ? "Disconnected: what you see may be old." : isBlind ? "The guard is blind: agents that fall ill now are not seen." : ""}</div>
+    <div class="hidden" role="status">${isBroken ? "The connection to the server is lost: what you see may be old." : isBlind ? "The guard is blind: agents that fall ill now are not seen." : ""}</div>
     ${isBroken && html`<p class="banner banner-error"><b>Disconnected</b> for ${span(silent)}: what you see may be old. Trying to reconnect; nothing that you typed is lost.</p>`}
     ${isBlind && html`<p class="banner banner-error"><b>The guard is blind</b>: ${blind.value?.why ?? "no telemetry arrives"}. Agents that fall ill now may not be seen. <a href=${href("/system")}>What to do</a></p>`}`;
 }
