@@ -136,13 +136,20 @@ function Banners() {
     ${isBlind && html`<p class="banner banner-error"><b>The guard is blind</b>: ${blind.value?.why ?? "no telemetry arrives"}. Agents that fall ill now may not be seen. <a href=${href("/system")}>What to do</a></p>`}`;
 }
 
+/** The module of a page; what it needs is asked for as soon as it is there. @param {string} file */
+async function open(file) {
+  const module = await import(`./pages/${file}.js`);
+  module.prepare?.();
+  return module;
+}
+
 function Page() {
   const page = current.value;
   const [shown, setShown] = useState(/** @type {any} */ (null));
   useEffect(() => {
     if (!page) return;
     let isLeft = false;
-    import(`./pages/${page.file}.js`).then(
+    open(page.file).then(
       (module) => isLeft || setShown({ file: page.file, component: module.default }),
       (error) => isLeft || setShown({ file: page.file, error }),
     );
@@ -185,4 +192,6 @@ const begin = () =>
     (error) => render(html`<main class="main main-alone"><${ErrorBox} error=${error} onRetry=${begin} /></main>`, root),
   );
 root.replaceChildren();
+// The page is fetched while the server is asked who is here; if it is not to be had, the page itself says so.
+if (current.peek()) open(current.peek()?.file ?? "").catch(() => {});
 begin();

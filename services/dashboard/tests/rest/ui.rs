@@ -164,6 +164,33 @@ async fn every_file_is_there() {
     assert_eq!(get(&world, &other, &[]).await.status(), 404);
 }
 
+/// Scenario: a browser begins with the document's script and follows what it imports before it runs.
+/// Guarantees: the document names each of those modules, and no other, to be fetched ahead: the browser need not find
+/// them one behind the other.
+#[tokio::test]
+async fn modules_are_fetched_ahead() {
+    let world = World::start().await;
+    let whole = document(&world).await;
+    let map = whole.split_once("<script type=\"importmap\">").unwrap().1;
+    let map: serde_json::Value = serde_json::from_str(map.split_once("</script>").unwrap().0).unwrap();
+    let map: BTreeMap<String, String> = serde_json::from_value(map["imports"].clone()).unwrap();
+    let ahead = named(&whole, &["<link rel=\"modulepreload\" href="]);
+    let start = named(&whole, &["<script type=\"module\" src="]);
+    let (mut seen, mut left) = (start.clone(), Vec::from_iter(start.clone()));
+    while let Some(path) = left.pop() {
+        let text = get(&world, &path, &[]).await.text().await.unwrap();
+        let imports = named(&text, &["from ", "from"]);
+        let is_module = |import: &&String| import.ends_with(".js") || map.contains_key(*import);
+        for import in imports.iter().filter(is_module) {
+            let found = resolve(&path, import, &map);
+            if seen.insert(found.clone()) {
+                left.push(found);
+            }
+        }
+    }
+    assert_eq!(ahead, &seen - &start);
+}
+
 /// Scenario: the page is asked for by what cannot unpack gzip, by what has it already behind a proxy that weakens tags,
 /// by what asks for the head only, and by what wants to write to it.
 /// Guarantees: plain text; "not modified"; the same headers without a body; refused.

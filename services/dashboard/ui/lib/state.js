@@ -33,6 +33,15 @@ const heard = new Map();
 let loading = null;
 let isWantedAgain = false;
 
+let isNeeded = false;
+
+/** Has the fleet loaded and kept up to date from now on; pages that show no fleet do without. */
+export function needFleet() {
+  if (isNeeded) return;
+  isNeeded = true;
+  void loadFleet();
+}
+
 /** Asks for the whole fleet; whoever wants it while it is being loaded gets the next one. */
 export function loadFleet() {
   isWantedAgain = loading !== null;
@@ -81,7 +90,7 @@ function apply(name, data) {
     blind.value = data.blind ?? data;
   } else if (name === "reset") {
     if (data.what === "cases") cases.value = new Map();
-    else void loadFleet();
+    else if (isNeeded) void loadFleet();
   } else if (data.case) {
     const known = cases.peek().get(data.case.case_id);
     if (known && known.version > data.case.version) return;
@@ -101,9 +110,11 @@ export async function start() {
     throw error;
   }
   onEvent(apply);
-  onResync(() => void Promise.all([loadFleet(), loadBlindness()]));
+  onResync(() => {
+    if (isNeeded) void loadFleet();
+    void loadBlindness();
+  });
   connect();
-  void loadFleet();
   void loadBlindness();
   return true;
 }

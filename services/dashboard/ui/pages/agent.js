@@ -7,7 +7,7 @@ import { onEvent } from "../lib/live.js";
 import { useLoad } from "../lib/load.js";
 import { casePath, go, href, queried, setQuery } from "../lib/route.js";
 import { may, me } from "../lib/session.js";
-import { fleet } from "../lib/state.js";
+import { fleet, needFleet } from "../lib/state.js";
 import { Button, Chips, Condition, Dialog, ErrorBox, Field, Head, Loaded, Loading, Pill, Progress, Severity, When, now, toast } from "../lib/ui.js";
 import { DIAGNOSES, STATES, say } from "../lib/words.js";
 import { Decide, REASON_MAX } from "../case/decide.js";
@@ -33,6 +33,9 @@ const RANGES = {
 const BUCKETS = 300;
 /** Time between two looks at the agent's facts, milliseconds. */
 const FACTS_EVERY = 5_000;
+
+/** Asked for before anything is drawn: how the agent is now. */
+export const prepare = needFleet;
 
 /** @param {{ params: { id: string } }} props */
 export default function Agent({ params }) {

@@ -4,7 +4,7 @@ import { count, millis } from "../lib/format.js";
 import { List } from "../lib/list.js";
 import { agentPath, casePath, href, queried, setQuery } from "../lib/route.js";
 import { Spark } from "../lib/spark.js";
-import { blind, fleet, fleetProblem, loadFleet } from "../lib/state.js";
+import { blind, fleet, fleetProblem, loadFleet, needFleet } from "../lib/state.js";
 import { Button, Chips, Condition, Empty, ErrorBox, Head, Loading, Progress, Severity, When } from "../lib/ui.js";
 import { CONDITIONS, DIAGNOSES, say } from "../lib/words.js";
 import { useRate } from "../fleet/rate.js";
@@ -19,6 +19,9 @@ const ROW = 40;
 const ROW_NARROW = 56;
 /** Time between two looks at the whole fleet while it is sorted by what changes with every execution, milliseconds. */
 const AGAIN_EVERY = 10_000;
+
+/** Asked for before anything is drawn. */
+export const prepare = needFleet;
 
 export default function Fleet() {
   const { agents, truncated, isLoaded } = fleet.value;
