@@ -57,9 +57,10 @@ lint: $(TOOLS)/done tests/browser/node_modules/done ## formatting, clippy, depen
 	$(TOOLS)/bin/cargo-deny check licenses bans sources
 	tests/browser/node_modules/.bin/tsc -p services/dashboard/ui
 
-bench: servers ## figures on this machine: spans to vitals to verdicts; the whole system in both wirings
+bench: servers chromium tests/browser/node_modules/done ## figures on this machine: spans to vitals to verdicts; the whole system in both wirings; the page
 	$(CARGO) build --locked --release -p immune-server -p immune-tests --bins
 	./target/release/figures
+	IMMUNE_BINARY=target/release/immune node tests/browser/figures.mjs
 	$(CARGO) bench --locked -p immune-domain --bench detection
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
 
