@@ -103,7 +103,7 @@ impl Config {
     }
 
     /// Every platform in the order in which they are tried.
-    pub(crate) fn platforms(&self) -> Vec<Base> {
+    pub fn platforms(&self) -> Vec<Base> {
         let general = self.base_url.as_ref().map(|url| Base {
             url: url.clone(),
             token: self.token.clone(),
@@ -284,6 +284,19 @@ mod tests {
                 "{url}: {mistakes:?}"
             );
         }
+    }
+
+    /// Guarantees: a platform for everyone is a platform like the others, and the last one that is tried.
+    #[test]
+    fn the_general_platform_counts() {
+        assert!(Config::default().platforms().is_empty());
+        let mut config = Config::for_everyone("http://everyone");
+        config.bases.push(Base {
+            url: "http://some".to_owned(),
+            ..Base::default()
+        });
+        let urls: Vec<String> = config.platforms().into_iter().map(|base| base.url).collect();
+        assert_eq!(urls, ["http://some", "http://everyone"]);
     }
 
     /// Guarantees: credentials in a url are refused and not repeated, and a secret prints as stars.

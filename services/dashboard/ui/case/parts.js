@@ -2,7 +2,7 @@
 // executions show it.
 import { html } from "../lib/html.js";
 import { count, millis, span, time } from "../lib/format.js";
-import { agentPath, casePath, href } from "../lib/route.js";
+import { agentPath, href } from "../lib/route.js";
 import { Copy, Countdown, Pill, When, now } from "../lib/ui.js";
 import { DECISIONS, DIAGNOSES, STATES, say } from "../lib/words.js";
 import { limitsOf } from "./limits.js";
@@ -197,6 +197,3 @@ export function evidenceWords(whole) {
   const out = judged(whole).filter((row) => row.weight > 0).length;
   return `Evidence: ${out} of ${whole.evidence.length} recorded executions ${out === 1 ? "stands" : "stand"} out`;
 }
-
-/** A case in one line. @param {{ one: Case }} props */
-export const CaseLink = ({ one }) => html`<a href=${href(casePath(one.case_id))}>${say(DIAGNOSES, one.diagnosis)}, severity ${one.severity.toFixed(1)}</a>`;

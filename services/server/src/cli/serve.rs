@@ -57,9 +57,9 @@ fn warn(checked: &Checked) {
     }
     let has = |role| checked.config.has(role);
     let acts = has(Role::Quarantine) || has(Role::Healer);
-    if acts && checked.config.levers.lifecycle.bases.is_empty() {
+    if acts && checked.config.levers.lifecycle.platforms().is_empty() {
         tracing::warn!(
-            "no platform to act on: agents are watched, and can be neither contained nor healed (levers.lifecycle.bases)"
+            "no platform to act on: agents are watched, and can be neither contained nor healed (levers.lifecycle)"
         );
     }
 }

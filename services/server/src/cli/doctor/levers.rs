@@ -17,14 +17,14 @@ const CASES_MAX: u32 = 200;
 
 /// Whether there is a lever at all.
 pub fn configured(config: &Config) -> Finding {
-    let bases = config.levers.lifecycle.bases.len();
-    match (bases, config.policy.defaults.mode) {
+    let platforms = config.levers.lifecycle.platforms().len();
+    match (platforms, config.policy.defaults.mode) {
         (0, Mode::Observe) => Finding::ok(
             "levers",
             "this configuration names none, and its policy only observes",
         ),
         (0, Mode::Enforce) => {
-            let next = "name the platform in levers.lifecycle.bases, or set policy.defaults.mode to observe";
+            let next = "name the platform in levers.lifecycle, or set policy.defaults.mode to observe";
             Finding::warning(
                 "levers",
                 "this configuration names none: infected agents are shown, but neither contained nor healed",
@@ -39,7 +39,7 @@ pub fn configured(config: &Config) -> Finding {
 /// Whether each platform takes connections. No agent is asked about: that would be an ask in the platform's records.
 pub async fn reachable(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for base in &config.levers.lifecycle.bases {
+    for base in config.levers.lifecycle.platforms() {
         findings.push(connects(&base.url).await);
     }
     findings
@@ -59,10 +59,10 @@ async fn connects(url: &str) -> Finding {
         return Finding::failed(
             "platform",
             "its url names no host and port",
-            "correct levers.lifecycle.bases",
+            "correct levers.lifecycle",
         );
     };
-    let next = "start the platform, or correct levers.lifecycle.bases; cases wait for it and are retried";
+    let next = "start the platform, or correct levers.lifecycle; cases wait for it and are retried";
     match tokio::time::timeout(PROBE_MAX, TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(_)) => Finding::ok("platform", format!("{host}:{port} takes connections")),
         Ok(Err(error)) => Finding::warning("platform", format!("{host}:{port}: {error}"), next),
