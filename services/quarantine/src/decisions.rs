@@ -93,8 +93,9 @@ impl Desk {
         Err(self.changed_meanwhile(case, command, expected))
     }
 
-    /// Whether a decision is the one that the case took last, or the first of two that it holds: either nothing has happened since, or it is so recent
-    /// that a caller may still be asking again (a healer may have taken the case by then).
+    /// Whether a decision is the one that the case took last, or the first of two that it holds: either nothing has
+    /// happened since, or it is so recent that a caller may still be asking again (a healer may have taken the case by
+    /// then).
     fn is_repeated(&self, case: &Case, expected: u64, order: &Order<'_>) -> bool {
         let is_same = |decision: Decision, by: &Person, reason: &str| {
             decision == order.decision && by == order.by && is_same_reason(reason, order.reason)

@@ -25,7 +25,8 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogEntry {
     /// `approval_requested`, `user_approved`, `user_rejected`, `explicit_heal_requested`, `user_released`,
-    /// `second_person_wanted`, `first_approval_lapsed`, `case_opened`, `healing_attempt`, `quarantine_confirmed`, `quarantine_breached`, `quarantine_released`, ...
+    /// `second_person_wanted`, `first_approval_lapsed`, `case_opened`, `healing_attempt`, `quarantine_confirmed`,
+    /// `quarantine_breached`, `quarantine_released`, ...
     pub kind: &'static str,
     /// Who: a verified subject, or a role's name.
     pub actor: String,

@@ -1,4 +1,5 @@
-//! What time alone changes: a wait escalates; the first of two words lapses; a queued healing whose policy has become stricter waits for a person.
+//! What time alone changes: a wait escalates; the first of two words lapses; a queued healing whose policy has become
+//! stricter waits for a person.
 //! Expired leases are looked at when another healer claims.
 
 use super::draft::Draft;
