@@ -5,6 +5,7 @@
 //! browser may do with the page stands in one Content-Security-Policy, which allows no inline script but the import
 //! map, by its hash. See `ui/README.md` for what is in the page.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -209,10 +210,14 @@ async fn document(State(page): State<Arc<Page>>, asked: HeaderMap) -> Response {
 
 async fn asset(
     State(page): State<Arc<Page>>,
-    Path((build, file)): Path<(String, String)>,
+    names: Result<Path<(String, String)>, PathRejection>,
     asked: HeaderMap,
 ) -> Response {
-    match page.assets.get(&file).filter(|_| build == page.build) {
+    let file = names
+        .ok()
+        .filter(|Path((build, _))| *build == page.build)
+        .and_then(|Path((_, file))| page.assets.get(&file));
+    match file {
         Some(asset) => asset.answer(&asked, &page.etag, "public, max-age=31536000, immutable"),
         // A page of another version asks for its files: its next load gets the present one.
         None => Problem::new(

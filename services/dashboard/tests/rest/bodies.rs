@@ -306,6 +306,9 @@ async fn the_frame_holds() {
         (world.client.get(url("/api/agents/%FF")), 400),
         (world.client.get(url("/api/agents/nobody")), 404),
         (world.client.get(url("/api/cases/nothing")), 404),
+        (world.client.delete(url("/api/keys/%FF")), 400),
+        (world.client.delete(url("/api/notifications/%FF")), 400),
+        (world.client.get(url("/assets/some/%FF")), 404),
     ];
     for (request, status) in cases {
         let request = request.build().unwrap();

@@ -6,9 +6,10 @@ use crate::rest::operators::{DONE, Done};
 use crate::rest::read::body::JsonObject;
 use crate::rest::read::context::Context;
 use crate::rest::read::fields::{Fields, TEXT_BYTES_MAX};
+use crate::rest::read::path::NamePath;
 use crate::view::vitals::seconds;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use immune_domain::{RunId, Timestamp};
 use immune_door::keys::{KeyError, NewKey};
@@ -177,7 +178,7 @@ pub async fn create(
 pub async fn revoke(
     State(app): State<Arc<App>>,
     context: Context,
-    Path(key_id): Path<String>,
+    NamePath(key_id): NamePath,
 ) -> Answer<Json<Done>> {
     let (caller, now) = (&context.caller, app.clock.now());
     let revoked = app

@@ -6,8 +6,9 @@ use crate::rest::operators::{DONE, Done};
 use crate::rest::read::LIMIT_DEFAULT;
 use crate::rest::read::context::Context;
 use crate::rest::read::params::Params;
+use crate::rest::read::path::NamePath;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use immune_domain::{AgentId, ErrorKind, RunId, Timestamp};
 use immune_runtime::http::problem::Problem;
@@ -151,7 +152,7 @@ pub async fn list(
 pub async fn retry(
     State(app): State<Arc<App>>,
     context: Context,
-    Path(id): Path<String>,
+    NamePath(id): NamePath,
 ) -> Answer<Json<Done>> {
     let letter = find(&app, &context, &id).await?;
     let is_done = app
@@ -184,7 +185,7 @@ pub async fn retry(
 pub async fn discard(
     State(app): State<Arc<App>>,
     context: Context,
-    Path(id): Path<String>,
+    NamePath(id): NamePath,
 ) -> Answer<Json<Done>> {
     let letter = find(&app, &context, &id).await?;
     let is_done = app.notifications.store.discard(&id).await.map_err(stored)?;
@@ -213,7 +214,7 @@ pub async fn discard(
 pub async fn test(
     State(app): State<Arc<App>>,
     context: Context,
-    Path(target): Path<String>,
+    NamePath(target): NamePath,
 ) -> Answer<(StatusCode, Json<TestView>)> {
     if !app.notifications.targets.iter().any(|(name, _)| *name == target) {
         let shown: String = target.chars().take(64).collect();

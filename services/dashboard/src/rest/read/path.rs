@@ -14,6 +14,21 @@ pub(crate) struct AgentPath(pub AgentId);
 #[derive(Debug, Clone)]
 pub(crate) struct CasePath(pub CaseId);
 
+/// What else the path names. The handler says when there is nothing of that name.
+#[derive(Debug, Clone)]
+pub(crate) struct NamePath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(NamePath(text)),
+            Err(_) => Err(field("path", "is not UTF-8")),
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for AgentPath {
     type Rejection = Problem;
 
