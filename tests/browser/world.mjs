@@ -35,14 +35,25 @@ export async function until(what, holds, deadline = DEADLINE) {
   }
 }
 
+const chosen = new Set();
+
+/**
+ * A port of loopback that nobody listens on, below those that the system gives to outgoing connections: before the
+ * server starts, any client could get one of those.
+ */
 function freePort() {
   return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+    const attempt = (left) => {
+      const port = 10_000 + Math.floor(Math.random() * 22_000);
+      if (chosen.has(port)) return attempt(left);
+      const server = net.createServer();
+      server.once('error', (error) => (left > 0 ? attempt(left - 1) : reject(error)));
+      server.listen(port, '127.0.0.1', () => {
+        chosen.add(port);
+        server.close(() => resolve(port));
+      });
+    };
+    attempt(100);
   });
 }
 

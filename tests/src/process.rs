@@ -2,8 +2,8 @@
 
 use crate::api::Api;
 use crate::wait_for;
+use immune_test_servers::{free_port, free_ports};
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Process {
     /// Chooses ports and a directory, and starts nothing.
     pub fn prepare() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let [rest, otlp_grpc, otlp_http, metrics] = free_ports();
+        let [rest, otlp_grpc, otlp_http, metrics] = std::array::from_fn(|_| free_port());
         Process {
             child: None,
             directory,
@@ -69,7 +69,7 @@ impl Process {
             otlp_grpc,
             otlp_http,
             metrics,
-            grpc: free_run_of_six(),
+            grpc: free_ports(6),
         }
     }
 
@@ -179,30 +179,4 @@ pub fn merge(base: &mut Value, over: Value) {
         }
         (base, over) => *base = over,
     }
-}
-
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
-    listeners.map(|listener| {
-        listener
-            .local_addr()
-            .expect("a bound listener has an address")
-            .port()
-    })
-}
-
-/// Six free ports that follow each other, below the range from which the system hands out its own.
-fn free_run_of_six() -> u16 {
-    for _ in 0..200 {
-        let [somewhere] = free_ports::<1>();
-        let first = 10_000 + somewhere % 20_000;
-        let all: Vec<_> = (first..first + 6)
-            .map_while(|port| TcpListener::bind(("127.0.0.1", port)).ok())
-            .collect();
-        if all.len() == 6 {
-            return first;
-        }
-    }
-    panic!("no six free ports in a row");
 }

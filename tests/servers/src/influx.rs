@@ -1,7 +1,8 @@
 //! InfluxDB 1.x.
 
 use crate::guard::Folder;
-use crate::server::{Server, faces, free_port};
+use crate::port::free_port;
+use crate::server::{Server, faces};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

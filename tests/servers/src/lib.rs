@@ -16,11 +16,12 @@
 
 mod guard;
 mod influx;
+mod port;
 mod postgres;
 mod redis;
 mod server;
 
 pub use influx::Influx;
+pub use port::{free_port, free_ports};
 pub use postgres::Postgres;
 pub use redis::Redis;
-pub use server::free_port;

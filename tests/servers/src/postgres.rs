@@ -1,7 +1,8 @@
 //! PostgreSQL.
 
 use crate::guard::Folder;
-use crate::server::{Server, faces, free_port};
+use crate::port::free_port;
+use crate::server::{Server, faces};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! What the three servers have in common: started until they answer, stopped, killed, started again.
 
 use crate::guard::{Folder, Run};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +8,6 @@ use std::time::{Duration, Instant};
 /// How long a server may take to answer, or to end.
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// A port of loopback that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound").port()
-}
 
 /// A server in its folder.
 pub(crate) struct Server {
