@@ -4,13 +4,9 @@ import { axe } from './browser.mjs';
 import { MANY, firstView, nameOf, populate, scroll, watch } from './many.mjs';
 import { scenario } from './stage.mjs';
 
-/** Bounds that only a mistake exceeds, on two busy cores and in a debug build; `figures.mjs` says how fast it is. */
-const FIRST_VIEW_MAX = 8_000;
-const TASK_MAX = 1_500;
-
 // Scenario: the fleet has ten thousand agents; somebody opens it, scrolls to the end, searches, and follows a link.
 // Guarantees: only the rows in view exist; the last agent is reachable; a search finds one of ten thousand, and stays in
-// the address.
+// the address. Times are printed; what they should be is for `figures.mjs` to say.
 scenario('ten thousand agents', async (stage) => {
   const { server } = await stage.fleet(['first-1']);
   await populate(server, MANY);
@@ -18,13 +14,11 @@ scenario('ten thousand agents', async (stage) => {
   await watch(context);
   const first = await firstView(page);
   console.log(`first view of ${MANY} agents: ${Math.round(first)} ms`);
-  assert.ok(first < FIRST_VIEW_MAX, `${first} ms`);
   const table = page.getByRole('table', { name: 'Agents' });
   assert.ok((await table.getByRole('row').count()) < 100);
   assert.equal(await table.getAttribute('aria-rowcount'), String(MANY + 2));
   const longest = await scroll(page);
   console.log(`longest task while scrolling: ${Math.round(longest)} ms`);
-  assert.ok(longest < TASK_MAX, `${longest} ms`);
   assert.deepEqual(await axe(page), []);
 
   const last = nameOf(MANY - 1);

@@ -51,7 +51,7 @@ pub use state::State;
 
 use board::Board;
 use immune_bus::Consumer;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_proto::v1::baseline_service_server::BaselineServiceServer;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::Peers;
@@ -76,7 +76,7 @@ pub struct Dependencies {
     /// Verdicts on them, from every replica.
     pub sentinel: Peers,
     /// Which rules hold for which agent.
-    pub policies: Policies,
+    pub policies: LivePolicies,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the role counts.
@@ -116,7 +116,7 @@ impl Service {
         let (state_sender, state) = watch::channel(State::default());
         let rules = Rules {
             config,
-            policies: policies.compile(),
+            policies,
             metrics,
             agents: AtomicUsize::new(0),
         };

@@ -15,7 +15,7 @@ use crate::recent::identity;
 use crate::verdicts::Verdict;
 use crate::writing::BATCH_MAX;
 use immune_bus::{Delivery, Record};
-use immune_domain::policy::Compiled;
+use immune_domain::policy::LivePolicies;
 use immune_domain::{AgentKey, Timestamp};
 use immune_store::baselines::{StoredProfile, Tenure};
 use std::collections::{HashMap, VecDeque};
@@ -30,7 +30,7 @@ const MISSED_AFTER: Duration = Duration::from_secs(30);
 /// What all partitions of a replica share.
 pub(crate) struct Rules {
     pub(crate) config: Config,
-    pub(crate) policies: Compiled,
+    pub(crate) policies: LivePolicies,
     pub(crate) metrics: Metrics,
     /// Agents of all partitions together.
     pub(crate) agents: AtomicUsize,

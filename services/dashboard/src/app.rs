@@ -9,7 +9,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::problems::{Answer, stored};
 use crate::roles::{Channels, Roles};
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_domain::{AgentKey, Timestamp};
 use immune_door::Door;
 use immune_notify::Front;
@@ -29,7 +29,7 @@ pub(crate) struct App {
     pub action_log: Arc<dyn ActionLog>,
     pub roles: Roles,
     pub channels: Channels,
-    pub policies: Policies,
+    pub policies: LivePolicies,
     pub deployment: Deployment,
     pub bands: Bands,
     /// Who looks at which fleet.

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::problems::{Answer, stored};
 use crate::view::agent::Band;
 use immune_domain::baseline::Profile;
-use immune_domain::policy::Compiled;
+use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::Metric;
 use immune_domain::{AgentId, AgentKey, RunId};
 use std::collections::HashMap;
@@ -22,12 +22,12 @@ pub(crate) type LatencyBand = Option<[f64; 2]>;
 
 /// The bands of latency that somebody looked at a moment ago.
 pub(crate) struct Bands {
-    policies: Compiled,
+    policies: LivePolicies,
     kept: Mutex<HashMap<AgentKey, (Instant, LatencyBand)>>,
 }
 
 impl Bands {
-    pub fn new(policies: Compiled) -> Self {
+    pub fn new(policies: LivePolicies) -> Self {
         Bands {
             policies,
             kept: Mutex::default(),

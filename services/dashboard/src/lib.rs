@@ -41,7 +41,7 @@ pub use roles::Channels;
 pub use ui::{ASSETS, PAGES};
 
 use app::App;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_door::{Door, Peer};
 use immune_notify::Front;
 use immune_proto::v1::dashboard_service_server::DashboardServiceServer;
@@ -66,7 +66,7 @@ pub struct Dependencies {
     /// Ways to the other roles.
     pub channels: Channels,
     /// Which thresholds hold for which agent; to draw the band of what is normal.
-    pub policies: Policies,
+    pub policies: LivePolicies,
     /// What the process was put together from.
     pub deployment: Deployment,
     /// Who may call.
@@ -107,7 +107,7 @@ impl Service {
             action_log,
             roles,
             channels,
-            bands: bands::Bands::new(policies.compile()),
+            bands: bands::Bands::new(policies.clone()),
             policies,
             deployment,
             live: live::Live::default(),

@@ -38,7 +38,7 @@ pub use error::Error;
 pub use metrics::Metrics;
 
 use immune_domain::case::Case;
-use immune_domain::policy::{Compiled, Policies, Policy};
+use immune_domain::policy::{LivePolicies, Policy};
 use immune_levers::Levers;
 use immune_proto::v1::healer_service_server::HealerServiceServer;
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
@@ -63,7 +63,7 @@ pub struct Dependencies {
     /// Whether an agent is well again.
     pub sentinel: Peers,
     /// Which rules hold for which agent.
-    pub policies: Policies,
+    pub policies: LivePolicies,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the role counts.
@@ -86,7 +86,7 @@ pub(crate) struct Healer {
     pub(crate) levers: Levers,
     pub(crate) quarantine: QuarantineServiceClient<RoleChannel>,
     pub(crate) sentinel: Peers,
-    pub(crate) policies: Compiled,
+    pub(crate) policies: LivePolicies,
     pub(crate) clock: SharedClock,
     pub(crate) metrics: Metrics,
     state: watch::Sender<State>,
@@ -127,7 +127,7 @@ impl Healer {
     }
 
     /// What holds for the agent of a case.
-    pub(crate) fn policy(&self, case: &Case) -> &Arc<Policy> {
+    pub(crate) fn policy(&self, case: &Case) -> Arc<Policy> {
         let (agent_type, namespace) = (case.agent_type.as_deref(), case.namespace.as_deref());
         self.policies
             .resolve(&case.key.run, &case.key.agent, agent_type, namespace)
@@ -161,7 +161,6 @@ impl Service {
             metrics,
         } = dependencies;
         let worker = format!("healer-{}", Uuid::new_v4().simple());
-        let policies = policies.compile();
         let store = healings;
         let healer = Healer {
             config,

@@ -42,7 +42,7 @@ pub use targets::slack::blocks::stamp;
 pub use targets::slack::click::{Click, Clicks, NoClick};
 
 use courier::Courier;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_runtime::clock::SharedClock;
 use immune_store::{CaseStore, HealingStore, NotificationStore};
 use office::Office;
@@ -63,7 +63,7 @@ pub struct Dependencies {
     /// What helped before, to say what would be done.
     pub healings: Arc<dyn HealingStore>,
     /// Which ladder holds for which agent.
-    pub policies: Policies,
+    pub policies: LivePolicies,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the notifier counts.

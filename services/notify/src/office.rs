@@ -6,7 +6,7 @@ use crate::metrics::{Metrics, TargetLabels};
 use crate::news::is_waiting;
 use immune_domain::case::Case;
 use immune_domain::healing::{Plan, Round, plan};
-use immune_domain::policy::Compiled;
+use immune_domain::policy::LivePolicies;
 use immune_runtime::clock::SharedClock;
 use immune_store::cases::CaseFilter;
 use immune_store::error::Result;
@@ -27,7 +27,7 @@ pub(crate) struct Office {
     pub notifications: Arc<dyn NotificationStore>,
     pub cases: Arc<dyn CaseStore>,
     healings: Arc<dyn HealingStore>,
-    policies: Compiled,
+    policies: LivePolicies,
     pub clock: SharedClock,
     pub metrics: Metrics,
 }
@@ -44,7 +44,7 @@ impl Office {
             notifications: dependencies.notifications,
             cases: dependencies.cases,
             healings: dependencies.healings,
-            policies: dependencies.policies.compile(),
+            policies: dependencies.policies,
             clock: dependencies.clock,
             metrics: dependencies.metrics,
         }

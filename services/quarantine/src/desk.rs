@@ -5,7 +5,7 @@ use crate::directory::Directory;
 use crate::error::Error;
 use crate::{Config, Dependencies, Metrics};
 use immune_domain::case::{self, Case, Command, Effect};
-use immune_domain::policy::{Compiled, Policy};
+use immune_domain::policy::{LivePolicies, Policy};
 use immune_domain::{CaseId, Timestamp};
 use immune_levers::Levers;
 use immune_runtime::clock::SharedClock;
@@ -35,7 +35,7 @@ pub struct Desk {
     pub(crate) state: watch::Sender<crate::State>,
     pub(crate) action_log: Arc<dyn ActionLog>,
     pub(crate) vitals: Arc<dyn VitalsStore>,
-    pub(crate) policies: Compiled,
+    pub(crate) policies: LivePolicies,
     /// Asks of the store for admission checks that may be under way.
     pub(crate) asking: Asking,
     /// The turn to say that a run's blast radius is used up.
@@ -86,14 +86,14 @@ impl Desk {
             state: watch::Sender::new(crate::State::default()),
             action_log,
             vitals,
-            policies: policies.compile(),
+            policies,
             asking: Asking::default(),
             alerting: Semaphore::new(1),
         }
     }
 
     /// What holds for the agent of a case.
-    pub(crate) fn policy(&self, case: &Case) -> &Arc<Policy> {
+    pub(crate) fn policy(&self, case: &Case) -> Arc<Policy> {
         let (agent_type, namespace) = (case.agent_type.as_deref(), case.namespace.as_deref());
         self.policies
             .resolve(&case.key.run, &case.key.agent, agent_type, namespace)

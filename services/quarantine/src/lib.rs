@@ -47,7 +47,7 @@ pub use follow::State;
 pub use metrics::Metrics;
 
 use desk::Desk;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_levers::Levers;
 use immune_proto::v1::quarantine_service_server::QuarantineServiceServer;
 use immune_runtime::clock::SharedClock;
@@ -67,7 +67,7 @@ pub struct Dependencies {
     /// The means to contain.
     pub levers: Levers,
     /// Which rules hold for which agent.
-    pub policies: Policies,
+    pub policies: LivePolicies,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the role counts.

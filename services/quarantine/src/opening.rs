@@ -96,13 +96,13 @@ impl Desk {
                 agent_type: agent_type.clone(),
                 namespace: namespace.clone(),
                 quarantined_now: others,
-                agents_seen_last_hour: self.agents_seen(key, policy, others, now).await,
+                agents_seen_last_hour: self.agents_seen(key, &policy, others, now).await,
             };
             // The decision holds as long as no more than these are contained.
-            let cap = case::blast_radius_cap(policy, context.agents_seen_last_hour);
+            let cap = case::blast_radius_cap(&policy, context.agents_seen_last_hour);
             let contained_max = cap.saturating_sub(1).saturating_sub(crowd.watched);
             let id = CaseId::new(new_id(now));
-            let (case, effects) = case::open(id, infection.clone(), policy, context, now);
+            let (case, effects) = case::open(id, infection.clone(), &policy, context, now);
             let mut alongside = alongside(&case, effects, now);
             let alert = self.alert(&case, crowd).await?;
             if alert.is_some() {

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::directory::{Census, Directory};
+use crate::history;
 use crate::metrics::{Metrics, VerdictLabels};
 use crate::quarantine::{Contained, after_no_room};
 use crate::report::Draft;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -61,6 +63,7 @@ impl Judging {
             patience: Duration::from_millis(self.config.settling_ms_max),
         };
         let mut held: HashMap<Partition, Held> = HashMap::new();
+        let mut histories = JoinSet::new();
         let mut gains = 0;
         loop {
             tokio::select! {
@@ -82,7 +85,10 @@ impl Judging {
                         self.standing.begin(partition);
                     }
                 },
-                _ = tick.tick() => self.look_at_all().await,
+                _ = tick.tick() => {
+                    self.follow_policies(&mut histories).await;
+                    self.look_at_all().await;
+                }
                 () = shutdown.cancelled() => return,
             }
         }
@@ -157,6 +163,24 @@ impl Judging {
         if let Some(draft) = taken.draft {
             self.report(draft, now);
         }
+    }
+
+    /// Policies may have been replaced since the last second: agents get theirs, and guarded detectors that were not
+    /// asked for before begin from the executions on record.
+    async fn follow_policies(&self, histories: &mut JoinSet<()>) {
+        while histories.try_join_next().is_some() {}
+        let Some(generation) = self.directory.policies_to_follow() else {
+            return;
+        };
+        let mut begin = Vec::new();
+        for shard in 0..self.directory.shards() {
+            begin.extend(self.directory.police(shard));
+            tokio::task::yield_now().await;
+        }
+        self.directory.has_followed(generation);
+        info!(generation, guarded = begin.len(), "other policies hold");
+        let (directory, store, now) = (self.directory.clone(), self.store.clone(), self.clock.now());
+        histories.spawn(async move { history::load(begin, &directory, &*store, now).await });
     }
 
     async fn look_at_all(&self) {

@@ -52,7 +52,7 @@ pub use standing::State;
 use crate::quarantine::{CONTAINED_MAX, Contained, Reporter, tell_contained};
 use directory::Directory;
 use immune_bus::Consumer;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_domain::{AgentKey, CaseId, InfectionId};
 use immune_proto::v1::quarantine_service_client::QuarantineServiceClient;
 use immune_proto::v1::sentinel_service_server::SentinelServiceServer;
@@ -81,7 +81,7 @@ pub struct Dependencies {
     /// Cases: any replica knows all.
     pub quarantine: Peers,
     /// Which rules hold for which agent.
-    pub policies: Policies,
+    pub policies: LivePolicies,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where the role counts.
@@ -128,7 +128,7 @@ impl Service {
         let growth = config.severity_growth_min;
         let standing = Arc::new(Standing::new());
         let directory = Arc::new(Directory::new(
-            policies.compile(),
+            policies,
             config.agents_max,
             growth,
             metrics.clone(),

@@ -12,6 +12,7 @@ use crate::security::Security;
 use crate::tasks::{spawn, stand, sweep};
 use crate::wiring::Backends;
 use anyhow::Context;
+use immune_domain::policy::LivePolicies;
 use immune_door::Door;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::server;
@@ -89,8 +90,9 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     door::keep(&door, checked, &clock, &work, &mut work_tasks).await;
     // Set here and nowhere else, so it was empty.
     let _ = known_door.set(door.clone());
+    let policies = LivePolicies::new(config.policy.clone());
     let around = Surroundings {
-        policies: &config.policy,
+        policies: &policies,
         door: &door,
         clock: clock.clone(),
         channels: channels.clone(),
@@ -178,7 +180,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                     })
                 });
                 spawn(&mut work_tasks, service.run(work.clone()));
-                let notifier = notifier::build(config, stores, &clock, &mut registry)?;
+                let notifier = notifier::build(config, &policies, stores, &clock, &mut registry)?;
                 spawn(&mut work_tasks, notifier.run(work.clone()));
                 let (stores, keep) = (stores.clone(), config.retention.clone());
                 spawn(&mut work_tasks, sweep(stores, keep, clock.clone(), work.clone()));

@@ -1,6 +1,7 @@
 //! Telling others what happens to cases. Runs where quarantine does, whose events it tells.
 
 use crate::config::Config;
+use immune_domain::policy::LivePolicies;
 use immune_notify::{Dependencies, Front, Metrics, Notifier};
 use immune_runtime::clock::SharedClock;
 use immune_store::Stores;
@@ -12,6 +13,7 @@ use prometheus_client::registry::Registry;
 /// When a secret or a certificate of a target cannot be read.
 pub fn build(
     config: &Config,
+    policies: &LivePolicies,
     stores: &Stores,
     clock: &SharedClock,
     registry: &mut Registry,
@@ -20,7 +22,7 @@ pub fn build(
         notifications: stores.notifications.clone(),
         cases: stores.cases.clone(),
         healings: stores.healings.clone(),
-        policies: config.policy.clone(),
+        policies: policies.clone(),
         clock: clock.clone(),
         metrics: Metrics::register(registry),
     };

@@ -51,6 +51,8 @@ pub struct Numbers {
 struct Agent {
     is_ill: bool,
     is_contained: bool,
+    /// Whether its last execution was above its average.
+    was_above: bool,
 }
 
 pub(crate) struct Agents {
@@ -100,14 +102,17 @@ impl Agents {
         receiver
     }
 
-    /// What an agent does when its turn comes; nothing while it is contained. The spread is even and narrow, so that
-    /// no healthy agent is ever 2.5 standard deviations from its mean.
-    pub(crate) fn execute(&self, n: usize, rng: &mut StdRng) -> Option<Execution> {
-        let agent = self.agents[n];
+    /// What an agent does when its turn comes; nothing while it is contained. A healthy agent is above and below its
+    /// average by turns, by 10 to 15 %: whichever fifteen executions in a row are its baseline, and however few are its
+    /// recent ones, it is less than 1.7 standard deviations away. One of two thousand that are spread at random is not.
+    pub(crate) fn execute(&mut self, n: usize, rng: &mut StdRng) -> Option<Execution> {
+        let agent = &mut self.agents[n];
         if agent.is_contained {
             return None;
         }
-        let spread = |rng: &mut StdRng| rng.random_range(0.85..1.15);
+        agent.was_above = !agent.was_above;
+        let sign = if agent.was_above { 1.0 } else { -1.0 };
+        let spread = |rng: &mut StdRng| 1.0 + sign * rng.random_range(0.10..0.15);
         let (slower, thirstier) = if agent.is_ill { (3.0, 4.0) } else { (1.0, 1.0) };
         Some(Execution {
             agent: n,

@@ -197,7 +197,7 @@ async fn run(sender: Arc<Sender>, shared: Arc<Shared>) {
         let due = owed as usize;
         owed -= due as f64;
         let done: Vec<_> = {
-            let agents = shared.lock();
+            let mut agents = shared.lock();
             (0..due)
                 .filter_map(|_| {
                     next = (next + 1) % agents.len();

@@ -119,7 +119,7 @@ impl World {
         // its baseline becomes ready teaches it.
         let api = world.cluster.api();
         wait_for("every agent has a baseline", LEARN_MAX, || async {
-            let known = api.get("/api/agents").await?;
+            let known = api.get("/api/agents?limit=10000").await?;
             let known = known.as_array()?;
             (known.len() == agents && known.iter().all(|agent| agent["has_baseline"] == true)).then_some(())
         })

@@ -2,7 +2,7 @@ use super::*;
 use crate::writing::Write;
 use immune_bus::{Partition, Place};
 use immune_domain::ExecutionId;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::{Completeness, Context, Source, Vitals};
 use std::sync::Mutex;
 
@@ -45,7 +45,7 @@ impl World {
     fn new(config: Config) -> Self {
         let rules = Rules {
             config,
-            policies: Policies::default().compile(),
+            policies: LivePolicies::default(),
             metrics: Metrics::default(),
             agents: AtomicUsize::new(0),
         };

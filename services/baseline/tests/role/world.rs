@@ -4,7 +4,7 @@ use crate::sentinel::Scripted;
 use immune_baseline::{Config, Dependencies, Metrics, Service, State};
 use immune_bus::local::{LocalPublisher, local};
 use immune_bus::{Consumer, Publisher, Record};
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, Timestamp};
 use immune_proto::v1;
@@ -64,7 +64,7 @@ impl Replica {
             store,
             bus,
             sentinel,
-            policies: Policies::default(),
+            policies: LivePolicies::default(),
             clock: clock::system(),
             metrics: metrics.clone(),
         };

@@ -278,7 +278,10 @@ async fn policy_is_shown() {
         { "name": "careful", "match": { "agent_type": "data" }, "set": { "threshold_stddev": 2.0, "mode": "observe" } },
     ]});
     let policies: immune_domain::policy::Policies = serde_json::from_value(rules).unwrap();
-    let world = World::changed(Config::default(), Default::default(), |d| d.policies = policies).await;
+    let world = World::changed(Config::default(), Default::default(), |d| {
+        d.policies = policies.into()
+    })
+    .await;
     let shown = world.read("/api/policy").await;
     assert_eq!(shown["defaults"]["settings"]["threshold_stddev"], 2.5);
     let rules = shown["rules"].as_array().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::world::{World, key, ring, said, secret};
 use immune_dashboard::{Config, Dependencies};
-use immune_domain::policy::Policy;
+use immune_domain::policy::{Policies, Policy};
 use immune_runtime::access::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -21,7 +21,13 @@ async fn world() -> World {
         ("bob", Role::Operator, &[]),
         ("mallory", Role::Operator, &[]),
     ]);
-    let change = |d: &mut Dependencies| d.policies.defaults = policy();
+    let change = |d: &mut Dependencies| {
+        d.policies = Policies {
+            defaults: policy(),
+            rules: vec![],
+        }
+        .into();
+    };
     let world = World::changed(Config::default(), keys, change).await;
     *world.fleet.policy.lock().unwrap() = policy();
     world

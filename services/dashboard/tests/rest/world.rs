@@ -2,7 +2,7 @@
 
 use crate::fleet::Fleet;
 use immune_dashboard::{Channels, Config, Dependencies, Deployment, Metrics, Service};
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, RunId};
 use immune_proto::v1::baseline_service_server::BaselineServiceServer;
@@ -124,7 +124,7 @@ impl World {
             client_records: stores.client_records.clone(),
             action_log: stores.action_log.clone(),
             channels,
-            policies: Policies::default(),
+            policies: LivePolicies::default(),
             deployment: DEPLOYMENT,
             door: immune_door::Door::of_keys(keys).with_logins(logins(&stores)),
             notifications: immune_notify::Front::new(&Default::default(), stores.notifications.clone())

@@ -1,6 +1,6 @@
 // A person's decision: buttons, then what it leads to, a reason, and the word itself. What is typed stays until the
 // server has it, whatever happens in between: a reload, a login, or somebody who was faster.
-import { html, useEffect, useRef, useState } from "../lib/html.js";
+import { html, signal, useEffect, useRef, useState } from "../lib/html.js";
 import { Problem, get, post } from "../lib/api.js";
 import { useDraft } from "../lib/draft.js";
 import { time } from "../lib/format.js";
@@ -16,6 +16,20 @@ import { VERBS, changes, consequences, decided, gist, isSameWish, verbs } from "
 
 /** The longest reason, characters; the server counts bytes and takes more. */
 export const REASON_MAX = 2_000;
+
+/**
+ * Cases on which this page has sent a word: the event that tells of it may come before the answer, and the case may be
+ * drawn elsewhere meanwhile. One's own word is not somebody else's who was faster.
+ */
+const sent = signal(/** @type {ReadonlySet<string>} */ (new Set()));
+
+/** @param {string} id @param {boolean} isSent */
+function mark(id, isSent) {
+  const next = new Set(sent.value);
+  if (isSent) next.add(id);
+  else next.delete(id);
+  sent.value = next;
+}
 
 /** Words of refusals that mean: the case is not what you saw. */
 const STALE = ["version_changed", "case_already_decided", "case_closed", "wrong_state"];
@@ -81,6 +95,7 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
 
   const open = (/** @type {Verb} */ next) => {
     opened.current = one;
+    mark(one.case_id, false);
     setOutcome(null);
     setVerbText(next);
     requestAnimationFrame(() => field.current?.focus());
@@ -112,12 +127,14 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
     }
     setBusy(true);
     setOutcome(null);
+    mark(one.case_id, true);
     try {
       const whole = await send(one, verb, reason);
       forget();
       remember(whole);
       onDecided?.(whole, verb);
     } catch (error) {
+      mark(one.case_id, false);
       const isStale = isOneOf(error, STALE);
       const text = error instanceof Problem ? error.detail : String(error);
       setOutcome(isStale ? { kind: "changed", text: `${text} Your text is kept.` } : { kind: "error", text: `${text} Your text is kept.` });
@@ -128,6 +145,9 @@ export function Decide({ one, plan, asked, onDecided, onStale }) {
   };
 
   // Somebody was faster, or the case went on, while a decision was being written.
+  const isOwn = sent.value.has(one.case_id);
+  useEffect(() => void (isOwn && verb !== null && !isPossible && !isBusy && forget()), [isOwn, verb, isPossible, isBusy]);
+  if (verb !== null && !isPossible && !isBusy && isOwn) return null;
   if (verb !== null && !isPossible && !isBusy) return html`<${Lost} one=${one} verb=${verb} reason=${reason} onDismiss=${forget} />`;
   if (possible.length === 0) return null;
   if (verb === null) {

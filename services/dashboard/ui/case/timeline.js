@@ -1,6 +1,7 @@
 // Everything that happened to a case, in order, and what comes next.
 import { html } from "../lib/html.js";
 import { span, time, iso } from "../lib/format.js";
+import { DIAGNOSES, say } from "../lib/words.js";
 import { actionName } from "./story.js";
 
 /** @typedef {import("./shapes").Entry} Entry */
@@ -53,6 +54,8 @@ const PREFIXES = {
   released: /^released by [^:]*(: |$)/,
   "ordered to heal now": /^ordered to heal now by [^:]*(: |$)/,
 };
+/** The system's words for what an agent has, inside its sentences. */
+const DIAGNOSED = new RegExp(`\\b(?:${Object.keys(DIAGNOSES).filter((word) => word.includes("_")).join("|")})\\b`, "g");
 const PERSONS = ["approved", "rejected", "released", "ordered to heal now"];
 
 /** Since the case was opened. @param {number} seconds */
@@ -63,7 +66,7 @@ function offset(seconds) {
 
 /** @param {Entry} entry */
 function words(entry) {
-  const text = entry.text.replace(PREFIXES[entry.kind] ?? /^$/, "");
+  const text = entry.text.replace(PREFIXES[entry.kind] ?? /^$/, "").replace(DIAGNOSED, (word) => say(DIAGNOSES, word).toLowerCase());
   return text === "" ? "" : text.charAt(0).toUpperCase() + text.slice(1);
 }
 

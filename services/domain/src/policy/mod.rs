@@ -2,8 +2,10 @@
 //! leaves out come from the defaults.
 
 mod check;
+mod live;
 mod rules;
 
+pub use live::LivePolicies;
 pub use rules::{Compiled, Match, Policies, Rule, matches_pattern};
 
 use crate::diagnosis::Diagnosis;

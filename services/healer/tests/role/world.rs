@@ -127,7 +127,8 @@ impl World {
                 policies: Policies {
                     defaults: self.quarantine.policy.clone(),
                     rules: vec![],
-                },
+                }
+                .into(),
                 clock,
                 metrics: Metrics::default(),
             },

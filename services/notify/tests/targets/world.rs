@@ -1,7 +1,7 @@
 //! Stores with cases that change as quarantine changes them, and notifiers over them.
 
 use immune_domain::case::{Case, Command, Context, Effect, Person, decide, open};
-use immune_domain::policy::{Policies, Policy};
+use immune_domain::policy::{LivePolicies, Policy};
 use immune_domain::{AgentKey, CaseId, Timestamp};
 use immune_notify::{Config, Dependencies, Metrics, Notifier};
 use immune_runtime::clock::{self, Clock};
@@ -84,7 +84,7 @@ pub fn start_at_once(stores: &Stores, config: &Config) -> Running {
         notifications: stores.notifications.clone(),
         cases: stores.cases.clone(),
         healings: stores.healings.clone(),
-        policies: Policies::default(),
+        policies: LivePolicies::default(),
         clock: clock::system(),
         metrics: Metrics::default(),
     };

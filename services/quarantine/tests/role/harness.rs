@@ -187,7 +187,8 @@ impl World {
                 policies: Policies {
                     defaults: policy.clone(),
                     rules: vec![],
-                },
+                }
+                .into(),
                 clock: shared,
                 metrics: Metrics::default(),
             },

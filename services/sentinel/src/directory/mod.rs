@@ -6,9 +6,11 @@
 //! beside 880 of one that is judged. Of the cases of agents elsewhere the open ones are kept.
 //!
 //! - [`partitions`]: agents come and go with their partitions. [`profiles`], [`cases`]: what the watches tell.
+//! - [`policing`]: policies that change.
 
 mod cases;
 mod partitions;
+mod policing;
 mod profiles;
 
 use crate::agent::{Agent, Taken};
@@ -18,7 +20,7 @@ use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
 use crate::standing::Standing;
 use immune_domain::baseline::Profile;
-use immune_domain::policy::Compiled;
+use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, RunId, Timestamp};
 use std::collections::HashMap;
@@ -53,7 +55,9 @@ struct Known {
 #[derive(Debug)]
 pub struct Directory {
     shards: Box<[Mutex<Shard>]>,
-    policies: Compiled,
+    policies: LivePolicies,
+    /// Which generation of the policies the agents have.
+    policed: AtomicU64,
     agents_max: usize,
     growth: f64,
     metrics: Metrics,
@@ -77,7 +81,7 @@ pub struct Census {
 impl Directory {
     /// An empty directory of at most so many agents.
     pub(crate) fn new(
-        policies: Compiled,
+        policies: LivePolicies,
         agents_max: usize,
         growth: f64,
         metrics: Metrics,
@@ -85,6 +89,7 @@ impl Directory {
     ) -> Self {
         Directory {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            policed: AtomicU64::new(policies.generation()),
             policies,
             agents_max: agents_max.div_ceil(SHARDS),
             growth,
@@ -234,9 +239,7 @@ impl Directory {
         agent_type: Option<&str>,
         namespace: Option<&str>,
     ) -> Arc<immune_domain::policy::Policy> {
-        self.policies
-            .resolve(&key.run, &key.agent, agent_type, namespace)
-            .clone()
+        self.policies.resolve(&key.run, &key.agent, agent_type, namespace)
     }
 
     /// A report could not be delivered.

@@ -49,7 +49,7 @@ impl Directory {
 
     /// The longest window that an agent may have.
     pub fn window_max(&self) -> Duration {
-        Duration::from_secs(u64::from(self.policies.window_seconds_max()))
+        Duration::from_secs(u64::from(self.policies.now().window_seconds_max()))
     }
 
     /// The executions on record of an agent are about to be read, see [`Agent::begin_history`]. `false` where they
@@ -90,7 +90,7 @@ mod tests {
     use crate::agent::tests::{healed, ran, waiting};
     use crate::metrics::Metrics;
     use crate::standing::Standing;
-    use immune_domain::policy::Policies;
+    use immune_domain::policy::LivePolicies;
     use std::sync::Arc;
 
     /// Scenario: an agent with a window and an open case leaves with its partition, is contained and released
@@ -98,7 +98,7 @@ mod tests {
     /// Guarantees: the window is forgotten, an open case is not; of agents elsewhere nothing is changed or reported.
     #[test]
     fn a_partition_takes_its_agents_along() {
-        let policies = Policies::default().compile();
+        let policies = LivePolicies::default();
         let standing = Arc::new(Standing::new());
         let directory = Directory::new(policies, 1_000, 0.5, Metrics::default(), standing);
         let vitals = ran("1", 10.0, 1_000.0);

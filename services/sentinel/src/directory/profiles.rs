@@ -76,17 +76,11 @@ mod tests {
     use crate::standing::Standing;
     use immune_domain::Timestamp;
     use immune_domain::baseline::{Moments, State};
-    use immune_domain::policy::Policies;
+    use immune_domain::policy::LivePolicies;
 
     fn directory() -> Directory {
         let standing = Arc::new(Standing::new());
-        Directory::new(
-            Policies::default().compile(),
-            1_000,
-            0.5,
-            Metrics::default(),
-            standing,
-        )
+        Directory::new(LivePolicies::default(), 1_000, 0.5, Metrics::default(), standing)
     }
 
     fn profile(agent: &str, version: u64) -> Profile {

@@ -77,7 +77,7 @@ impl Cluster {
                 store: self.store.clone(),
                 baseline: self.baseline.clone(),
                 quarantine: Peers::one(self.quarantine.serve()),
-                policies: self.policies.clone(),
+                policies: self.policies.clone().into(),
                 clock: clock::system(),
                 metrics: metrics.clone(),
             },

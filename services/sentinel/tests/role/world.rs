@@ -63,7 +63,7 @@ impl World {
                 store: store.clone(),
                 baseline: Peers::one(baseline.serve()),
                 quarantine: Peers::one(quarantine.serve()),
-                policies,
+                policies: policies.into(),
                 clock: clock::system(),
                 metrics: Metrics::default(),
             },

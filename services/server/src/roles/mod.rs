@@ -8,7 +8,7 @@ pub mod quarantine;
 pub mod sentinel;
 
 use crate::channels::Channels;
-use immune_domain::policy::Policies;
+use immune_domain::policy::LivePolicies;
 use immune_door::Door;
 use immune_runtime::access::RoleName;
 use immune_runtime::clock::SharedClock;
@@ -143,7 +143,7 @@ impl Role {
 /// What every role is built from, beside its own options.
 pub struct Surroundings<'a> {
     /// Which rules hold for which agent.
-    pub policies: &'a Policies,
+    pub policies: &'a LivePolicies,
     /// Who may call REST and OTLP.
     pub door: &'a Door,
     /// Tells the time.

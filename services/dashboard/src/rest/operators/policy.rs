@@ -44,7 +44,7 @@ pub struct RuleView {
 #[utoipa::path(get, path = "/api/policy", tag = "operators",
     responses((status = 200, description = "The rules", body = Rules)))]
 pub async fn get(State(app): State<Arc<App>>, context: Context) -> Answer<Json<Rules>> {
-    let policies = &app.policies;
+    let policies = app.policies.listed();
     let of_run = policies.rules.iter().filter(|rule| {
         let pattern = rule.matches.run.as_deref();
         pattern.is_none_or(|pattern| immune_domain::policy::matches_pattern(pattern, context.run.as_str()))
