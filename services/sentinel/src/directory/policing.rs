@@ -92,7 +92,7 @@ mod tests {
             .into(),
         });
         policies.replace(with_rule);
-        assert_eq!(follow(&directory), [one.clone()]);
+        assert_eq!(follow(&directory), std::slice::from_ref(&one));
         assert_eq!((threshold(&one), threshold(&other)), (4.0, 2.5));
         assert!(directory.begin_history(&one));
         directory.end_history(&one, &[], Timestamp::EPOCH);
