@@ -79,6 +79,39 @@ scenario('rejected, then healed now', async (stage) => {
   assert.equal(agents.isIll('data-2'), false);
 });
 
+// Scenario: the answer to a decision is slow; the event that tells of it comes first, and the person has turned to the list
+// of rejected cases meanwhile.
+// Guarantees: nobody is told that their own word was somebody else's, faster than theirs.
+scenario("one's own word comes back before its answer", async (stage) => {
+  const { agents, server } = await stage.fleet(NAMES);
+  const { page } = await stage.person('operator', server);
+  await page.goto('/approvals');
+  agents.infect('data-1');
+  await server.calm('data-1');
+  let answer = () => {};
+  const held = new Promise((resolve) => (answer = resolve));
+  await page.route('**/reject', async (route) => {
+    const response = await route.fetch();
+    await held;
+    await route.fulfill({ response });
+  });
+  await card(page, 'data-1').getByRole('button', { name: 'Reject healing' }).click();
+  await card(page, 'data-1').getByRole('textbox', { name: 'Reason' }).fill('not now');
+  await card(page, 'data-1').getByRole('button', { name: 'Reject healing' }).click();
+  await server.caseOf('data-1', 'rejected');
+  await page.getByRole('group', { name: 'Which cases' }).getByRole('button', { name: 'Rejected 1' }).click();
+  await card(page, 'data-1').getByRole('button', { name: 'Heal now' }).waitFor();
+  assert.equal(await page.getByText('before you').count(), 0);
+  const answered = page.waitForResponse('**/reject');
+  answer();
+  await answered;
+  await card(page, 'data-1').getByRole('button', { name: 'Heal now' }).click();
+  await card(page, 'data-1').getByRole('textbox', { name: 'Reason' }).fill('now');
+  await card(page, 'data-1').getByRole('button', { name: 'Heal now' }).click();
+  await server.caseOf('data-1', 'healed');
+  assert.equal(await page.getByText('before you').count(), 0);
+});
+
 // Scenario: two people write a decision on the same case; one sends it first.
 // Guarantees: one decision is made; the other person is told who made it and why, and has every word that they typed.
 scenario('of two people one wins', async (stage) => {
