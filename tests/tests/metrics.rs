@@ -5,11 +5,12 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Scenario: a running server's `/metrics`, and `observability/metrics.md`.
+/// Scenario: the `/metrics` of a running server that has everything on, and `observability/metrics.md`.
 /// Guarantees: each names the metrics that the other names, so that the list can be trusted.
 #[tokio::test]
 async fn the_list_of_metrics_is_complete() {
-    let server = Process::start(json!({})).await;
+    let gate = json!({ "listen": "127.0.0.1:0", "identity": [{ "header": { "name": "x-agent-id" } }] });
+    let server = Process::start(json!({ "gate": gate })).await;
     let client = reqwest::Client::new();
     let url = format!("http://127.0.0.1:{}/metrics", server.metrics);
     let text = client

@@ -27,6 +27,10 @@ pub struct Entry {
     pub is_closed: bool,
     /// How far containment is.
     pub phase: QuarantinePhase,
+    /// Since when containment has been asked for and not confirmed, a breach included.
+    pub unconfirmed_since: Option<Timestamp>,
+    /// Since when it waits for a person.
+    pub waiting_since: Option<Timestamp>,
     /// Whether the agent must not act.
     pub denies: bool,
     /// How it counts for the blast radius.
@@ -98,14 +102,26 @@ impl Crowd {
 
 impl Entry {
     pub(crate) fn of(case: &Case) -> Self {
-        let ticks_at = match &case.state {
-            State::AwaitingApproval { escalates_at, .. } => Some(*escalates_at),
+        let (ticks_at, waiting_since) = match &case.state {
+            State::AwaitingApproval {
+                since, escalates_at, ..
+            } => (Some(*escalates_at), Some(*since)),
             State::Rejected { .. }
             | State::HealQueued { .. }
             | State::Healing { .. }
             | State::Probation { .. }
             | State::Healed { .. }
-            | State::Released { .. } => None,
+            | State::Released { .. } => (None, None),
+        };
+        let unconfirmed_since = match case.quarantine.phase {
+            QuarantinePhase::Requested | QuarantinePhase::Partial | QuarantinePhase::Breached => {
+                Some(case.quarantine.since)
+            }
+            QuarantinePhase::NotWanted
+            | QuarantinePhase::Confirmed
+            | QuarantinePhase::Probation
+            | QuarantinePhase::Releasing
+            | QuarantinePhase::Released => None,
         };
         // The first of two words lapses, whatever the state.
         let lapses_at = case.first_approval.as_ref().map(|first| first.expires_at);
@@ -117,6 +133,8 @@ impl Entry {
             updated_at: case.updated_at,
             is_closed: case.state.is_closed(),
             phase: case.quarantine.phase,
+            unconfirmed_since,
+            waiting_since,
             denies: case.denies_admission(),
             place: Place::of(case),
             reason: format!(
@@ -127,6 +145,44 @@ impl Entry {
             ),
             ticks_at,
         }
+    }
+}
+
+/// How open cases stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sweep {
+    /// Open cases.
+    pub open: usize,
+    /// Of them, those whose agent is to be contained or runs under watch.
+    pub contained: usize,
+    /// Those that wait for a person.
+    pub waiting: usize,
+    /// The longest of these waits.
+    pub waiting_longest: Duration,
+    /// Those whose containment was asked for and is not confirmed.
+    pub unconfirmed: usize,
+    /// The longest time that one has been so.
+    pub unconfirmed_longest: Duration,
+    /// Those whose confirmed containment did not hold.
+    pub breached: usize,
+}
+
+impl Sweep {
+    fn count(&mut self, entry: &Entry, now: Timestamp) {
+        self.open += 1;
+        self.contained += usize::from(match entry.place {
+            Place::Contained | Place::Watched => true,
+            Place::Beyond | Place::Outside => false,
+        });
+        if let Some(since) = entry.waiting_since {
+            self.waiting += 1;
+            self.waiting_longest = self.waiting_longest.max(now.since(since));
+        }
+        if let Some(since) = entry.unconfirmed_since {
+            self.unconfirmed += 1;
+            self.unconfirmed_longest = self.unconfirmed_longest.max(now.since(since));
+        }
+        self.breached += usize::from(entry.phase == QuarantinePhase::Breached);
     }
 }
 
@@ -247,18 +303,17 @@ impl Directory {
             .collect()
     }
 
-    /// Forgets cases that closed a while ago; returns how many cases are open and how many agents contained.
-    pub fn sweep(&self, now: Timestamp) -> (usize, usize) {
+    /// Forgets cases that closed a while ago; tells how the open ones stand.
+    pub fn sweep(&self, now: Timestamp) -> Sweep {
         let mut inner = self.lock();
         inner
             .agents
             .retain(|_, entry| !entry.is_closed || now.since(entry.updated_at) < CLOSED_KEPT);
-        let open = inner.agents.values().filter(|entry| !entry.is_closed).count();
-        let contained = inner.agents.values().filter(|entry| match entry.place {
-            Place::Contained | Place::Watched => true,
-            Place::Beyond | Place::Outside => false,
-        });
-        (open, contained.count())
+        let mut sweep = Sweep::default();
+        for entry in inner.agents.values().filter(|entry| !entry.is_closed) {
+            sweep.count(entry, now);
+        }
+        sweep
     }
 }
 
@@ -338,10 +393,11 @@ mod tests {
             directory.put(case);
         }
         assert_eq!(directory.crowd(run).contained, 3);
-        assert_eq!(directory.sweep(START), (3, 3));
+        let of = |sweep: Sweep| (sweep.open, sweep.contained);
+        assert_eq!(of(directory.sweep(START)), (3, 3));
         directory.put(&released(&cases[0]));
         assert_eq!(directory.crowd(run).contained, 2);
-        assert_eq!(directory.sweep(START.plus(CLOSED_KEPT)), (2, 2));
+        assert_eq!(of(directory.sweep(START.plus(CLOSED_KEPT))), (2, 2));
         assert_eq!(directory.get(&cases[0].key), None);
         directory.forget(&cases[1].key, &"another".into());
         directory.forget(&cases[1].key, &cases[1].id);

@@ -1,5 +1,6 @@
 //! What the quarantine role counts.
 
+use crate::directory::Sweep;
 use immune_domain::case::Decision;
 use immune_levers::Outcome;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -56,6 +57,16 @@ pub struct Metrics {
     pub open: Gauge,
     /// Open cases whose agent is contained or on probation.
     pub contained: Gauge,
+    /// Open cases that wait for a person.
+    pub waiting: Gauge,
+    /// How long the one that waits longest has waited, seconds.
+    pub waiting_longest: Gauge<f64, AtomicU64>,
+    /// Open cases whose containment was asked for and that not every lever has confirmed.
+    pub unconfirmed: Gauge,
+    /// How long the oldest of them has been so, seconds.
+    pub unconfirmed_longest: Gauge<f64, AtomicU64>,
+    /// Open cases whose agent executed although every lever had confirmed.
+    pub breached: Gauge,
 }
 
 impl Metrics {
@@ -119,7 +130,38 @@ impl Metrics {
             "Agents contained or on probation",
             m.contained.clone(),
         );
+        let mut standing = |name: &str, help: &str, cases: &Gauge| {
+            registry.register(format!("immune_quarantine_cases_{name}"), help, cases.clone());
+        };
+        standing("waiting", "Open cases that wait for a person", &m.waiting);
+        let help = "Open cases whose containment not every lever has confirmed";
+        standing("unconfirmed", help, &m.unconfirmed);
+        let help = "Open cases whose agent executed in a confirmed quarantine, until it is confirmed again";
+        standing("breached", help, &m.breached);
+        registry.register(
+            "immune_quarantine_waiting_longest_seconds",
+            "How long the case that waits longest for a person has waited",
+            m.waiting_longest.clone(),
+        );
+        registry.register(
+            "immune_quarantine_unconfirmed_longest_seconds",
+            "How long the oldest containment that is not confirmed has been asked for",
+            m.unconfirmed_longest.clone(),
+        );
         m
+    }
+
+    /// Sets the gauges of open cases.
+    pub(crate) fn stand(&self, sweep: &Sweep) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.open.set(count(sweep.open));
+        self.contained.set(count(sweep.contained));
+        self.waiting.set(count(sweep.waiting));
+        self.waiting_longest.set(sweep.waiting_longest.as_secs_f64());
+        self.unconfirmed.set(count(sweep.unconfirmed));
+        self.unconfirmed_longest
+            .set(sweep.unconfirmed_longest.as_secs_f64());
+        self.breached.set(count(sweep.breached));
     }
 
     pub(crate) fn decided(&self, decision: Decision, outcome: &'static str) {

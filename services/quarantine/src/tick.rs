@@ -24,11 +24,7 @@ pub(crate) async fn run(desk: Arc<Desk>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = apply(&desk, now) => {}
         }
-        let (open, contained) = desk.directory.sweep(now);
-        desk.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
-        desk.metrics
-            .contained
-            .set(i64::try_from(contained).unwrap_or(i64::MAX));
+        desk.metrics.stand(&desk.directory.sweep(now));
     }
 }
 

@@ -132,6 +132,7 @@ impl Judging {
         };
         if let Some(latest) = delivery.batch.iter().filter_map(received).max() {
             self.standing.judged(now, latest);
+            self.metrics.lag.set(now.since(latest).as_secs_f64());
         }
         for record in delivery.batch.iter() {
             match record {

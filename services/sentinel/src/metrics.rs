@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 
 /// Why an execution may or may not teach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +43,8 @@ pub struct Metrics {
     pub suspect: Gauge,
     /// Watches on the agents of a run.
     pub watches: Gauge,
+    /// How long the execution that was judged last had waited since ingestion received it, seconds.
+    pub lag: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -116,6 +119,11 @@ impl Metrics {
             "immune_sentinel_watches",
             "Watches on the agents of a run",
             metrics.watches.clone(),
+        );
+        registry.register(
+            "immune_sentinel_lag_seconds",
+            "How long the execution that was judged last had waited; says something only while executions are judged",
+            metrics.lag.clone(),
         );
         metrics
     }

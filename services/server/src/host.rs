@@ -5,6 +5,7 @@ use crate::bus::Bus;
 use crate::channels::{Channels, Connections};
 use crate::config::{Checked, Config};
 use crate::door;
+use crate::gate;
 use crate::notifier;
 use crate::roles::{self, Role, Surroundings};
 use crate::running::Running;
@@ -36,6 +37,8 @@ pub struct Addresses {
     pub rest: Option<SocketAddr>,
     /// gRPC of each role of this process; empty when switched off.
     pub grpc: Vec<(Role, SocketAddr)>,
+    /// The gateway check, where it is switched on.
+    pub gate: Option<SocketAddr>,
     /// Metrics and health, unless switched off.
     pub metrics: Option<SocketAddr>,
 }
@@ -62,6 +65,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     let guards = [intake.clone(), work.clone(), watching.clone()].map(CancellationToken::drop_guard);
 
     let readiness = Readiness::new();
+    readiness.register(config.roles.0.iter().map(|role| role.name()), &mut registry);
     // Programs on this machine may call over gRPC as long as they may over REST.
     let known_door: Arc<OnceLock<Door>> = Arc::default();
     let security = {
@@ -182,6 +186,12 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                 spawn(&mut work_tasks, service.run(work.clone()));
                 let notifier = notifier::build(config, &policies, stores, &clock, &mut registry)?;
                 spawn(&mut work_tasks, notifier.run(work.clone()));
+                // With the work and not with the doors: gateways ask until the end.
+                if let Some(gate) = gate::bind(config, &policies, stores, &mut registry).await? {
+                    addresses.gate = Some(gate.address());
+                    gate::stand(&readiness, &gate, config.gate.when_blind, &watching);
+                    spawn(&mut work_tasks, gate.run(work.clone()));
+                }
                 let (stores, keep) = (stores.clone(), config.retention.clone());
                 spawn(&mut work_tasks, sweep(stores, keep, clock.clone(), work.clone()));
                 routes

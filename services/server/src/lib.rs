@@ -2,7 +2,8 @@
 //!
 //! - [`config`]: everything that can be set. [`wiring`], [`bus`]: the only places that name a backend.
 //! - [`channels`], [`security`]: ways to the roles, in this process and in others, and how they know each other;
-//!   `door`: who may come in. `audit`: the end of the action log, and refused calls.
+//!   `door`: who may come in. `gate`: whether agents may act, for
+//!   gateways. `audit`: the end of the action log, and refused calls.
 //! - [`roles`]: a file per role, each builds its service from the wiring. [`host`]: serves and drains them.
 //! - [`cli`]: a file per command.
 //!
@@ -14,6 +15,7 @@ pub mod channels;
 pub mod cli;
 pub mod config;
 mod door;
+mod gate;
 pub mod host;
 mod notifier;
 pub mod roles;

@@ -4,6 +4,7 @@
 //! Liveness (`/livez`) asks none of them: a process that waits for its database must not be restarted for that.
 
 mod http;
+mod metrics;
 
 pub use http::serve;
 
@@ -32,6 +33,8 @@ pub struct Condition {
 struct State {
     /// `None`: ok.
     conditions: BTreeMap<Arc<str>, Option<String>>,
+    /// What is to be said of conditions that hold.
+    remarks: BTreeMap<Arc<str>, String>,
     is_draining: bool,
 }
 
@@ -49,7 +52,7 @@ pub struct Report {
 pub struct Standing {
     /// Whether it holds.
     pub ok: bool,
-    /// Why not.
+    /// Why not; or what deserves a word though it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -100,6 +103,11 @@ impl Readiness {
             .iter()
             .map(|(name, reason)| (name.clone(), Standing::of(reason.clone())))
             .collect();
+        for (name, remark) in &state.remarks {
+            if let Some(standing) = conditions.get_mut(name).filter(|standing| standing.ok) {
+                standing.reason = Some(remark.clone());
+            }
+        }
         if state.is_draining {
             conditions.insert(
                 Arc::from("process"),
@@ -147,12 +155,17 @@ impl Default for Readiness {
 impl Condition {
     /// It holds.
     pub fn ok(&self) {
-        self.set(None);
+        self.set(None, None);
+    }
+
+    /// It holds, and calls should come here; but something deserves a word.
+    pub fn ok_but(&self, remark: impl Into<String>) {
+        self.set(None, Some(remark.into()));
     }
 
     /// It does not hold.
     pub fn not(&self, reason: impl Into<String>) {
-        self.set(Some(reason.into()));
+        self.set(Some(reason.into()), None);
     }
 
     /// As a result says.
@@ -163,8 +176,12 @@ impl Condition {
         }
     }
 
-    fn set(&self, reason: Option<String>) {
+    fn set(&self, reason: Option<String>, remark: Option<String>) {
         self.state.send_if_modified(|state| {
+            let remark_before = match &remark {
+                Some(remark) => state.remarks.insert(self.name.clone(), remark.clone()),
+                None => state.remarks.remove(&self.name),
+            };
             let before = state
                 .conditions
                 .insert(self.name.clone(), reason.clone())
@@ -176,7 +193,7 @@ impl Condition {
                 (Some(_), None) => tracing::info!(condition = %self.name, "ready"),
                 (Some(_), Some(_)) | (None, None) => {}
             }
-            before != reason
+            before != reason || remark_before != remark
         });
     }
 }

@@ -24,6 +24,24 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, body)
 }
 
+/// Scenario: a condition holds but deserves a word, then fails, then simply holds.
+/// Guarantees: the word is said while the process stays ready, and only that long.
+#[test]
+fn a_remark_leaves_the_process_ready() {
+    let readiness = Readiness::new();
+    let store = readiness.condition("store");
+    let said = || {
+        let report = readiness.report();
+        (report.ready, report.conditions["store"].reason.clone())
+    };
+    store.ok_but("answers as last known");
+    assert_eq!(said(), (true, Some("answers as last known".to_owned())));
+    store.not("is away");
+    assert_eq!(said(), (false, Some("is away".to_owned())));
+    store.ok();
+    assert_eq!(said(), (true, None));
+}
+
 /// Scenario: a process that waits for its store and for another role, gets both, and drains.
 /// Guarantees: `/readyz` says what is missing and why, `/livez` never minds, and a role's replica that comes and goes
 /// shows.

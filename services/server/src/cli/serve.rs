@@ -73,6 +73,7 @@ fn announce(roles: &[Role], addresses: &Addresses) {
         otlp_http = shown(addresses.otlp_http),
         rest = shown(addresses.rest),
         metrics = shown(addresses.metrics),
+        gate = shown(addresses.gate),
         "immune has started",
     );
     for (role, address) in &addresses.grpc {

@@ -62,6 +62,8 @@ pub struct Config {
     pub telemetry: immune_export_otlp::Config,
     /// Whom to tell what happens to cases.
     pub notify: immune_notify::Config,
+    /// Where gateways ask whether an agent may act; served where quarantine runs.
+    pub gate: immune_gate::Config,
     /// How roles call roles in other processes.
     pub calls: immune_runtime::grpc::Options,
 }
@@ -234,6 +236,9 @@ impl Config {
         // Its secrets need not be where nobody uses them.
         if self.has(Role::Quarantine) || self.has(Role::Dashboard) {
             self.notify.check("notify", &mut mistakes);
+        }
+        if self.has(Role::Quarantine) {
+            self.gate.check("gate", &mut mistakes);
         }
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
         self.log.check("log", &mut mistakes);
