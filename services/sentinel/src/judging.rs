@@ -158,7 +158,9 @@ impl Judging {
                 .inc();
             self.verdicts.give(vitals, reason);
         }
-        if taken.is_contained && self.contained.try_send(Contained::of(vitals)).is_err() {
+        if taken.is_contained && vitals.is_mere_attempt() {
+            self.metrics.attempts.inc();
+        } else if taken.is_contained && self.contained.try_send(Contained::of(vitals)).is_err() {
             self.metrics.breaches_dropped.inc();
         }
         if let Some(draft) = taken.draft {

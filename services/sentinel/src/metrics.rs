@@ -27,6 +27,8 @@ pub struct Metrics {
     pub reports_dropped: Counter,
     /// Executions of agents that should be contained.
     pub breaches: Counter,
+    /// Executions of such agents that spent no token and called no tool.
+    pub attempts: Counter,
     /// Such executions that could not be told to quarantine.
     pub breaches_dropped: Counter,
     /// Agents that left memory because of the limit.
@@ -84,6 +86,11 @@ impl Metrics {
             "executions_contained",
             "Executions of agents to be contained",
             &metrics.breaches,
+        );
+        counter(
+            "executions_contained_attempts",
+            "Executions of agents to be contained that did nothing, which is no breach",
+            &metrics.attempts,
         );
         counter(
             "executions_contained_untold",

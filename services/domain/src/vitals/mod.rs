@@ -165,6 +165,16 @@ impl Vitals {
         self.started_at.min(by_our_clock)
     }
 
+    /// Whether nothing was done: no token was used and no tool called, and the execution failed where telemetry does
+    /// not say of tokens. An agent whose network is cut goes on trying; that it tries is no breach of its containment.
+    pub fn is_mere_attempt(&self) -> bool {
+        let has_spent = match self.token_count {
+            Some(tokens) => tokens > 0,
+            None => self.success,
+        };
+        !has_spent && self.tool_calls.is_none_or(|calls| calls == 0)
+    }
+
     /// The value of a metric if it can be believed: finite, not negative, at most [`Metric::credible_max`].
     /// Whatever is not is treated as not measured: it neither teaches nor judges.
     pub fn credible(&self, metric: Metric) -> Option<f64> {

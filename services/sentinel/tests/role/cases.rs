@@ -7,7 +7,7 @@ use immune_proto::v1;
 use immune_proto::v1::judge_since_response::Verdict;
 use immune_runtime::clock::{Clock, System};
 
-/// Guarantees: the execution is told to quarantine; after the watch has begun again the agent is judged afresh.
+/// Guarantees: the execution is told to quarantine, unless it did nothing; after the watch has begun again the agent is judged afresh.
 #[tokio::test]
 async fn contained_executions_are_told_and_lost_closures_found() {
     let world = World::start().await;
@@ -21,6 +21,10 @@ async fn contained_executions_are_told_and_lost_closures_found() {
             world.agent().await.case_id == "c1"
         })
         .await;
+    // An agent whose network is cut tries again and again.
+    let mut attempt = execution("attempt", 20_000.0);
+    (attempt.success, attempt.token_count, attempt.tool_calls) = (false, None, Some(0));
+    world.run(&attempt).await;
     world.run(&execution("rogue", 20_000.0)).await;
     let heard = async |world: &World| {
         world
@@ -31,6 +35,8 @@ async fn contained_executions_are_told_and_lost_closures_found() {
             .contains(&"rogue".to_owned())
     };
     world.until("quarantine hears of it", heard).await;
+    let told = world.quarantine.executions.lock().unwrap().clone();
+    assert_eq!(told, ["rogue"], "an attempt that did nothing is no breach");
     assert!(
         world.reports().is_empty(),
         "an open case of severity 10 cannot get worse"
