@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod out;
 pub mod pick;
 pub mod serve;
+pub mod simulate;
 pub mod table;
 pub mod verify_log;
 
@@ -38,6 +39,8 @@ enum Command {
     Serve(serve::Args),
     /// Run the system with simulated agents that fall ill.
     Demo(demo::Args),
+    /// Run simulated agents alone, for a server that runs elsewhere.
+    Simulate(simulate::Args),
     /// Bring the store to the newest schema.
     Migrate(migrate::Args),
     /// Check a configuration and print it whole, defaults included, secrets masked.
@@ -93,6 +96,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi(args) => openapi::run(&args),

@@ -102,3 +102,17 @@ impl fmt::Display for AgentType {
         f.write_str(self.as_str())
     }
 }
+
+impl std::str::FromStr for AgentType {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        AgentType::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+            .ok_or_else(|| {
+                let known: Vec<_> = AgentType::ALL.iter().map(|kind| kind.as_str()).collect();
+                format!("{word:?} is no type of agent; known are {}", known.join(", "))
+            })
+    }
+}
