@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use immune_domain::healing::Healing;
-use immune_export_otlp::{Config, Exporter};
+use immune_export_otlp::{Config, Exporter, Protocol};
 use immune_runtime::config::Secret;
 use immune_store::conformance::samples::{agent, alongside, at, case, healing, released, row, vitals};
 use immune_store::observed::{Observer, observe};
@@ -254,4 +254,20 @@ async fn what_is_missing_harms_nobody() {
         mistakes[0].contains("x-key") && !mistakes[0].contains("secret"),
         "{mistakes:?}"
     );
+}
+
+/// Scenario: the backend is reached over TLS, by either protocol, and is away.
+/// Guarantees: the process starts, and ends without waiting for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_may_ask_for_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    for protocol in [Protocol::Grpc, Protocol::Http] {
+        let config = Config {
+            endpoint: Some("https://127.0.0.1:1".to_owned()),
+            protocol,
+            ..Config::default()
+        };
+        let export = Exporter::start(&config).expect("https is spoken");
+        export.expect("there is a backend").shutdown().await;
+    }
 }
