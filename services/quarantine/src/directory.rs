@@ -320,7 +320,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use immune_domain::case::{self, Command, Context, Person};
+    use immune_domain::case::{self, Command, Context, Person, Quarantine};
     use immune_domain::detection::{Deviations, Infection, WindowSummary};
     use immune_domain::policy::Policy;
 
@@ -379,6 +379,53 @@ mod tests {
         directory.put(&second);
         directory.put(&released(&first));
         assert_eq!(directory.get(&first.key).expect("known").case, second.id);
+    }
+
+    /// Scenario: a severe case is opened, its lever confirms, its agent executes all the same, a person releases it.
+    /// Guarantees: what waits, what is not confirmed and what is breached is told, and for how long.
+    #[test]
+    fn what_stands_still_is_told_with_its_age() {
+        let directory = Directory::default();
+        let case = opened("c-1", "a", START);
+        directory.put(&case);
+        let minute = Duration::from_secs(60);
+        let sweep = directory.sweep(START.plus(minute));
+        assert_eq!((sweep.waiting, sweep.unconfirmed, sweep.breached), (1, 1, 0));
+        assert_eq!(
+            (sweep.waiting_longest, sweep.unconfirmed_longest),
+            (minute, minute)
+        );
+        let confirmed = Case {
+            version: 2,
+            quarantine: Quarantine {
+                phase: QuarantinePhase::Confirmed,
+                ..case.quarantine.clone()
+            },
+            ..case
+        };
+        directory.put(&confirmed);
+        let sweep = directory.sweep(START.plus(minute));
+        assert_eq!((sweep.waiting, sweep.unconfirmed), (1, 0));
+        assert_eq!(sweep.unconfirmed_longest, Duration::ZERO);
+        let breached = Case {
+            version: 3,
+            quarantine: Quarantine {
+                phase: QuarantinePhase::Breached,
+                since: START.plus(minute),
+                ..confirmed.quarantine.clone()
+            },
+            ..confirmed
+        };
+        directory.put(&breached);
+        let sweep = directory.sweep(START.plus(minute * 3));
+        assert_eq!((sweep.unconfirmed, sweep.breached), (1, 1));
+        assert_eq!(sweep.unconfirmed_longest, minute * 2);
+        directory.put(&released(&Case {
+            version: 4,
+            ..breached
+        }));
+        let sweep = directory.sweep(START.plus(minute * 3));
+        assert_eq!((sweep.open, sweep.waiting, sweep.breached), (0, 0, 0));
     }
 
     /// Scenario: cases come, come again, close, are forgotten.
