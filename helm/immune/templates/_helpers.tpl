@@ -1,0 +1,62 @@
+{{- define "immune.name" -}}{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}{{- end }}
+{{- define "immune.fullname" -}}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "immune.name" .) .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name (include "immune.name" .) | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+{{- define "immune.selector" -}}
+app.kubernetes.io/name: {{ include "immune.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .role }}
+{{- end }}
+{{- define "immune.labels" -}}
+{{ include "immune.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: immune
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- define "immune.meta" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels: {{- include "immune.labels" . | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- define "immune.image" -}}
+{{- $i := .Values.image -}}
+{{- with $i.registry }}{{ . }}/{{ end }}{{ $i.repository }}{{ if $i.digest }}@{{ $i.digest }}{{ else }}:{{ default .Chart.AppVersion $i.tag }}{{ end }}
+{{- end }}
+{{- define "immune.roles" -}}{{ if eq .Values.mode "allInOne" }}all{{ else }}ingestion baseline sentinel quarantine healer dashboard{{ end }}{{- end }}
+{{- define "immune.ports" -}}
+{"ingestion": 50051, "baseline": 50052, "sentinel": 50053, "quarantine": 50054, "healer": 50055, "dashboard": 50056}
+{{- end }}
+{{- define "immune.bundled" -}}
+{{- if and (eq .Values.mode "separate") .Values.database.bundled.enabled (not .Values.database.url) (not .Values.database.existingSecret) }}yes{{ end }}
+{{- end }}
+{{- define "immune.databaseSecret" -}}{{ .Values.database.existingSecret | default (printf "%s-database" (include "immune.fullname" .)) }}{{- end }}
+{{- define "immune.databaseKey" -}}{{ if .Values.database.existingSecret }}{{ .Values.database.existingSecretKey }}{{ else }}url{{ end }}{{- end }}
+{{- define "immune.podSecurity" -}}
+runAsNonRoot: true
+{{- if not .Values.openshift }}
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+seccompProfile: { type: RuntimeDefault }
+{{- end }}
+{{- define "immune.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end }}
+{{- /* What was made once and is kept: the key of a Secret that exists, else a new value. */ -}}
+{{- define "immune.kept" -}}
+{{- $old := lookup "v1" "Secret" .root.Release.Namespace .secret -}}
+{{- if and $old $old.data (hasKey $old.data .key) }}{{ index $old.data .key | b64dec }}{{ else }}{{ .new }}{{ end }}
+{{- end }}
