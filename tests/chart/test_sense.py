@@ -138,6 +138,10 @@ class Together(unittest.TestCase):
             self.assertIn({"name": "RUST_LOG", "value": "debug"}, main["env"])
             self.assertIn({"name": "scratch", "mountPath": "/scratch"}, main["volumeMounts"])
             self.assertIn({"name": "scratch", "emptyDir": {}}, spec["volumes"])
+            # A file that the configuration or the database's URL names may be on such a volume.
+            [migrate] = spec["initContainers"]
+            self.assertIn({"name": "scratch", "mountPath": "/scratch"}, migrate["volumeMounts"])
+            self.assertIn({"name": "RUST_LOG", "value": "debug"}, migrate["env"])
 
     def test_policy_checks(self):
         """Guarantees: checkov finds nothing but what `exceptions.yaml` names, and every exception is still needed."""

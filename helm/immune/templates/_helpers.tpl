@@ -60,3 +60,8 @@ capabilities: { drop: [ALL] }
 {{- $old := lookup "v1" "Secret" .root.Release.Namespace .secret -}}
 {{- if and $old $old.data (hasKey $old.data .key) }}{{ index $old.data .key | b64dec }}{{ else }}{{ .new }}{{ end }}
 {{- end }}
+{{- /* For `immune migrate`, which needs the database and none of the other secrets. */ -}}
+{{- define "immune.databaseEnv" -}}
+- name: DATABASE_URL
+  valueFrom: { secretKeyRef: { name: {{ include "immune.databaseSecret" . }}, key: {{ include "immune.databaseKey" . }} } }
+{{- end }}

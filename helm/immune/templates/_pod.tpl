@@ -47,10 +47,18 @@ spec:
     - name: migrate
       image: {{ include "immune.image" $root }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      args: [migrate, --config, /etc/immune/immune.yaml]
+      args: [migrate]
+      env:
+        {{- include "immune.databaseEnv" $root | nindent 8 }}
+        {{- with $v.extraEnv }}{{ toYaml . | nindent 8 }}{{ end }}
+      {{- with $v.extraEnvFrom }}
+      envFrom: {{- toYaml . | nindent 8 }}
+      {{- end }}
       securityContext: {{- include "immune.containerSecurity" $root | nindent 8 }}
       resources: {{- toYaml $v.resources | nindent 8 }}
-      volumeMounts: {{- include "immune.mounts" (dict "root" $root "role" $role) | nindent 8 }}
+      {{- with $v.extraVolumeMounts }}
+      volumeMounts: {{- toYaml . | nindent 8 }}
+      {{- end }}
   {{- end }}
   containers:
     - name: immune
