@@ -105,6 +105,8 @@ class Rendered(unittest.TestCase):
             "tls.source=certManager": "issuerRef",
             "tls.source=secrets": "tls.existingSecrets",
             "gatewayAPI.enabled=true": "parentRefs",
+            "roles.sentinel.replicas=2": "redis.url",
+            "roles.baseline.autoscaling.enabled=true": "redis.url",
         }.items():
             with self.subTest(setting):
                 status, _, error = run("template", "immune", CHART, "--set", setting)

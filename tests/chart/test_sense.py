@@ -59,6 +59,20 @@ class Together(unittest.TestCase):
                 ports = {port["name"] for each in containers(spec) for port in each.get("ports", [])}
                 self.assertLessEqual(set(asked), ports, f"{name} {one['kind']}/{one['metadata']['name']}")
 
+    def test_replicas_that_share_agents(self):
+        """Guarantees: where there is no Redis to share agents through, there are never two of baseline or sentinel, not
+        even while one replaces the other; everybody else is replaced without a gap."""
+        for name, rendered in self.each():
+            has_redis = "production" in name
+            for one in rendered:
+                role = one["metadata"]["labels"]["app.kubernetes.io/component"]
+                if one["kind"] != "Deployment" or role == "all":
+                    continue
+                is_alone = role in ("baseline", "sentinel") and not has_redis
+                with self.subTest(f"{name} {role}"):
+                    self.assertEqual(one["spec"]["strategy"]["type"], "Recreate" if is_alone else "RollingUpdate")
+                    self.assertTrue(not is_alone or one["spec"]["replicas"] == 1)
+
     def test_what_is_named_exists(self):
         """Guarantees: every Secret, ConfigMap, claim and ServiceAccount that a pod names is in the chart, or is one that
         the values call existing."""
