@@ -19,10 +19,10 @@ FOREIGN = {"Certificate", "HTTPRoute", "GRPCRoute", "Route", "ServiceMonitor", "
 UPGRADE = ("--is-upgrade",)
 
 
-def renderings():
+def renderings(*more):
     for profile in PROFILES:
-        yield profile.name, of_profile(profile)
-    yield "upgrade", objects(*UPGRADE)
+        yield profile.name, objects("--values", profile, *more)
+    yield "upgrade", objects(*UPGRADE, *more)
 
 
 class Rendered(unittest.TestCase):
@@ -35,8 +35,8 @@ class Rendered(unittest.TestCase):
 
     def test_published_schemas(self):
         """Guarantees: every object is as Kubernetes' own schemas say, with no field that they do not know."""
-        for name, rendered in renderings():
-            for version in VERSIONS:
+        for version in VERSIONS:
+            for name, rendered in renderings("--kube-version", version):
                 for one in rendered:
                     if one["kind"] in FOREIGN:
                         continue
@@ -107,6 +107,10 @@ class Rendered(unittest.TestCase):
             "gatewayAPI.enabled=true": "parentRefs",
             "roles.sentinel.replicas=2": "redis.url",
             "roles.baseline.autoscaling.enabled=true": "redis.url",
+            "mode=allInOne,database.existingSecret=mine": "mode: allInOne keeps its state in SQLite",
+            "roles.healer.autoscaling.enabled=true,roles.healer.autoscaling.maxReplicas=1": "minReplicas 2 is more than",
+            "lifecycle.bases[0].url=https://platform,lifecycle.bases[0].token=t": "would be readable in a ConfigMap",
+            "secretFiles[0].name=platform": "existingSecret",
         }.items():
             with self.subTest(setting):
                 status, _, error = run("template", "immune", CHART, "--set", setting)

@@ -7,7 +7,7 @@ ingestion: { grpc_listen: "0.0.0.0:4317", http_listen: "0.0.0.0:4318" }
 dashboard: { listen: "0.0.0.0:8090" }
 log: { format: json }
 {{- if .Values.gate.enabled }}
-gate: {{- merge (dict "listen" "0.0.0.0:9001" "plaintext" true) .Values.gate.config | toYaml | nindent 2 }}
+gate: {{- mergeOverwrite (dict "listen" "0.0.0.0:9001" "plaintext" (empty (.Values.gate.config).tls)) .Values.gate.config | toYaml | nindent 2 }}
 {{- end }}
 {{- with .Values.lifecycle.bases }}
 levers: { lifecycle: { bases: {{ toJson . }} } }

@@ -65,3 +65,38 @@ capabilities: { drop: [ALL] }
 - name: DATABASE_URL
   valueFrom: { secretKeyRef: { name: {{ include "immune.databaseSecret" . }}, key: {{ include "immune.databaseKey" . }} } }
 {{- end }}
+{{- /* Where a pod may run, from `pod` of the values or what a role says otherwise. */ -}}
+{{- define "immune.placement" -}}
+{{- $v := . -}}
+{{- with $v.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $v.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $v.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $v.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- /* Values that each may be right, and together are not. The schema sees only one at a time. */ -}}
+{{- define "immune.check" -}}
+{{- if eq .Values.mode "allInOne" }}
+{{- if or .Values.database.url .Values.database.existingSecret }}
+{{- fail "mode: allInOne keeps its state in SQLite: leave out database.url and database.existingSecret, or take mode: separate" }}
+{{- end }}
+{{- else }}
+{{- range $role, $v := .Values.roles }}
+{{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
+{{- fail (printf "roles.%s.autoscaling: minReplicas %d is more than maxReplicas %d" $role (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.lifecycle.bases }}
+{{- if .token }}
+{{- fail (printf "lifecycle.bases: the token of %s would be readable in a ConfigMap; put it into a Secret, name that in secretFiles, and set token_file" .url) }}
+{{- end }}
+{{- end }}
+{{- end }}

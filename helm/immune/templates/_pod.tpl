@@ -22,18 +22,7 @@ spec:
   imagePullSecrets: {{- range . }}{{ dict "name" . | list | toYaml | nindent 4 }}{{ end }}
   {{- end }}
   securityContext: {{- include "immune.podSecurity" $root | nindent 4 }}
-  {{- with $v.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $v.nodeSelector }}
-  nodeSelector: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $v.tolerations }}
-  tolerations: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $v.affinity }}
-  affinity: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- with include "immune.placement" $v | trim }}{{ . | nindent 2 }}{{ end }}
   topologySpreadConstraints:
     {{- with $v.topologySpreadConstraints }}{{ toYaml . | nindent 4 }}{{ else }}
     - maxSkew: 1
@@ -132,6 +121,10 @@ spec:
     - name: oidc
       secret: { secretName: {{ $root.Values.access.oidcSecret.existingSecret }}, items: [{ key: {{ $root.Values.access.oidcSecret.existingSecretKey }}, path: secret }] }
     {{- end }}
+    {{- range $root.Values.secretFiles }}
+    - name: secret-{{ .name }}
+      secret: { secretName: {{ .existingSecret }} }
+    {{- end }}
     {{- with $v.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
 {{- end }}
 {{- define "immune.mounts" -}}
@@ -150,5 +143,8 @@ spec:
 {{- end }}
 {{- if .root.Values.access.oidcSecret.existingSecret }}
 - { name: oidc, mountPath: /etc/immune/oidc, readOnly: true }
+{{- end }}
+{{- range .root.Values.secretFiles }}
+- { name: secret-{{ .name }}, mountPath: /etc/immune/secrets/{{ .name }}, readOnly: true }
 {{- end }}
 {{- end }}

@@ -129,7 +129,8 @@ async fn a_listener_hears_what_it_missed() {
 #[tokio::test]
 async fn a_watch_may_be_of_one_run() {
     let world = World::new().await;
-    world.report("here", "i-1", 5.0).await;
+    // Nothing more happens to it by itself.
+    world.contained("here", 8.0).await;
     let request = |run: &str| v1::WatchCasesRequest {
         from_now: true,
         only_run: run.to_owned(),
