@@ -54,7 +54,7 @@ COPY --from=build /image/ /
 COPY --from=build --chown=65532:0 /data/ /var/lib/
 WORKDIR /var/lib/immune
 USER 65532:65532
-# OTLP over gRPC and HTTP, REST and the page, metrics and health, gRPC of the six roles, gateway check, webhook.
-EXPOSE 4317 4318 8090 9464 50051-50056 9001 9443
+# OTLP over gRPC and HTTP, REST and the page, metrics and health, gRPC of the six roles, gateway check.
+EXPOSE 4317 4318 8090 9464 50051-50056 9001
 ENTRYPOINT ["/usr/local/bin/immune"]
 CMD ["serve"]
