@@ -203,7 +203,11 @@ pub fn infection() -> impl Strategy<Value = Infection> {
         lists,
         deviations(),
         window(),
-        (any::<u64>(), option::of(0.0..100.0)),
+        (
+            any::<u64>(),
+            option::of(0.0..100.0),
+            btree_map(text(), text(), 0..4),
+        ),
     )
         .prop_map(
             |(id, key, detected_at, severity, lists, deviations, window, by)| Infection {
@@ -218,6 +222,7 @@ pub fn infection() -> impl Strategy<Value = Infection> {
                 evidence: lists.2,
                 baseline_version: by.0,
                 evidence_score: by.1,
+                workload: by.2,
             },
         )
 }

@@ -4,7 +4,7 @@ use super::vitals::metric;
 use super::{POSITIVE, SHARE, WireError, id, list, nested, number, time, word};
 use crate::v1;
 use immune_domain::detection::probation::Verdict;
-use immune_domain::detection::{Deviations, EVIDENCE_MAX, Evidence, Infection, WindowSummary};
+use immune_domain::detection::{Deviations, EVIDENCE_MAX, Evidence, Infection, WORKLOAD_MAX, WindowSummary};
 use immune_domain::diagnosis::Hypothesis;
 use immune_domain::vitals::Metric;
 
@@ -26,6 +26,7 @@ impl From<&Infection> for v1::Infection {
             evidence: infection.evidence.iter().map(Into::into).collect(),
             baseline_version: infection.baseline_version,
             evidence_score: infection.evidence_score,
+            workload: infection.workload.clone().into_iter().collect(),
         }
     }
 }
@@ -50,6 +51,10 @@ impl TryFrom<v1::Infection> for Infection {
             let problem = format!("has {} entries, the most is {EVIDENCE_MAX}", wire.evidence.len());
             return Err(WireError::new("evidence", problem));
         }
+        if wire.workload.len() > WORKLOAD_MAX {
+            let problem = format!("has {} entries, the most is {WORKLOAD_MAX}", wire.workload.len());
+            return Err(WireError::new("workload", problem));
+        }
         let anomalies = wire.anomalies.iter().enumerate();
         Ok(Infection {
             id: id("infection_id", wire.infection_id)?,
@@ -68,6 +73,7 @@ impl TryFrom<v1::Infection> for Infection {
                 .evidence_score
                 .map(|score| number("evidence_score", score, POSITIVE))
                 .transpose()?,
+            workload: wire.workload.into_iter().collect(),
         })
     }
 }
@@ -234,7 +240,7 @@ mod tests {
         #[test]
         fn refuses_by_path(infection in arbitrary::infection()) {
             type Spoil = fn(&mut v1::Infection);
-            let spoiled: [(&str, Spoil); 8] = [
+            let spoiled: [(&str, Spoil); 9] = [
                 ("severity: 10.5 is not a number from 0 to 10", |w| w.severity = 10.5),
                 ("hypotheses: is empty; at least `unknown` is always given", |w| w.hypotheses.clear()),
                 ("hypotheses[0].diagnosis: \"flu\" is not a diagnosis", |w| {
@@ -250,6 +256,9 @@ mod tests {
                 }),
                 ("evidence: has 11 entries, the most is 10", |w| {
                     w.evidence = vec![v1::Evidence::default(); 11];
+                }),
+                ("workload: has 33 entries, the most is 32", |w| {
+                    w.workload = (0..33).map(|n| (n.to_string(), String::new())).collect();
                 }),
             ];
             for (message, spoil) in spoiled {

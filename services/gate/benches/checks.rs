@@ -215,6 +215,7 @@ fn case(n: usize) -> Case {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     };
     let id = format!("0197a1b2-0000-7000-8000-{n:012}");
     case::open(id.into(), infection, &Policy::default(), Context::default(), at).0

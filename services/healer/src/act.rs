@@ -39,6 +39,7 @@ impl Job<'_> {
                 ("diagnosis_type".to_owned(), json!(case.diagnosis())),
                 ("attempt".to_owned(), json!(case.attempts.len() + 1)),
             ]),
+            workload: case.infection.workload.clone(),
         };
         let mut cannot = Vec::new();
         for name in &self.healer.policy(case).levers {

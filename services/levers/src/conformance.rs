@@ -96,6 +96,7 @@ fn ask(key: &AgentKey, idempotency_key: &str, order: Order) -> Ask {
         order,
         reason: "conformance".to_owned(),
         parameters: BTreeMap::new(),
+        workload: BTreeMap::new(),
     }
 }
 

@@ -97,6 +97,7 @@ mod tests {
             order,
             reason: "why".to_owned(),
             parameters: BTreeMap::new(),
+            workload: BTreeMap::new(),
         }
     }
 

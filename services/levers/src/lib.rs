@@ -35,6 +35,9 @@ pub struct Ask {
     pub reason: String,
     /// Details for the platform: `severity`, `diagnosis_type`, `probation_executions`, ...
     pub parameters: BTreeMap<String, Value>,
+    /// Where the agent runs, as its telemetry says: `k8s.*` attributes without the prefix. A hint and no proof, for an
+    /// infected agent may have written it: it may narrow a search, never widen what a lever is allowed to touch.
+    pub workload: BTreeMap<String, String>,
 }
 
 /// What to do.

@@ -234,6 +234,7 @@ async fn answer(desk: &Desk, case: &Case, lever: &LeverState) -> Answer {
         order: Order::Contain(lever.wanted),
         reason: reason(case),
         parameters: parameters(desk, case),
+        workload: case.infection.workload.clone(),
     };
     match tokio::time::timeout(desk.config.ask_max(), means.ask(&ask)).await {
         Ok(answer) => answer,

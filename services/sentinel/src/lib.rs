@@ -251,9 +251,9 @@ impl Service {
             agent.draft_now(key, profile, now)
         });
         let draft = draft.ok_or_else(not_owner::status)?;
-        let evidence = self.reporter.evidence(&draft).await;
+        let executions = self.reporter.executions(&draft).await;
         self.reporter
-            .send(&draft, &draft.infection(infection, evidence))
+            .send(&draft, &draft.infection(infection, &executions))
             .await
     }
 }

@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::report::Draft;
 use immune_domain::case::Case;
 use immune_domain::detection::window::{EXECUTIONS_MAX, LATE_AFTER};
-use immune_domain::detection::{EVIDENCE_MAX, Evidence, Infection};
+use immune_domain::detection::{EVIDENCE_MAX, Infection};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, CaseId, InfectionId, Timestamp};
 use immune_proto::convert::time;
@@ -140,8 +140,8 @@ impl Reporter {
         let infection = match infection {
             Some(infection) => infection,
             None => {
-                let evidence = self.evidence(draft).await;
-                infection.insert(draft.infection(id.clone(), evidence))
+                let executions = self.executions(draft).await;
+                infection.insert(draft.infection(id.clone(), &executions))
             }
         };
         self.send(draft, infection).await.map(|_| ())
@@ -232,13 +232,13 @@ impl Reporter {
     }
 
     /// The executions that show it. Without them the report stands all the same.
-    pub async fn evidence(&self, draft: &Draft) -> Vec<Evidence> {
+    pub async fn executions(&self, draft: &Draft) -> Vec<Vitals> {
         match self
             .store
             .recent(&draft.key, draft.since, EVIDENCE_MAX as u32)
             .await
         {
-            Ok(vitals) => vitals.iter().map(Evidence::of).collect(),
+            Ok(vitals) => vitals,
             Err(error) => {
                 warn!(agent = %draft.key, %error, "cannot read the executions that show an infection");
                 Vec::new()

@@ -1,9 +1,11 @@
 //! A report before and after it is sent.
 
 use immune_domain::baseline::Profile;
-use immune_domain::detection::{Anomaly, Evidence, Infection, Judgement, Recent};
+use immune_domain::detection::{Anomaly, Evidence, Infection, Judgement, Recent, WORKLOAD_MAX};
 use immune_domain::diagnosis::{Clues, Pattern, diagnose};
+use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, InfectionId, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +61,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The report, with the executions that show it.
-    pub fn infection(&self, id: InfectionId, evidence: Vec<Evidence>) -> Infection {
+    /// The report, with the executions that show it, oldest first.
+    pub fn infection(&self, id: InfectionId, executions: &[Vitals]) -> Infection {
         let window = self
             .recent
             .summary(self.profile.as_deref(), self.window_length.as_secs_f64());
@@ -82,9 +84,15 @@ impl Draft {
             deviations: self.judgement.deviations,
             hypotheses: diagnose(&pattern),
             window,
-            evidence,
+            evidence: executions.iter().map(Evidence::of).collect(),
             baseline_version: self.profile.as_ref().map_or(0, |profile| profile.version),
             evidence_score: self.evidence_score,
+            workload: executions.last().map(workload).unwrap_or_default(),
         }
     }
+}
+
+fn workload(latest: &Vitals) -> BTreeMap<String, String> {
+    let attributes = latest.context.workload.iter().take(WORKLOAD_MAX);
+    attributes.cloned().collect()
 }

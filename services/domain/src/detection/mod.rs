@@ -12,6 +12,7 @@ use crate::diagnosis::Hypothesis;
 use crate::vitals::Vitals;
 use crate::{AgentKey, ExecutionId, InfectionId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A metric that departed, as existing clients name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,10 +72,17 @@ pub struct Infection {
     /// asked or could not yet say.
     #[serde(default)]
     pub evidence_score: Option<f64>,
+    /// What telemetry says of the agent's place in Kubernetes: `k8s.*` resource attributes of its latest execution,
+    /// without the prefix; at most [`WORKLOAD_MAX`]. A hint and no proof: the agent itself may have written it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workload: BTreeMap<String, String>,
 }
 
 /// The most executions that a report names.
 pub const EVIDENCE_MAX: usize = 10;
+
+/// The most attributes of the workload that a report carries.
+pub const WORKLOAD_MAX: usize = 32;
 
 /// The recent window in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

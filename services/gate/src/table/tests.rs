@@ -19,6 +19,7 @@ pub(crate) fn opened(id: &str, agent: &str) -> Case {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     };
     case::open(
         id.into(),

@@ -119,6 +119,7 @@ impl Ward {
             evidence: vec![],
             baseline_version: 1,
             evidence_score: None,
+            workload: Default::default(),
         };
         let request = v1::ReportInfectionRequest {
             infection: Some(infection.into()),

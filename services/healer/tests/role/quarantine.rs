@@ -93,6 +93,7 @@ impl Quarantine {
             evidence: vec![],
             baseline_version: 1,
             evidence_score: None,
+            workload: Default::default(),
         };
         let opened = case::open(
             CaseId::new(id),

@@ -132,6 +132,7 @@ pub fn ask(agent: &str, order: Order) -> Ask {
         idempotency_key: "key-1".to_owned(),
         order,
         reason: "because".to_owned(),
+        workload: BTreeMap::new(),
         parameters: BTreeMap::from([
             ("probation_executions".to_owned(), Value::from(5)),
             ("severity".to_owned(), Value::from(7.5)),

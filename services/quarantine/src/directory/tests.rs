@@ -20,6 +20,7 @@ fn opened(id: &str, agent: &str, at: Timestamp) -> Case {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     };
     case::open(id.into(), infection, &Policy::default(), Context::default(), at).0
 }

@@ -40,6 +40,7 @@ fn infection(id: u64, severity: f64) -> Infection {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     }
 }
 

@@ -401,5 +401,6 @@ pub fn infection(agent: &str, id: &str, severity: f64) -> Infection {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     }
 }

@@ -52,7 +52,7 @@ fn a_lasting_rise_is_reported() {
                 take(&mut agent, &ran(&format!("s{i}"), at, 2_000.0)).draft
             })
             .expect("a report");
-        let infection = draft.infection("i".into(), vec![]);
+        let infection = draft.infection("i".into(), &[]);
         assert!(
             (infection.severity - (2.0 + 0.45 * 10.0)).abs() < 1e-9,
             "{infection:?}"
@@ -80,7 +80,7 @@ fn failures_alone_are_reported_until_heard() {
     }
     let taken = last.expect("a report within five executions");
     assert_eq!(taken.reason, Some(Reason::Infected));
-    let infection = taken.draft.expect("a report").infection("i".into(), vec![]);
+    let infection = taken.draft.expect("a report").infection("i".into(), &[]);
     assert!(infection.anomalies.is_empty() && infection.severity >= 2.0);
     assert_eq!(infection.hypotheses[0].diagnosis, Diagnosis::ToolInstability);
     agent.reporting = Reporting::NotBefore(at(4_000.0));

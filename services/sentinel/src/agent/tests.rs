@@ -83,6 +83,7 @@ fn case_in(state: State, phase: QuarantinePhase, severity: f64) -> Case {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     };
     Case {
         id: CaseId::new("c1"),
@@ -261,7 +262,7 @@ fn the_platforms_word_is_reported_once() {
     let taken = take(&mut agent, &said);
     assert_eq!(taken.reason, Some(Reason::PlatformReport));
     let draft = taken.draft.expect("a report");
-    let infection = draft.infection("i".into(), vec![]);
+    let infection = draft.infection("i".into(), &[]);
     assert_eq!(
         (infection.severity, infection.anomalies.as_slice()),
         (7.0, [Anomaly::PlatformReport].as_slice())
@@ -348,7 +349,7 @@ fn a_changed_prompt_is_a_clue() {
         .expect("a report");
     assert!(draft.clues.prompt_changed);
     assert_eq!(
-        draft.infection("i".into(), vec![]).hypotheses[0].diagnosis,
+        draft.infection("i".into(), &[]).hypotheses[0].diagnosis,
         Diagnosis::PromptInjection
     );
 }

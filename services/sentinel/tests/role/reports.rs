@@ -13,7 +13,9 @@ use std::time::Duration;
 async fn a_spike_is_reported_once_with_its_evidence() {
     let world = World::start().await;
     *world.quarantine.refusals.lock().unwrap() = 2;
-    world.run(&execution("spike", 4_000.0)).await;
+    let mut spike = execution("spike", 4_000.0);
+    spike.context.workload = vec![("deployment.name".into(), "research".into())];
+    world.run(&spike).await;
     world
         .until("it is reported", async |world| !world.reports().is_empty())
         .await;
@@ -41,6 +43,7 @@ async fn a_spike_is_reported_once_with_its_evidence() {
     let evidence: Vec<&str> = report.evidence.iter().map(|e| e.execution.as_str()).collect();
     assert_eq!(evidence, ["first", "spike"]);
     assert_eq!((report.baseline_version, report.window.executions), (7, 2));
+    assert_eq!(report.workload["deployment.name"], "research");
     let agent = world.agent().await;
     assert!(agent.suspect && agent.anomalies == ["latency_spike"]);
     assert_eq!(

@@ -125,6 +125,7 @@ pub fn ask(agent: &str, idempotency_key: &str, order: Order) -> Ask {
         order,
         reason: "a test".to_owned(),
         parameters: BTreeMap::from([("probation_executions".to_owned(), json!(5))]),
+        workload: BTreeMap::new(),
     }
 }
 

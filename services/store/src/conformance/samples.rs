@@ -122,6 +122,7 @@ pub fn infection(key: &AgentKey, id: &str) -> Infection {
         evidence: Vec::new(),
         baseline_version: 3,
         evidence_score: Some(4.5),
+        workload: [("namespace.name".to_owned(), "prod".to_owned())].into(),
     }
 }
 

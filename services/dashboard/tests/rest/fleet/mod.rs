@@ -129,6 +129,7 @@ pub fn infection(key: &AgentKey, severity: f64, now: Timestamp) -> Infection {
         evidence: Vec::new(),
         baseline_version: 3,
         evidence_score: None,
+        workload: Default::default(),
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn infection(id: &str, severity: f64) -> Infection {
         evidence: vec![],
         baseline_version: 1,
         evidence_score: None,
+        workload: Default::default(),
     }
 }
 
