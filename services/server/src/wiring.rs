@@ -1,9 +1,11 @@
 //! From configuration to backends: the only place, beside [`crate::bus`], that names one.
 
 use crate::config::Config;
+use crate::roles::Role;
 use anyhow::Context;
 use immune_export_otlp::Exporter;
 use immune_levers::Levers;
+use immune_levers_kubernetes::Kubernetes;
 use immune_levers_lifecycle::Lifecycle;
 use immune_runtime::health::{Condition, Readiness};
 use immune_store::observed::{Observer, observe};
@@ -39,8 +41,7 @@ impl Backends {
     /// When a backend cannot be opened, or has another schema than this program's; the message says which and what
     /// to do.
     pub async fn open(config: &Config, registry: &mut Registry) -> anyhow::Result<Self> {
-        let lever = Lifecycle::new(&config.levers.lifecycle).context("levers.lifecycle cannot be built")?;
-        let levers = Levers::default().with(Arc::new(lever));
+        let levers = levers(config).await?;
         let uses_workflow = config.roles.0.iter().any(|role| role.needs_workflow());
         let uses_vitals = config.roles.0.iter().any(|role| role.needs_vitals());
 
@@ -117,6 +118,20 @@ impl Backends {
             sqlite.close().await;
         }
     }
+}
+
+/// The levers that the configuration names. Only who acts gets any.
+async fn levers(config: &Config) -> anyhow::Result<Levers> {
+    let lever = Lifecycle::new(&config.levers.lifecycle).context("levers.lifecycle cannot be built")?;
+    let levers = Levers::default().with(Arc::new(lever));
+    let acts = config.has(Role::Quarantine) || config.has(Role::Healer);
+    if !acts || !config.levers.kubernetes.enabled {
+        return Ok(levers);
+    }
+    let lever = Kubernetes::connect(&config.levers.kubernetes)
+        .await
+        .context("levers.kubernetes cannot be built")?;
+    Ok(levers.with(Arc::new(lever)))
 }
 
 /// Names of the backends that a configuration asks for.

@@ -18,6 +18,7 @@ pub mod pick;
 pub mod serve;
 pub mod simulate;
 pub mod table;
+pub mod uninstall;
 pub mod verify_log;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -63,6 +64,8 @@ enum Command {
     Keys(keys::Args),
     /// Check whether anybody has changed the action log.
     VerifyLog(verify_log::Args),
+    /// Release every agent that the Kubernetes lever contains, before the system is taken away.
+    UninstallQuarantines(uninstall::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -108,6 +111,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Release(args) => decide::run(Decision::Release, args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::VerifyLog(args) => verify_log::run(args).await,
+        Command::UninstallQuarantines(args) => uninstall::run(args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

@@ -57,9 +57,11 @@ fn warn(checked: &Checked) {
     }
     let has = |role| checked.config.has(role);
     let acts = has(Role::Quarantine) || has(Role::Healer);
-    if acts && checked.config.levers.lifecycle.platforms().is_empty() {
+    let levers = &checked.config.levers;
+    if acts && levers.lifecycle.platforms().is_empty() && !levers.kubernetes.enabled {
         tracing::warn!(
-            "no platform to act on: agents are watched, and can be neither contained nor healed (levers.lifecycle)"
+            "no platform to act on: agents are watched, and can be neither contained nor healed \
+             (levers.lifecycle, levers.kubernetes)"
         );
     }
 }

@@ -142,6 +142,8 @@ impl Default for Metrics {
 pub struct Levers {
     /// The Agent Lifecycle API that the customer's platform implements.
     pub lifecycle: immune_levers_lifecycle::Config,
+    /// Kubernetes: network policies, restarts, rollbacks.
+    pub kubernetes: immune_levers_kubernetes::Config,
 }
 
 /// A configuration that was checked, with what checking resolved.
@@ -241,6 +243,7 @@ impl Config {
             self.gate.check("gate", &mut mistakes);
         }
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
+        self.levers.kubernetes.check("levers.kubernetes", &mut mistakes);
         self.log.check("log", &mut mistakes);
         let mut warnings = self
             .influx

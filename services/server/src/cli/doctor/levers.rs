@@ -18,13 +18,21 @@ const CASES_MAX: u32 = 200;
 /// Whether there is a lever at all.
 pub fn configured(config: &Config) -> Finding {
     let platforms = config.levers.lifecycle.platforms().len();
+    let kubernetes = &config.levers.kubernetes;
+    if kubernetes.enabled {
+        let places = match kubernetes.all_namespaces {
+            true => "all namespaces".to_owned(),
+            false => kubernetes.namespaces.join(", "),
+        };
+        return Finding::ok("levers", format!("kubernetes in {places}; lifecycle, {platforms} platforms"));
+    }
     match (platforms, config.policy.defaults.mode) {
         (0, Mode::Observe) => Finding::ok(
             "levers",
             "this configuration names none, and its policy only observes",
         ),
         (0, Mode::Enforce) => {
-            let next = "name the platform in levers.lifecycle, or set policy.defaults.mode to observe";
+            let next = "name the platform in levers.lifecycle, enable levers.kubernetes, or set policy.defaults.mode to observe";
             Finding::warning(
                 "levers",
                 "this configuration names none: infected agents are shown, but neither contained nor healed",
