@@ -1,13 +1,13 @@
 //! Events in order, for those who listen: open cases first, then everything that happens, nothing missed.
 
 use crate::desk::Desk;
-use crate::follow::changed;
 use immune_domain::case::Case;
 use immune_domain::{CaseId, RunId};
 use immune_proto::convert::time;
 use immune_proto::v1;
 use immune_proto::v1::watch_cases_response::{Change, Missed, Snapshot};
 use immune_store::cases::{CaseFilter, Event};
+use immune_store::follow::changed;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,9 @@
 //! - [`notifications`]: what outgoing targets have still to be told. Owner: the notifier.
 //!
 //! [`memory`] holds the in-memory version of each, [`mod@conformance`] the suite that every backend runs, [`faults`] a
-//! wrapper that fails on purpose, [`retention`] the sweep that removes what is old enough. To add a
-//! backend: implement the traits in a crate of its own, run the suite on it, name it in `server/wiring.rs`.
+//! wrapper that fails on purpose, [`retention`] the sweep that removes what is old enough, [`mod@follow`] the task that
+//! keeps a view of the cases current with what every process saves. To add a backend: implement the traits in a crate
+//! of its own, run the suite on it, name it in `server/wiring.rs`.
 //!
 //! "Not found" is `None`. An error means that the store could not answer.
 
@@ -24,6 +25,7 @@ pub mod client_records;
 pub mod conformance;
 pub mod error;
 pub mod faults;
+pub mod follow;
 pub mod healings;
 pub mod memory;
 pub mod notifications;
