@@ -23,6 +23,8 @@ pub struct Config {
     /// How long the levers of a case stay with a replica that has died before another drives them, seconds, default
     /// 15. A living replica holds on for as long as an ask takes.
     pub lever_lease_seconds: u64,
+    /// Time between two looks at whether what levers confirmed is still there, seconds, default 30; 0 never looks.
+    pub patrol_seconds: u64,
     /// Name under which this replica drives levers, different from that of every other one that runs at the same
     /// time. Empty, the default: another one at every start. A name that a start inherits from the process before it
     /// (one process over its own file, a pod's name) lets it go on at once with what that one was driving.
@@ -55,6 +57,7 @@ impl Default for Config {
             ask_seconds_max: 60,
             tick_interval_ms: 1_000,
             lever_lease_seconds: 15,
+            patrol_seconds: 30,
             replica: String::new(),
             feed_stale_ms: 2_000,
             admission_while_away: WhileAway::LastKnown,
@@ -77,6 +80,7 @@ impl Config {
         within("ask_seconds_max", self.ask_seconds_max, 1, 3_600);
         within("tick_interval_ms", self.tick_interval_ms, 10, 60_000);
         within("lever_lease_seconds", self.lever_lease_seconds, 1, 600);
+        within("patrol_seconds", self.patrol_seconds, 0, 86_400);
         within("feed_stale_ms", self.feed_stale_ms, 100, 60_000);
         let looks_per_lease = 3;
         if self.lever_lease_seconds * 1_000 < looks_per_lease * self.reconcile_interval_ms {
@@ -99,6 +103,10 @@ impl Config {
 
     pub(crate) fn tick_interval(&self) -> Duration {
         Duration::from_millis(self.tick_interval_ms)
+    }
+
+    pub(crate) fn patrol_interval(&self) -> Option<Duration> {
+        (self.patrol_seconds > 0).then(|| Duration::from_secs(self.patrol_seconds))
     }
 
     pub(crate) fn lever_lease(&self) -> Duration {

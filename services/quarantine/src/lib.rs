@@ -19,6 +19,7 @@
 //! - [`follow`]: keeps the directory up to date with what every replica saves.
 //! - [`admission`]: may the agent act? Also when the store is away.
 //! - [`reconcile`]: asks levers for what cases want; repeatable, resumable.
+//! - `patrol`: is what levers confirmed still there?
 //! - [`tick`]: what time alone changes.
 //! - [`watch`]: events in order, for those who listen.
 //!
@@ -37,7 +38,8 @@ mod grpc;
 mod healing;
 pub mod metrics;
 pub mod opening;
-pub mod reconcile;
+mod patrol;
+mod reconcile;
 pub mod tick;
 pub mod watch;
 
@@ -115,6 +117,7 @@ impl Service {
             follow::run(self.desk.clone(), shutdown.clone()),
             reconcile::run(self.desk.clone(), shutdown.clone()),
             tick::run(self.desk.clone(), shutdown.clone()),
+            patrol::run(self.desk.clone(), shutdown.clone()),
         );
     }
 }

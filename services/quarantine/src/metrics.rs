@@ -37,6 +37,8 @@ pub struct Metrics {
     pub decisions: Family<DecisionLabels, Counter>,
     /// Quarantines in which an execution was seen.
     pub breaches: Counter,
+    /// Quarantines that a lever had confirmed and that were taken away.
+    pub lost: Counter,
     /// Asks of levers.
     pub asks: Family<AskLabels, Counter>,
     /// Saves that had to be repeated because somebody else was faster.
@@ -86,6 +88,11 @@ impl Metrics {
             "breaches",
             "Confirmed quarantines in which an execution was seen",
             &m.breaches,
+        );
+        counter(
+            "containments_lost",
+            "Confirmed quarantines that a lever found taken away",
+            &m.lost,
         );
         counter(
             "save_conflicts",

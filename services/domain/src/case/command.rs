@@ -123,6 +123,15 @@ pub enum Command {
         /// Its receipt or its error.
         detail: String,
     },
+    /// A lever that had confirmed does not see the agent contained any more.
+    LeverLost {
+        /// Name of the lever.
+        lever: String,
+        /// Its generation when it was looked at.
+        generation: u32,
+        /// What it saw instead.
+        detail: String,
+    },
     /// An execution of the agent was seen.
     ExecutionSeen {
         /// Which one.
@@ -163,6 +172,7 @@ impl Command {
             Command::LadderExhausted { .. } => "ladder_exhausted",
             Command::Verified { .. } => "verified",
             Command::LeverAnswered { .. } => "lever_answered",
+            Command::LeverLost { .. } => "lever_lost",
             Command::ExecutionSeen { .. } => "execution_seen",
             Command::Tick => "tick",
         }

@@ -69,6 +69,11 @@ pub fn decide(case: Case, command: Command, policy: &Policy, now: Timestamp) -> 
                 detail,
             },
         ),
+        Command::LeverLost {
+            lever,
+            generation,
+            detail,
+        } => levers::lost(draft, &lever, generation, detail),
         Command::ExecutionSeen {
             execution,
             started_at,

@@ -157,3 +157,32 @@ pub(super) fn seen(mut draft: Draft<'_>, execution: &ExecutionId, started_at: Ti
     }
     draft.changed()
 }
+
+/// What a lever had made is not there any more: somebody took it away, or something took it back. The quarantine is
+/// breached, though no execution was seen yet, and the levers are asked again.
+pub(super) fn lost(mut draft: Draft<'_>, lever: &str, generation: u32, detail: String) -> Decided {
+    let levers = &draft.case.quarantine.levers;
+    let Some(state) = levers.iter().find(|l| l.lever == lever) else {
+        return Err(Refusal::UnknownLever {
+            lever: lever.to_owned(),
+        });
+    };
+    let is_current = state.generation == generation
+        && state.wanted == Containment::Contained
+        && state.status == LeverStatus::Confirmed;
+    if !is_current || !draft.case.quarantine.phase.is_in_force() {
+        return draft.unchanged();
+    }
+    let text = format!(
+        "lever {lever} does not hold the agent any more: {}",
+        bounded(detail)
+    );
+    draft.note("lever_lost", lever, text.clone());
+    draft.case.quarantine.phase = QuarantinePhase::Breached;
+    draft.case.quarantine.since = draft.now;
+    let details = json!({ "lever": lever });
+    draft.log("quarantine_breached", lever, details.clone());
+    draft.announce(EventKind::Breached, text, details);
+    draft.ask_again();
+    draft.changed()
+}

@@ -28,7 +28,8 @@ pub enum QuarantinePhase {
     Partial,
     /// Every lever has confirmed.
     Confirmed,
-    /// An execution that started after confirmation was seen; levers are asked again.
+    /// An execution that started after confirmation was seen, or a lever saw that what it had made is gone; levers are
+    /// asked again.
     Breached,
     /// Lifted under watch to prove a healing.
     Probation,

@@ -1,9 +1,12 @@
 use crate::harness::World;
 use immune_domain::case::Containment;
+use immune_domain::policy::Policy;
 use immune_levers::{Order, Outcome};
 use immune_proto::v1::Decision;
-use immune_runtime::clock::Clock;
+use immune_quarantine::Config;
+use immune_runtime::clock::{Clock, Manual, System};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Scenario: the platform says no twice, then manages.
@@ -130,4 +133,41 @@ async fn unsupported_is_not_confirmed() {
     assert_eq!(world.case(&id).await.quarantine.phase.as_str(), "requested");
     assert!(!world.admission("a").await.unwrap().allowed);
     assert_eq!(world.lever.asks().len(), 1);
+}
+
+/// Scenario: two agents are contained; the lever sees them contained, then sees that somebody let them go; one was let
+/// go by a person before.
+/// Guarantees: what is there is left alone; what was taken away is breached, asked for with a new key, and confirmed
+/// again; nobody looks after an agent that is free.
+#[tokio::test]
+async fn a_quarantine_that_was_taken_away_is_made_again() {
+    let config = Config {
+        patrol_seconds: 1,
+        ..World::config()
+    };
+    let stores = immune_store::memory::stores();
+    let clock = Manual::at(System.now());
+    let world = World::start_as(config, stores, Policy::default(), clock, Arc::default()).await;
+    let (id, free) = (world.contained("a", 8.0).await, world.contained("b", 8.0).await);
+    world.lever.see(true);
+    world
+        .decide(&free, Decision::Release, "dora", "known experiment")
+        .await
+        .unwrap();
+    world.until_phase(&free, "released").await;
+    let asked = world.lever.asks().len();
+    world.clock.advance(Duration::from_secs(11));
+    world.lever.see(false);
+    world
+        .until("it is asked again", async |w| w.lever.asks().len() > asked)
+        .await;
+    world.lever.see(true);
+    world.until_phase(&id, "confirmed").await;
+    let case = world.case(&id).await;
+    assert!(case.timeline.iter().any(|entry| entry.kind == "lever_lost"));
+    let log = world.log().await;
+    let breaches = log.iter().filter(|kind| *kind == "quarantine_breached").count();
+    assert_eq!((breaches, world.lever.asks().len()), (1, asked + 1));
+    let keys = world.lever.keys();
+    assert_eq!(BTreeSet::from_iter(&keys).len(), keys.len(), "{keys:?}");
 }

@@ -30,6 +30,7 @@ pub struct Scripted {
     script: Mutex<VecDeque<Outcome>>,
     asks: Mutex<Vec<Ask>>,
     hangs: Mutex<bool>,
+    observed: Mutex<Option<bool>>,
 }
 
 impl Scripted {
@@ -44,6 +45,11 @@ impl Scripted {
     /// Later asks are answered; what hangs goes on hanging.
     pub fn hang_no_more(self: &Arc<Self>) {
         *self.hangs.lock().unwrap() = false;
+    }
+
+    /// What it sees of every agent from now on.
+    pub fn see(self: &Arc<Self>, contained: bool) {
+        *self.observed.lock().unwrap() = Some(contained);
     }
 
     pub fn asks(&self) -> Vec<Ask> {
@@ -76,7 +82,9 @@ impl Lever for Scripted {
     }
 
     async fn observe(&self, _: &AgentKey) -> Option<Observed> {
-        None
+        let contained = (*self.observed.lock().unwrap())?;
+        let state = "as the test says".into();
+        Some(Observed { contained, state })
     }
 }
 

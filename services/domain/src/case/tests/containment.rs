@@ -170,3 +170,38 @@ fn containment_comes_first_for_a_while() {
     let confirmed = contained(case);
     assert!(decide(confirmed.clone(), claim("w1"), &policy, confirmed.updated_at).is_ok());
 }
+
+/// Scenario: somebody takes away what a lever had made; the lever is looked at twice, and an old look comes late.
+/// Guarantees: the quarantine is breached once and every lever is asked anew; the new receipt confirms again; an old
+/// look, and a look at an agent that is free, change nothing.
+#[test]
+fn what_was_taken_away_is_a_breach() {
+    let case = contained(opened(8.0, &Policy::default()));
+    let lost = |case: &Case| Command::LeverLost {
+        lever: "lifecycle".into(),
+        generation: case.quarantine.levers[0].generation,
+        detail: "no policy".into(),
+    };
+    let look = lost(&case);
+    let (breached, effects) =
+        decide(case.clone(), look.clone(), &Policy::default(), at(30)).expect("applies");
+    assert_eq!(
+        kinds(&effects),
+        ["quarantine_breached", "case_breached", "contained"]
+    );
+    assert_eq!(
+        (breached.quarantine.phase, breached.quarantine.breaches),
+        (QuarantinePhase::Breached, 0)
+    );
+    let again = answered(breached.clone(), "lifecycle", LeverStatus::Confirmed);
+    assert_eq!(again.quarantine.phase, QuarantinePhase::Confirmed);
+    let free = after(case, [release()]);
+    for (case, look) in [
+        (breached, look.clone()),
+        (again, look),
+        (free.clone(), lost(&free)),
+    ] {
+        let (same, effects) = decide(case.clone(), look, &Policy::default(), at(99)).expect("no harm");
+        assert_eq!((same, effects.len()), (case, 0));
+    }
+}

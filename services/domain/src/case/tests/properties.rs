@@ -252,6 +252,7 @@ proptest! {
                 | Command::Release { .. }
                 | Command::ReportAgain { .. }
                 | Command::LeverAnswered { .. }
+                | Command::LeverLost { .. }
                 | Command::ExecutionSeen { .. }
                 | Command::Tick => {}
             }

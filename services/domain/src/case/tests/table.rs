@@ -61,11 +61,16 @@ fn commands(case: &Case) -> Vec<Command> {
             execution: ExecutionId::from("e-1"),
             started_at: at(3_600),
         },
+        Command::LeverLost {
+            lever: case.quarantine.levers[0].lever.clone(),
+            generation: case.quarantine.levers[0].generation,
+            detail: "gone".into(),
+        },
         Command::Tick,
     ]
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "approve",
     "reject",
     "heal_now",
@@ -85,6 +90,7 @@ const COMMANDS: [&str; 20] = [
     "silent h-1",
     "lever confirmed",
     "execution",
+    "lever lost",
     "tick",
 ];
 
