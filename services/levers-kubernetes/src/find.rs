@@ -94,21 +94,14 @@ impl Kubernetes {
         )))
     }
 
-    /// The workloads that say they run this agent.
+    /// The workloads that say they run this agent: by label, else by annotation beside [`MANAGED`].
     async fn named(&self, key: &AgentKey) -> Result<Vec<Workload>> {
-        let query = match is_label_value(key.agent.as_str()) {
-            true => format!("{AGENT_ID}={}", key.agent),
-            false => format!("{MANAGED}=true"),
-        };
         let mut found = Vec::new();
-        for kind in self.kinds() {
-            for namespace in self.scopes() {
-                let listed = self.server.list(&kind.resource(), namespace, &query).await?;
-                let workloads = listed.into_iter().map(|object| Workload { kind, object });
-                found.extend(workloads.filter(|workload| {
-                    names(&workload.object) == Some(key.agent.as_str()) && is_of_run(&workload.object, key)
-                }));
-            }
+        if is_label_value(key.agent.as_str()) {
+            found = self.listed(key, &format!("{AGENT_ID}={}", key.agent)).await?;
+        }
+        if found.is_empty() {
+            found = self.listed(key, &format!("{MANAGED}=true")).await?;
         }
         // A copy says so too: once it has taken over, it is the one; before, the original is.
         if found.len() > 1 {
@@ -126,6 +119,21 @@ impl Kubernetes {
                     .unwrap_or_default();
                 !owners.iter().any(|owner| uids.contains(&owner.uid))
             });
+        }
+        Ok(found)
+    }
+
+    /// Workloads with these labels that say they run this agent.
+    async fn listed(&self, key: &AgentKey, labels: &str) -> Result<Vec<Workload>> {
+        let mut found = Vec::new();
+        for kind in self.kinds() {
+            for namespace in self.scopes() {
+                let listed = self.server.list(&kind.resource(), namespace, labels).await?;
+                let workloads = listed.into_iter().map(|object| Workload { kind, object });
+                found.extend(workloads.filter(|workload| {
+                    names(&workload.object) == Some(key.agent.as_str()) && is_of_run(&workload.object, key)
+                }));
+            }
         }
         Ok(found)
     }

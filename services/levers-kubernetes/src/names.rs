@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 /// Who owns the fields that we write.
 pub const FIELD_MANAGER: &str = "immune";
 
-/// Label of a workload: the id of the agent that it runs. An id that is no label value stands in the annotation of the
-/// same name, beside the label [`MANAGED`].
+/// Label of a workload: the id of the agent that it runs. It may stand in the annotation of the same name instead, and
+/// must where it is no label value, beside the label [`MANAGED`].
 pub const AGENT_ID: &str = "immune.io/agent-id";
 /// Label of a workload: the run of its agent; without it, the run `default`.
 pub const RUN: &str = "immune.io/run";

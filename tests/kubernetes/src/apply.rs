@@ -71,7 +71,8 @@ pub(crate) fn apply(live: &Value, config: &Value, mut who: Owned, is_forced: boo
         .difference(&wanted)
         .filter(|path| !others.contains(*path))
         .collect();
-    for path in dropped.into_iter().rev() {
+    // An item of a list comes before its fields: it goes as a whole, while its key still tells which it is.
+    for path in dropped {
         let is_held = others.iter().chain(&wanted).any(|other| other.starts_with(path));
         if !is_held {
             remove(&mut merged, path);

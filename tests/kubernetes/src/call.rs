@@ -81,7 +81,8 @@ impl Call<'_> {
     fn write(mut self, cluster: &mut Cluster, kind: &Kind, target: &Target) -> Result<Told, Refusal> {
         let body = std::mem::take(&mut self.body);
         let verb = self.asked.verb.as_str();
-        if target.name.is_some() == (verb == "create") {
+        let is_of_many = matches!(verb, "create" | "deletecollection");
+        if target.name.is_some() == is_of_many {
             return Err(Refusal::not_allowed());
         }
         // A lie is told over a copy that nobody will see again.
@@ -97,7 +98,7 @@ impl Call<'_> {
             "create" => (201, write.create(body)?),
             "update" => (200, write.update(body)?),
             "patch" => match How::told(&self.asked.content_type)? {
-                How::Apply if write.live().is_err() => {
+                How::Apply if target.subresource.is_none() && write.live().is_err() => {
                     self.state.access.lock().unwrap().check(self.asked, "create")?;
                     (201, write.apply_new(body)?)
                 }

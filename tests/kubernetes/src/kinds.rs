@@ -1,7 +1,9 @@
 //! The types that the server knows.
 
 use crate::cluster::now;
+use crate::structure;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The group of SubjectAccessReviews, which are answered and not kept.
 pub(crate) const REVIEWS: &str = "authorization.k8s.io";
@@ -27,10 +29,13 @@ pub struct Kind {
     pub has_scale: bool,
     /// Other names, as discovery tells them.
     pub short_names: Vec<String>,
+    /// What its definition says of its objects.
+    pub(crate) schema: Option<Arc<Value>>,
 }
 
 impl Kind {
-    /// A namespaced custom resource with a status subresource, as most are.
+    /// A namespaced custom resource with a status subresource, as most are. Without a definition there is no schema:
+    /// its objects are taken as they are.
     pub fn custom(group: &str, version: &str, plural: &str, kind: &str) -> Self {
         Kind {
             group: group.to_owned(),
@@ -41,6 +46,7 @@ impl Kind {
             has_status: true,
             has_scale: false,
             short_names: Vec::new(),
+            schema: None,
         }
     }
 
@@ -114,6 +120,7 @@ pub(crate) fn built_in() -> Vec<Kind> {
             has_status: traits.contains('s'),
             has_scale: traits.contains('c'),
             short_names: Vec::new(),
+            schema: None,
         })
         .collect()
 }
@@ -146,6 +153,7 @@ pub(crate) fn declared(definition: &Value) -> Option<Kind> {
         has_status: first["subresources"]["status"].is_object(),
         has_scale: first["subresources"]["scale"].is_object(),
         short_names: texts(&names["shortNames"]),
+        schema: structure::of(first).map(Arc::new),
     })
 }
 

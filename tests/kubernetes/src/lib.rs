@@ -20,13 +20,14 @@
 //! ```
 //!
 //! What it keeps to: resource versions and conflicts, generations, uids, managed fields with server-side apply
-//! ([`apply`]), merge, strategic merge and JSON patches, subresources `status` and `scale`, label and field selectors,
-//! pages, watches with bookmarks and 410, finalizers, owner references, the built-in types' schemas (what a type does
-//! not know is dropped, what it cannot read is refused), and small controllers ([`controllers`]) that make pods.
+//! (`apply.rs`), merge, strategic merge and JSON patches, subresources `status` and `scale`, label and field selectors,
+//! pages, watches with bookmarks and 410, finalizers, owner references, the built-in types' schemas and those of custom
+//! ones with a definition (what a type does not know is dropped, what it cannot read is refused), and small controllers
+//! (`controllers.rs`) that make pods.
 //!
-//! What it leaves out: authentication, quotas, conversion between versions, admission webhooks, schemas of custom
-//! resources (how lists merge is told by their names, in custom resources too), grace periods (a deleted pod is gone at
-//! once), and lists as of an earlier version.
+//! What it leaves out: authentication, quotas, conversion between versions, admission webhooks, rules in CEL and
+//! patterns in the schemas of custom resources, their merge rules for lists (how lists merge is told by their names, in
+//! custom resources too), grace periods (a deleted pod is gone at once), and lists as of an earlier version.
 //!
 //! To add a type: name it in `kinds.rs`; its schema in `schema.rs`, what validation refuses in `validate.rs`.
 #![allow(
@@ -37,6 +38,7 @@
 
 mod access;
 mod answer;
+mod applied;
 mod apply;
 mod call;
 mod cluster;
@@ -56,6 +58,7 @@ mod request;
 mod schema;
 mod selector;
 mod server;
+mod structure;
 mod validate;
 mod watch;
 mod world;

@@ -3,6 +3,7 @@
 
 use crate::kinds::Kind;
 use crate::refusal::Refusal;
+use crate::structure;
 use k8s_openapi::api::{apps, authorization, coordination, core, events, networking};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -34,7 +35,7 @@ fn drop_empty_lists(value: &mut Value) {
     }
 }
 
-/// The object as the type's schema has it. Of custom resources only the metadata has one here.
+/// The object as the type's schema has it. Of a custom resource without a definition only the metadata has one.
 pub(crate) fn typed(kind: &Kind, mut object: Value) -> Result<Value, Refusal> {
     match (kind.group.as_str(), kind.plural.as_str()) {
         ("", "namespaces") => lean::<core::v1::Namespace>(object),
@@ -57,6 +58,9 @@ pub(crate) fn typed(kind: &Kind, mut object: Value) -> Result<Value, Refusal> {
         }
         _ => {
             object["metadata"] = lean::<ObjectMeta>(object["metadata"].take())?;
+            if let Some(schema) = &kind.schema {
+                structure::prune(schema, &mut object);
+            }
             Ok(object)
         }
     }

@@ -3,6 +3,7 @@
 use crate::kinds::Kind;
 use crate::refusal::Refusal;
 use crate::selector;
+use crate::structure;
 use serde_json::Value;
 
 /// Longest label value, by the API's documentation.
@@ -27,6 +28,10 @@ pub(crate) fn check(kind: &Kind, before: Option<&Value>, object: &Value) -> Resu
             _ => Ok(()),
         });
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let schema = kind.schema.as_ref();
+    if let Some((field, why)) = schema.and_then(|schema| structure::mistake(schema, object)) {
+        return Err(Refusal::invalid(&kind.kind, &kind.group, name, &field, &why));
+    }
     found.map_err(|(field, why)| Refusal::invalid(&kind.kind, &kind.group, name, field, &why))
 }
 

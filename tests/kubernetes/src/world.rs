@@ -123,9 +123,6 @@ fn placed(cluster: &mut Cluster, kind: &Kind, mut object: Value) -> Value {
         .objects
         .get(&Key::of(kind, namespace.as_deref(), &name))
         .cloned();
-    let is_other = before
-        .as_ref()
-        .is_some_and(|before| before["spec"] != object["spec"]);
     let kept = before
         .map(|mut object| object["metadata"].take())
         .unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Create, update, patch and apply: what each starts from; `commit.rs` has what they have in common.
+//! Create, update and patch: what each starts from. Apply is in `applied.rs`, deletes in `delete.rs`, and what all have
+//! in common in `commit.rs`.
 
 use crate::cluster::{Cluster, Key, now};
 use crate::fields::{self, Owned, Set};
@@ -7,7 +8,7 @@ use crate::patch::{self, How};
 use crate::path::Target;
 use crate::refusal::Refusal;
 use crate::request::Query;
-use crate::{apply, read, schema, validate};
+use crate::{read, schema, validate};
 use serde_json::{Value, json};
 
 /// One write under way.
@@ -38,11 +39,11 @@ impl Write<'_> {
         self.query.get("dryRun").is_some()
     }
 
-    fn is_of_scale(&self) -> bool {
+    pub(crate) fn is_of_scale(&self) -> bool {
         self.target.subresource.as_deref() == Some("scale")
     }
 
-    fn who(&self, is_apply: bool) -> Owned {
+    pub(crate) fn who(&self, is_apply: bool) -> Owned {
         Owned {
             manager: self.query.get("fieldManager").unwrap_or(self.agent).to_owned(),
             is_apply,
@@ -93,7 +94,7 @@ impl Write<'_> {
     }
 
     /// What every new object gets from the server.
-    fn born(&mut self, object: &mut Value) {
+    pub(crate) fn born(&mut self, object: &mut Value) {
         let uid = self.cluster.uid();
         let metadata = object["metadata"]
             .as_object_mut()
@@ -165,96 +166,6 @@ impl Write<'_> {
         self.commit(live, object, Some(who))
     }
 
-    /// Server-side apply to an object that is there.
-    pub(crate) fn apply(self, config: Value) -> Result<Value, Refusal> {
-        let live = self.live()?;
-        let config = self.applied(config)?;
-        let version = &config["metadata"]["resourceVersion"];
-        if !version.is_null() && *version != live["metadata"]["resourceVersion"] {
-            return Err(Refusal::modified(
-                &self.kind.plural,
-                &self.kind.group,
-                self.name(),
-            ));
-        }
-        let is_forced = self.query.get("force") == Some("true");
-        let merged = apply::apply(&live, &config, self.who(true), is_forced)?;
-        self.commit(live, merged, None)
-    }
-
-    /// Server-side apply of an object that is not there yet.
-    pub(crate) fn apply_new(mut self, config: Value) -> Result<Value, Refusal> {
-        if self.target.subresource.is_some() {
-            return Err(Refusal::not_found(
-                &self.kind.plural,
-                &self.kind.group,
-                self.name(),
-            ));
-        }
-        let config = self.applied(config)?;
-        if !config["metadata"]["resourceVersion"].is_null() || !config["metadata"]["uid"].is_null() {
-            // Who names a version or an identity means an object that was there, and is not.
-            return Err(Refusal::modified(
-                &self.kind.plural,
-                &self.kind.group,
-                self.name(),
-            ));
-        }
-        let blank = json!({ "apiVersion": config["apiVersion"], "kind": config["kind"] });
-        let owners = apply::apply(&blank, &config, self.who(true), false)?;
-        let mut object = config;
-        object["metadata"]["name"] = json!(self.name());
-        self.check_namespace(&mut object)?;
-        self.born(&mut object);
-        object["metadata"]["managedFields"] = owners["metadata"]["managedFields"].clone();
-        let key = self.key(self.name());
-        let object = self.shaped(object)?;
-        validate::check(self.kind, None, &object)?;
-        Ok(self.keep(key, object))
-    }
-
-    /// What may be applied here: the status by its subresource only, and nothing else by that.
-    fn applied(&self, mut config: Value) -> Result<Value, Refusal> {
-        if self.query.get("fieldManager").is_none_or(str::is_empty) {
-            return Err(Refusal::bad_request(
-                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch",
-            ));
-        }
-        if self.is_of_scale() {
-            return Err(Refusal::not_allowed());
-        }
-        self.check_type(&config)?;
-        if config["metadata"].is_null() {
-            config["metadata"] = json!({});
-        }
-        let name = config["metadata"]["name"].as_str().unwrap_or(self.name());
-        if !config["metadata"].is_object() || name != self.name() {
-            return Err(Refusal::bad_request(
-                "the name in the object does not match the name on the URL",
-            ));
-        }
-        if !config["metadata"]["managedFields"].is_null() {
-            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
-        }
-        let is_status = self.target.subresource.is_some();
-        if let Some(fields) = config.as_object_mut() {
-            match (is_status, self.kind.has_status) {
-                (true, _) => {
-                    fields.retain(|field, _| {
-                        ["apiVersion", "kind", "metadata", "status"].contains(&field.as_str())
-                    });
-                    let metadata = fields["metadata"].as_object_mut().expect("it was checked above");
-                    metadata.retain(|field, _| field == "resourceVersion" || field == "uid");
-                }
-                (false, true) => {
-                    fields.remove("status");
-                }
-                (false, false) => {}
-            }
-        }
-        Ok(config)
-    }
-
     /// As the type's schema has it, defaults included, in the stored version.
     pub(crate) fn shaped(&self, mut object: Value) -> Result<Value, Refusal> {
         object["apiVersion"] = json!(self.kind.api_version(&self.kind.versions[0]));
@@ -263,7 +174,7 @@ impl Write<'_> {
         Ok(object)
     }
 
-    fn check_type(&self, object: &Value) -> Result<(), Refusal> {
+    pub(crate) fn check_type(&self, object: &Value) -> Result<(), Refusal> {
         let api_version = self.kind.api_version(&self.target.version);
         if object["kind"] == self.kind.kind && object["apiVersion"] == api_version {
             return Ok(());
@@ -274,7 +185,7 @@ impl Write<'_> {
         )))
     }
 
-    fn check_namespace(&self, object: &mut Value) -> Result<(), Refusal> {
+    pub(crate) fn check_namespace(&self, object: &mut Value) -> Result<(), Refusal> {
         if !object["metadata"].is_object() {
             return Err(Refusal::bad_request("the body is no object with metadata"));
         }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use world::{refusal, with_deployment};
 
 fn config(spec: Value) -> Patch<Value> {
-    Patch::Apply(json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" }, "spec": spec }))
+    Patch::Apply(
+        json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" }, "spec": spec }),
+    )
 }
 
 /// Scenario: an object that is not there is applied, twice, by one manager.
@@ -40,22 +42,37 @@ async fn conflicts_are_told_forced_and_undone() {
     let (server, api) = with_deployment(1).await;
     server.set_controllers(false);
     let (user, immune) = (PatchParams::apply("user"), PatchParams::apply("immune"));
-    api.patch("web", &user.clone().force(), &config(json!({ "replicas": 3, "paused": false }))).await.unwrap();
-    let label = |value: &str| {
-        json!({ "replicas": 0, "template": { "metadata": { "labels": { "immune.io/quarantined": value } } } })
-    };
+    api.patch(
+        "web",
+        &user.clone().force(),
+        &config(json!({ "replicas": 3, "paused": false })),
+    )
+    .await
+    .unwrap();
+    let label = |value: &str| json!({ "replicas": 0, "template": { "metadata": { "labels": { "immune.io/quarantined": value } } } });
     let answer = api.patch("web", &immune, &config(label("true"))).await;
-    let Err(kube::Error::Api(status)) = answer else { panic!("there is no conflict") };
+    let Err(kube::Error::Api(status)) = answer else {
+        panic!("there is no conflict")
+    };
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     let cause = &status.details.as_ref().unwrap().causes[0];
-    assert_eq!((cause.field.as_str(), cause.reason.as_str()), (".spec.replicas", "FieldManagerConflict"));
+    assert_eq!(
+        (cause.field.as_str(), cause.reason.as_str()),
+        (".spec.replicas", "FieldManagerConflict")
+    );
     assert!(cause.message.contains("user"), "{}", cause.message);
 
-    let forced = api.patch("web", &immune.clone().force(), &config(label("true"))).await.unwrap();
+    let forced = api
+        .patch("web", &immune.clone().force(), &config(label("true")))
+        .await
+        .unwrap();
     let spec = forced.spec;
     assert_eq!(spec.replicas, Some(0));
     let labels = spec.template.metadata.unwrap().labels.unwrap();
-    assert_eq!((labels["app"].as_str(), labels["immune.io/quarantined"].as_str()), ("web", "true"));
+    assert_eq!(
+        (labels["app"].as_str(), labels["immune.io/quarantined"].as_str()),
+        ("web", "true")
+    );
 
     let undone = api.patch("web", &immune, &config(json!({}))).await.unwrap();
     let spec = undone.spec;
@@ -80,7 +97,11 @@ async fn items_of_lists_have_owners() {
     let names = || -> Vec<String> {
         let live = server.get("Deployment", "agents", "web").unwrap();
         let env = live["spec"]["template"]["spec"]["containers"][0]["env"].clone();
-        env.as_array().unwrap().iter().map(|var| var["name"].as_str().unwrap().to_owned()).collect()
+        env.as_array()
+            .unwrap()
+            .iter()
+            .map(|var| var["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(), ["MODE", "AUTONOMY"]);
     api.patch("web", &immune, &env(json!([]))).await.unwrap();
@@ -89,9 +110,19 @@ async fn items_of_lists_have_owners() {
     let status = Patch::Apply(json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "status": { "collisionCount": 2 },
     }));
-    let after = api.patch_status("web", &PatchParams::apply("teller"), &status).await.unwrap();
+    let after = api
+        .patch_status("web", &PatchParams::apply("teller"), &status)
+        .await
+        .unwrap();
     assert_eq!(after.status.as_ref().unwrap().collision_count, Some(2));
-    let entry = after.managed_fields().iter().find(|entry| entry.manager.as_deref() == Some("teller")).unwrap();
+    let entry = after
+        .managed_fields()
+        .iter()
+        .find(|entry| entry.manager.as_deref() == Some("teller"))
+        .unwrap();
     assert_eq!(entry.subresource.as_deref(), Some("status"));
-    assert_eq!(entry.fields_v1.as_ref().unwrap().0, json!({ "f:status": { "f:collisionCount": {} } }));
+    assert_eq!(
+        entry.fields_v1.as_ref().unwrap().0,
+        json!({ "f:status": { "f:collisionCount": {} } })
+    );
 }

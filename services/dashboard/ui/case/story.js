@@ -83,6 +83,7 @@ export function containment(one) {
     case "confirmed":
       return "Contained: every lever has confirmed that the agent cannot act.";
     case "breached":
+      if (breaches === 0) return "Breached: what contained the agent was taken away; the levers are asked again.";
       return `Breached: the agent executed ${breaches === 1 ? "once" : `${breaches} times`} after its containment was confirmed.`;
     case "probation":
       return "Runs under watch: it may act, and is contained again when it departs from normal.";

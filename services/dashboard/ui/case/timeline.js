@@ -15,6 +15,7 @@ const KINDS = {
   quarantine_released: { mark: "○", kind: "good", title: () => "Free to act again" },
   breached: { mark: "▲", kind: "bad", title: () => "Containment breached" },
   lever_confirmed: { mark: "✓", kind: "good", title: (entry) => `Receipt of ${entry.actor}` },
+  lever_lost: { mark: "▲", kind: "bad", title: (entry) => `${entry.actor} does not hold the agent any more` },
   lever_failed: { mark: "✕", kind: "bad", title: (entry) => `${entry.actor} failed` },
   lever_unknown: { mark: "?", kind: "warn", title: (entry) => `No answer from ${entry.actor}` },
   lever_unsupported: { mark: "–", kind: "warn", title: (entry) => `${entry.actor} cannot do this` },
@@ -40,6 +41,7 @@ const KINDS = {
 /** What a title says already, left out of the text. @type {Record<string, RegExp>} */
 const PREFIXES = {
   lever_confirmed: /^lever .* confirmed \((\w+)\): /,
+  lever_lost: /^lever .* does not hold the agent any more: /,
   lever_failed: /^lever .* failed \((\w+)\): /,
   claimed: /^a healer took the case$/,
   quarantine_requested: /^quarantine asked for$/,

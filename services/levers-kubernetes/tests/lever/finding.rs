@@ -147,6 +147,16 @@ async fn odd_ids_and_runs_are_found() {
     ));
     done(world.contain(id).await);
     done(world.free(id).await);
+    let plain = json!({ "immune.io/agent-id": "plain" });
+    world.server.put(labelled(
+        "any",
+        json!({ "immune.io/managed": "true" }),
+        plain.clone(),
+    ));
+    done(world.contain("plain").await);
+    done(world.free("plain").await);
+    world.server.put(labelled("any", json!({}), plain));
+    ended(world.contain("plain").await, Outcome::Failed);
 
     world.deploy("staged");
     let mut of_run = ask("staged", CONTAIN, "contain");

@@ -34,12 +34,12 @@ pub async fn with_deployment(replicas: i32) -> (ApiServer, Api<Deployment>) {
 
 /// An object as the client's type.
 pub fn typed<T: serde::de::DeserializeOwned>(object: Value) -> T {
-    serde_json::from_value(object).unwrap()
+    serde_json::from_value(object).expect("the object is of its type")
 }
 
 /// The status that a request was refused with.
 pub fn refusal<T: std::fmt::Debug>(answer: Result<T, kube::Error>) -> (u16, String) {
-    match answer.unwrap_err() {
+    match answer.expect_err("it is refused") {
         kube::Error::Api(status) => (status.code, status.reason.clone()),
         other => panic!("no refusal: {other}"),
     }
