@@ -9,6 +9,7 @@ use immune_levers_kubernetes::access::{
     CILIUM_RULES, CLUSTER_RULES, KAGENT_RULES, RULES, Rule, SANDBOX_RULES,
 };
 use immune_test_kubernetes::{Kind, Permission};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -130,4 +131,25 @@ async fn the_lever_needs_what_it_lists() {
         missing.is_empty() && idle.is_empty(),
         "not listed: {missing:?}; never used: {idle:?}"
     );
+}
+
+/// Guarantees: the chart grants what the lever lists, word for word.
+#[test]
+fn the_chart_grants_what_the_lever_lists() {
+    let files = [
+        ("levers", RULES),
+        ("levers-cluster", CLUSTER_RULES),
+        ("levers-cilium", CILIUM_RULES),
+        ("levers-sandbox", SANDBOX_RULES),
+        ("levers-kagent", KAGENT_RULES),
+    ];
+    for (name, rules) in files {
+        let path = format!(
+            "{}/../../helm/immune/files/rbac/{name}.yaml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let granted: Vec<PolicyRule> = serde_norway::from_str(&text).unwrap();
+        assert_eq!(granted, crate::world::granted(rules), "{name}");
+    }
 }
