@@ -8,7 +8,10 @@
 
 pub mod admission;
 pub mod cases;
+pub mod config;
 pub mod policies;
+
+pub use config::Config;
 
 /// API group of all our resources.
 pub const GROUP: &str = "immune.io";
