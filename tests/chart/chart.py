@@ -82,6 +82,12 @@ def containers(spec):
     return spec.get("initContainers", []) + spec["containers"]
 
 
+def kept_rendered(mode):
+    """What `k8s/` holds for people without Helm. Hooks are Helm's: applied by hand, the one that runs when the release is
+    removed would let contained agents go."""
+    return template("--values", ROOT / f"k8s/{mode}-values.yaml", "--skip-tests", "--no-hooks")
+
+
 if __name__ == "__main__":
     # `make k8s/separate.yaml`: the chart rendered from the values beside that file.
-    sys.stdout.write(template("--values", ROOT / f"k8s/{sys.argv[1]}-values.yaml", "--skip-tests"))
+    sys.stdout.write(kept_rendered(sys.argv[1]))

@@ -16,6 +16,8 @@ KINDS = {
     "/api/v1": ["ConfigMap", "PersistentVolumeClaim", "Pod", "Secret", "Service", "ServiceAccount"],
     "/apis/apps/v1": ["Deployment", "StatefulSet"],
     "/apis/batch/v1": ["Job"],
+    "/apis/admissionregistration.k8s.io/v1": ["MutatingWebhookConfiguration"],
+    "/apis/rbac.authorization.k8s.io/v1": ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"],
     "/apis/networking.k8s.io/v1": ["NetworkPolicy"],
     "/apis/policy/v1": ["PodDisruptionBudget"],
 }
@@ -26,6 +28,10 @@ class Cluster(http.server.BaseHTTPRequestHandler):
     """Answers what Helm asks before it renders: which kinds there are, and single objects."""
 
     held = {}
+
+    @classmethod
+    def hold(cls, secret):
+        cls.held[SECRETS + secret["metadata"]["name"]] = held(secret)
 
     def do_GET(self):
         path = self.path.split("?")[0]
@@ -64,7 +70,8 @@ def group(version):
 
 def resource(kind):
     plural = kind.lower().removesuffix("y") + ("ies" if kind.endswith("y") else "s")
-    return {"name": plural, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": ["get", "list"]}
+    is_namespaced = not kind.startswith(("Cluster", "Mutating"))
+    return {"name": plural, "singularName": kind.lower(), "namespaced": is_namespaced, "kind": kind, "verbs": ["get", "list"]}
 
 
 def held(secret):
@@ -75,7 +82,9 @@ def held(secret):
     return {"apiVersion": "v1", "kind": "Secret", "metadata": secret["metadata"], "data": data}
 
 
-class Kept(unittest.TestCase):
+class Held(unittest.TestCase):
+    """A cluster that holds Secrets, and the chart rendered for it."""
+
     def setUp(self):
         Cluster.held = {}
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Cluster)
@@ -100,18 +109,20 @@ class Kept(unittest.TestCase):
     def keep(self, rendered):
         for one in rendered:
             if one["kind"] == "Secret":
-                Cluster.held[SECRETS + one["metadata"]["name"]] = held(one)
+                Cluster.hold(one)
 
     def secrets(self, rendered):
         return {one["metadata"]["name"]: held(one)["data"] for one in rendered if one["kind"] == "Secret"}
 
+
+class Kept(Held):
     def test_keys_password_and_certificates_are_made_once(self):
         """Scenario: the chart is installed, then upgraded with other values.
         Guarantees: every generated Secret has the contents that it had; a second installation elsewhere has others."""
         installed = self.render()
         elsewhere = self.render()
         made = self.secrets(installed)
-        self.assertEqual(len(made), 9, sorted(made))
+        self.assertEqual(len(made), 11, sorted(made))
         for name, data in self.secrets(elsewhere).items():
             self.assertNotEqual(data, made[name], name)
         self.keep(installed)

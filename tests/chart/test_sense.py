@@ -52,7 +52,7 @@ class Together(unittest.TestCase):
                     wanted, asked = one["spec"]["selector"], [port["targetPort"] for port in one["spec"]["ports"]]
                 elif one["kind"] == "NetworkPolicy":
                     wanted = one["spec"]["podSelector"]["matchLabels"]
-                    asked = [port["port"] for rule in one["spec"]["ingress"] for port in rule["ports"]]
+                    asked = [port["port"] for rule in one["spec"].get("ingress", []) for port in rule["ports"]]
                 else:
                     continue
                 spec = next(spec for _, labels, spec in everybody if wanted.items() <= labels.items())
@@ -89,13 +89,14 @@ class Together(unittest.TestCase):
 
     def test_least_privilege(self):
         """Guarantees: no pod is root, may become it, writes to its root or has a capability; none has a token of the
-        cluster that it does not need; no settings come in by accident."""
+        cluster that it does not need, which is to say: whose account has no rights; no settings come in by accident."""
         for name, rendered in self.each():
             for pod, _, spec in pods(rendered):
                 with self.subTest(f"{name} {pod}"):
                     self.assertTrue(spec["securityContext"]["runAsNonRoot"])
                     self.assertEqual(spec["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"})
-                    self.assertFalse(spec["automountServiceAccountToken"])
+                    has_rights = spec.get("serviceAccountName") in given_rights(rendered)
+                    self.assertEqual(spec["automountServiceAccountToken"], has_rights)
                     self.assertFalse(spec["enableServiceLinks"], "IMMUNE_... variables of Services are no settings")
                     if "openshift" in name:
                         self.assertNotIn("runAsUser", spec["securityContext"])
@@ -178,6 +179,12 @@ class Together(unittest.TestCase):
         unexpected = {check: where[:3] for check, where in found.items() if check not in exceptions}
         self.assertEqual(unexpected, {})
         self.assertEqual(set(exceptions) - set(found), set(), "exceptions that nothing needs")
+
+
+def given_rights(rendered):
+    """Names of the accounts that any binding names."""
+    bindings = [one for one in rendered if one["kind"] in ("RoleBinding", "ClusterRoleBinding")]
+    return {subject["name"] for one in bindings for subject in one["subjects"]}
 
 
 def named(spec):

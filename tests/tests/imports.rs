@@ -63,7 +63,10 @@ const KEPT_IN: &[(&str, &[&str])] = &[
             "tests",
         ],
     ),
-    ("kube", &["levers-kubernetes", "resources", "server", "test-kubernetes"]),
+    (
+        "kube",
+        &["levers-kubernetes", "resources", "server", "test-kubernetes"],
+    ),
     ("clap", &["server"]),
     ("envoy-types", &["gate"]),
     ("opentelemetry-proto", &["ingestion", "simulator", "tests"]),

@@ -43,8 +43,8 @@ async fn the_list_of_metrics_is_complete() {
     assert!(gone.is_empty(), "in the list and declared nowhere: {gone:?}");
 }
 
-/// Whether the room that a metric's name begins with declares it: `immune_bus_redis_x` is `x` of `bus-redis`,
-/// `immune_influx_x` of `store-influx`.
+/// Whether the room that a metric's name begins with declares it, in its `metrics.rs` or in that of a part of it:
+/// `immune_bus_redis_x` is `x` of `bus-redis`, `immune_influx_x` of `store-influx`.
 fn is_declared(name: &str) -> bool {
     let rooms = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services");
     let rooms = std::fs::read_dir(rooms).expect("the rooms are there").flatten();
@@ -53,7 +53,12 @@ fn is_declared(name: &str) -> bool {
             let room_name = room.file_name().to_string_lossy().replace('-', "_");
             let short = room_name.strip_prefix("store_").unwrap_or(&room_name);
             let thing = name.strip_prefix(&format!("immune_{short}_"))?;
-            let source = std::fs::read_to_string(room.path().join("src/metrics.rs")).ok()?;
+            let parts = std::fs::read_dir(room.path().join("src")).ok()?.flatten();
+            let parts = parts.map(|part| part.path().join("metrics.rs"));
+            let files = std::iter::once(room.path().join("src/metrics.rs")).chain(parts);
+            let source: String = files
+                .filter_map(|file| std::fs::read_to_string(file).ok())
+                .collect();
             Some((thing, source))
         })
         .any(|(thing, source)| {

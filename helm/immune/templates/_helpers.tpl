@@ -21,8 +21,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- define "immune.meta" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+{{- if not .cluster }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
+{{- end }}
 labels: {{- include "immune.labels" . | nindent 2 }}
+{{- with .labels }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -93,6 +96,20 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- fail (printf "roles.%s.autoscaling: minReplicas %d is more than maxReplicas %d" $role (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- $k := .Values.levers.kubernetes }}
+{{- if and $k.allNamespaces $k.namespaces }}
+{{- fail "levers.kubernetes: allNamespaces takes no list: leave out namespaces, or name them" }}
+{{- end }}
+{{- if and .Values.resources.allNamespaces .Values.resources.namespaces }}
+{{- fail "resources: allNamespaces takes no list: leave out namespaces, or name them" }}
+{{- end }}
+{{- /* The rights in the cluster and what the program thinks it may do come from the same values. */}}
+{{- if or ((.Values.config).levers).kubernetes (.Values.config).resources }}
+{{- fail "config: set levers.kubernetes and resources as values, which give the rights that go with them; their other fields go under levers.kubernetes.config and resources.config" }}
+{{- end }}
+{{- if and (include "immune.webhook" .) (eq .Values.tls.source "secrets") (not .Values.resources.webhook.existingSecret) }}
+{{- fail (printf "tls.source: secrets needs resources.webhook.existingSecret with a certificate for %s.%s.svc, or resources.webhook.enabled: false" (include "immune.webhookName" .) .Release.Namespace) }}
 {{- end }}
 {{- range .Values.lifecycle.bases }}
 {{- if .token }}

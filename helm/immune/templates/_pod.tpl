@@ -14,7 +14,7 @@ metadata:
     {{- with $v.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   serviceAccountName: {{ $name }}-{{ $role }}
-  automountServiceAccountToken: {{ .token | default false }}
+  automountServiceAccountToken: {{ not (empty (include "immune.talks" .)) }}
   # Their variables begin with IMMUNE_ where the release is called so, and would be taken for settings.
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $v.terminationGracePeriodSeconds }}
@@ -76,6 +76,9 @@ spec:
         {{- if and $root.Values.gate.enabled (has $role (list "quarantine" "all")) }}
         - { name: authz, containerPort: 9001, protocol: TCP }
         {{- end }}
+        {{- if and (include "immune.webhook" $root) (has $role (list "quarantine" "all")) }}
+        - { name: webhook, containerPort: 9443, protocol: TCP }
+        {{- end }}
       # It waits for its database as long as that takes; liveness asks nobody else.
       startupProbe: { httpGet: { path: /livez, port: metrics }, periodSeconds: 2, failureThreshold: 60 }
       livenessProbe: { httpGet: { path: /livez, port: metrics }, periodSeconds: 10, failureThreshold: 3, timeoutSeconds: 3 }
@@ -121,6 +124,12 @@ spec:
     - name: oidc
       secret: { secretName: {{ $root.Values.access.oidcSecret.existingSecret }}, items: [{ key: {{ $root.Values.access.oidcSecret.existingSecretKey }}, path: secret }] }
     {{- end }}
+    {{- if and (include "immune.webhook" $root) (has $role (list "quarantine" "all")) }}
+    - name: webhook
+      secret: { secretName: {{ include "immune.webhookSecret" $root }}, items: [{ key: tls.crt, path: tls.crt }, { key: tls.key, path: tls.key }] }
+    - name: seal
+      secret: { secretName: {{ $root.Values.resources.webhook.sealKey.existingSecret | default (printf "%s-seal" $name) }}, items: [{ key: {{ ternary $root.Values.resources.webhook.sealKey.existingSecretKey "key" (not (empty $root.Values.resources.webhook.sealKey.existingSecret)) }}, path: key }] }
+    {{- end }}
     {{- range $root.Values.secretFiles }}
     - name: secret-{{ .name }}
       secret: { secretName: {{ .existingSecret }} }
@@ -143,6 +152,10 @@ spec:
 {{- end }}
 {{- if .root.Values.access.oidcSecret.existingSecret }}
 - { name: oidc, mountPath: /etc/immune/oidc, readOnly: true }
+{{- end }}
+{{- if and (include "immune.webhook" .root) (has .role (list "quarantine" "all")) }}
+- { name: webhook, mountPath: /etc/immune/webhook, readOnly: true }
+- { name: seal, mountPath: /etc/immune/seal, readOnly: true }
 {{- end }}
 {{- range .root.Values.secretFiles }}
 - { name: secret-{{ .name }}, mountPath: /etc/immune/secrets/{{ .name }}, readOnly: true }
