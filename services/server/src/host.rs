@@ -7,6 +7,7 @@ use crate::config::{Checked, Config};
 use crate::door;
 use crate::gate;
 use crate::notifier;
+use crate::resources;
 use crate::roles::{self, Role, Surroundings};
 use crate::running::Running;
 use crate::security::Security;
@@ -39,6 +40,8 @@ pub struct Addresses {
     pub grpc: Vec<(Role, SocketAddr)>,
     /// The gateway check, where it is switched on.
     pub gate: Option<SocketAddr>,
+    /// The admission webhook, where it is switched on.
+    pub webhook: Option<SocketAddr>,
     /// Metrics and health, unless switched off.
     pub metrics: Option<SocketAddr>,
 }
@@ -95,6 +98,16 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     // Set here and nowhere else, so it was empty.
     let _ = known_door.set(door.clone());
     let policies = LivePolicies::new(config.policy.clone());
+    // Before any role acts: what policies of the cluster forbid must not be done.
+    let followed = resources::follow(
+        config,
+        &policies,
+        &readiness,
+        &mut registry,
+        &work,
+        &mut work_tasks,
+    )
+    .await?;
     let around = Surroundings {
         policies: &policies,
         door: &door,
@@ -186,6 +199,16 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                 spawn(&mut work_tasks, service.run(work.clone()));
                 let notifier = notifier::build(config, &policies, stores, &clock, &mut registry)?;
                 spawn(&mut work_tasks, notifier.run(work.clone()));
+                if let Some(followed) = &followed {
+                    let beside = resources::Beside {
+                        config,
+                        stores,
+                        quarantine: channels.peers(Role::Quarantine),
+                        clock: &clock,
+                    };
+                    let started = beside.start(followed, &mut registry, &work, &mut work_tasks);
+                    addresses.webhook = started.await?;
+                }
                 // With the work and not with the doors: gateways ask until the end.
                 if let Some(gate) = gate::bind(config, &policies, stores, &mut registry).await? {
                     addresses.gate = Some(gate.address());

@@ -18,6 +18,7 @@ mod door;
 mod gate;
 pub mod host;
 mod notifier;
+mod resources;
 pub mod roles;
 pub mod running;
 pub mod security;

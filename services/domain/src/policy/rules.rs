@@ -132,6 +132,19 @@ impl Policies {
             .unwrap_or_else(|| self.defaults.clone())
     }
 
+    /// The place in the list of the rule that holds for an agent; `None` where the defaults do.
+    pub fn rule_of(
+        &self,
+        run: &RunId,
+        agent: &AgentId,
+        agent_type: Option<&str>,
+        namespace: Option<&str>,
+    ) -> Option<usize> {
+        self.rules
+            .iter()
+            .position(|rule| rule.matches.holds(run, agent, agent_type, namespace))
+    }
+
     /// The same answers, merged once.
     pub fn compile(&self) -> Compiled {
         let merged = |rule: &Rule| Some((rule.matches.clone(), Arc::new(rule.over(&self.defaults).ok()?)));

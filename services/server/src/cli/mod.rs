@@ -5,12 +5,14 @@
 pub mod check_config;
 pub mod client;
 pub mod completions;
+pub mod crds;
 pub mod decide;
 pub mod demo;
 pub mod doctor;
 pub mod failure;
 pub mod get;
 pub mod keys;
+pub mod kubectl;
 pub mod migrate;
 pub mod openapi;
 pub mod out;
@@ -24,6 +26,8 @@ pub mod verify_log;
 use clap::{CommandFactory, Parser, Subcommand};
 use immune_domain::case::Decision;
 use immune_runtime::config::Mistakes;
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Watches AI agents over OpenTelemetry, and contains and heals those that fall ill.
@@ -64,6 +68,11 @@ enum Command {
     Keys(keys::Args),
     /// Check whether anybody has changed the action log.
     VerifyLog(verify_log::Args),
+    /// Print the definitions of the custom resources, as YAML.
+    Crds,
+    /// Decide on an AgentCase of the cluster that kubectl points at; also as `kubectl immune`.
+    #[command(subcommand)]
+    Kubectl(kubectl::Command),
     /// Release every agent that the Kubernetes lever contains, before the system is taken away.
     UninstallQuarantines(uninstall::Args),
     /// Print a completion script for a shell.
@@ -72,7 +81,7 @@ enum Command {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments(std::env::args_os()));
     // Another provider may be installed by a program that embeds us; then that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -95,6 +104,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The arguments, those of a plugin made into ours: kubectl runs `kubectl-immune approve ...` for `kubectl immune ...`.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut given: Vec<OsString> = given.collect();
+    let is_plugin = given.first().is_some_and(|program| {
+        Path::new(program)
+            .file_stem()
+            .is_some_and(|name| name == "kubectl-immune")
+    });
+    if is_plugin {
+        given.insert(1, "kubectl".into());
+    }
+    given
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args).await,
@@ -111,6 +134,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Release(args) => decide::run(Decision::Release, args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::VerifyLog(args) => verify_log::run(args).await,
+        Command::Crds => crds::run(),
+        Command::Kubectl(command) => kubectl::run(command).await,
         Command::UninstallQuarantines(args) => uninstall::run(args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
@@ -119,6 +144,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Guarantees: called as kubectl's plugin, the program takes the plugin's words.
+    #[test]
+    fn a_plugin_is_known_by_its_name() {
+        let words = |given: &[&str]| arguments(given.iter().map(OsString::from));
+        assert_eq!(words(&["/usr/bin/kubectl-immune", "approve", "c"])[1], "kubectl");
+        assert_eq!(words(&["immune", "serve"]), ["immune", "serve"]);
+    }
 
     /// Guarantees: the command line has no contradictions (clap's own check).
     #[test]

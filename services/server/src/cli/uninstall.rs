@@ -23,7 +23,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let checked = Config::read(args.config.as_deref(), &[])?;
     let config = &checked.config.levers.kubernetes;
     if !config.enabled {
-        bail!("levers.kubernetes is not enabled in this configuration: there is nothing that it could have contained");
+        bail!(
+            "levers.kubernetes is not enabled in this configuration: there is nothing that it could have contained"
+        );
     }
     let removed = Kubernetes::connect(config).await?.release_everyone().await?;
     println!("{} policies removed", removed.policies);

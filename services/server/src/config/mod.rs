@@ -56,6 +56,8 @@ pub struct Config {
     pub policy: Policies,
     /// The means to act.
     pub levers: Levers,
+    /// Policies and cases as custom resources of the cluster.
+    pub resources: immune_resources::Config,
     /// Our own logs.
     pub log: telemetry::Config,
     /// What is sent to an OpenTelemetry backend.
@@ -244,6 +246,7 @@ impl Config {
         }
         self.levers.lifecycle.check("levers.lifecycle", &mut mistakes);
         self.levers.kubernetes.check("levers.kubernetes", &mut mistakes);
+        self.resources.check("resources", &mut mistakes);
         self.log.check("log", &mut mistakes);
         let mut warnings = self
             .influx

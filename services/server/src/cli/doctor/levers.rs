@@ -24,7 +24,10 @@ pub fn configured(config: &Config) -> Finding {
             true => "all namespaces".to_owned(),
             false => kubernetes.namespaces.join(", "),
         };
-        return Finding::ok("levers", format!("kubernetes in {places}; lifecycle, {platforms} platforms"));
+        return Finding::ok(
+            "levers",
+            format!("kubernetes in {places}; lifecycle, {platforms} platforms"),
+        );
     }
     match (platforms, config.policy.defaults.mode) {
         (0, Mode::Observe) => Finding::ok(
