@@ -1,5 +1,6 @@
 //! The list of metrics that users read, against what the process serves.
 
+use immune_test_kubernetes::ApiServer;
 use immune_tests::process::Process;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -10,7 +11,16 @@ use std::path::Path;
 #[tokio::test]
 async fn the_list_of_metrics_is_complete() {
     let gate = json!({ "listen": "127.0.0.1:0", "identity": [{ "header": { "name": "x-agent-id" } }] });
-    let server = Process::start(json!({ "gate": gate })).await;
+    let cluster = ApiServer::start().await;
+    let files = Files::make(&cluster);
+    let resources = json!({
+        "enabled": true, "namespace": "immune", "kubeconfig": files.at("kubeconfig"),
+        "webhook": {
+            "listen": "127.0.0.1:0", "certificate_file": files.at("tls.crt"), "key_file": files.at("tls.key"),
+            "seal_key_file": files.at("seal"), "service_account": "system:serviceaccount:immune:quarantine",
+        },
+    });
+    let server = Process::start(json!({ "gate": gate, "resources": resources })).await;
     let client = reqwest::Client::new();
     let url = format!("http://127.0.0.1:{}/metrics", server.metrics);
     let text = client
@@ -41,6 +51,34 @@ async fn the_list_of_metrics_is_complete() {
         .filter(|name| !is_declared(name))
         .collect();
     assert!(gone.is_empty(), "in the list and declared nowhere: {gone:?}");
+}
+
+/// What the webhook and the way to the cluster need.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn make(cluster: &ApiServer) -> Self {
+        for plural in ["agentcases", "immunepolicies"] {
+            let path = format!("{}/../helm/immune/crds/{plural}.yaml", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).expect("a definition");
+            cluster.put(serde_norway::from_str(&text).expect("YAML"));
+        }
+        let files = Files(tempfile::tempdir().expect("a temporary directory can be made"));
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        for (name, text) in [
+            ("kubeconfig", cluster.kubeconfig()),
+            ("tls.crt", made.cert.pem()),
+            ("tls.key", made.signing_key.serialize_pem()),
+            ("seal", "k".repeat(32)),
+        ] {
+            std::fs::write(files.0.path().join(name), text).expect("the file can be written");
+        }
+        files
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
 }
 
 /// Whether the room that a metric's name begins with declares it, in its `metrics.rs` or in that of a part of it:

@@ -6,6 +6,7 @@ mod automatic;
 mod command_line;
 mod edges;
 mod keys;
+mod kubernetes;
 mod notifications;
 mod page;
 mod running;
