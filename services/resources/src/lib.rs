@@ -10,6 +10,7 @@ pub mod admission;
 pub mod cases;
 pub mod config;
 pub mod policies;
+mod schema;
 
 pub use config::Config;
 

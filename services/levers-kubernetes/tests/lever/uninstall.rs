@@ -2,6 +2,7 @@
 
 use crate::world::{NAMESPACE, World, config, done};
 use immune_levers_kubernetes::Config;
+use immune_test_kubernetes::PolicyRule;
 use serde_json::json;
 
 /// Scenario: two agents are contained, one of them scaled to zero, beside a policy of somebody else; everyone is
@@ -23,6 +24,8 @@ async fn everyone_is_released() {
     }));
     done(world.contain("research").await);
     done(world.contain("data").await);
+    // The job at uninstall has less than the roles.
+    world.server.set_access(of_the_job());
     let removed = world.lever.release_everyone().await.unwrap();
     assert_eq!(removed.policies, 2);
     assert_eq!(
@@ -37,4 +40,13 @@ async fn everyone_is_released() {
         .collect();
     assert_eq!(left, ["of-others"]);
     assert_eq!(world.lever.release_everyone().await.unwrap(), Default::default());
+}
+
+/// The rights of the job that runs at `helm uninstall`.
+fn of_the_job() -> Vec<PolicyRule> {
+    let path = format!(
+        "{}/../../helm/immune/files/rbac/uninstall.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    serde_norway::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -137,7 +137,7 @@ pub struct DecisionStatus {
 
 /// The definition of the type, as `immune crds` prints it.
 pub fn crd() -> CustomResourceDefinition {
-    let crd = AgentCase::crd();
+    let crd = crate::schema::tidy(AgentCase::crd());
     debug_assert_eq!(
         (crd.spec.group.as_str(), crd.spec.versions[0].name.as_str()),
         (GROUP, VERSION)

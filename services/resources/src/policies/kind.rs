@@ -240,11 +240,11 @@ fn ladders(_: &mut SchemaGenerator) -> Schema {
         .collect();
     json_schema!({
         "description": "Order of healing actions per diagnosis.",
-        "type": "object", "properties": each, "nullable": true,
+        "type": "object", "properties": each,
     })
 }
 
 /// The definition of the resource, as `immune crds` prints it.
 pub fn crd() -> CustomResourceDefinition {
-    ImmunePolicy::crd()
+    crate::schema::tidy(ImmunePolicy::crd())
 }
