@@ -8,7 +8,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 /// out instead), null among the values of an enum, and empty texts as defaults, which some API servers refuse.
 pub(crate) fn tidy(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
-        if let Some(schema) = version.schema.as_mut().and_then(|one| one.open_api_v3_schema.as_mut()) {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|one| one.open_api_v3_schema.as_mut())
+        {
             tidy_schema(schema);
         }
     }

@@ -1,5 +1,9 @@
 //! The type `ImmunePolicy`: one rule of the policy as `kubectl get impol` shows it. Bounds are those of
 //! `immune_domain::policy`, so that the API server refuses what would be refused here.
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "several columns have the same type, each within its own printcolumn"
+)]
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -6,8 +6,10 @@
 //! - [`status`]: says in the objects what came of them, in one process.
 
 pub mod kind;
+mod limits;
 mod metrics;
 pub mod rules;
+mod scope;
 pub mod status;
 pub mod translate;
 pub mod watch;

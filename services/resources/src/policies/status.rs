@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 const ROUND: Duration = Duration::from_secs(10);
 /// The longest that one request may take.
 const WRITE_MAX: Duration = Duration::from_secs(10);
+
+/// Writes in one round, at most: ten a second.
+const WRITES_MAX: usize = 100;
 
 /// Whoever can count agents.
 #[async_trait]
@@ -45,21 +48,49 @@ pub struct Writer<A> {
     pub round: Duration,
 }
 
+/// What this process has written since it leads.
+#[derive(Default)]
+struct Written {
+    /// By the object that it was written to: another one of the same name has no status yet.
+    by_uid: BTreeMap<String, ImmunePolicyStatus>,
+    /// Where the next round begins.
+    next: usize,
+    is_in_trouble: bool,
+}
+
+impl Written {
+    /// Says in the log whether writing works, when that changes.
+    fn say(&mut self, verdict: &Verdict, trouble: Option<&str>) {
+        match (self.is_in_trouble, trouble) {
+            (false, Some(error)) => {
+                tracing::warn!(
+                    error,
+                    policy = verdict.name,
+                    "the status of a policy cannot be written"
+                );
+            }
+            (true, None) => tracing::info!("the status of policies can be written again"),
+            (true, Some(_)) | (false, None) => {}
+        }
+        self.is_in_trouble = trouble.is_some();
+    }
+}
+
 impl<A: Agents> Writer<A> {
     /// Time between two rounds.
     pub const ROUND: Duration = ROUND;
 
     /// Writes until the token is cancelled. What could not be written is written in the next round.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut written: BTreeMap<(String, String), ImmunePolicyStatus> = BTreeMap::new();
+        let mut written = Written::default();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.round) => {}
             }
             if !(self.is_leading)() {
-                // Whoever leads next writes everything; what we know of it grows old.
-                written.clear();
+                // Others write now; what we know of it grows old.
+                written = Written::default();
                 continue;
             }
             let state = self.state.borrow_and_update().clone();
@@ -73,28 +104,39 @@ impl<A: Agents> Writer<A> {
         }
     }
 
-    async fn write(&self, state: &State, written: &mut BTreeMap<(String, String), ImmunePolicyStatus>) {
+    async fn write(&self, state: &State, written: &mut Written) {
         let counts = self.agents.per_rule(&state.policies).await;
-        written.retain(|(namespace, name), _| {
-            state
-                .verdicts
-                .iter()
-                .any(|verdict| verdict.namespace == *namespace && verdict.name == *name)
-        });
-        for verdict in state.verdicts.iter() {
-            let key = (verdict.namespace.clone(), verdict.name.clone());
-            let status = self.status(verdict, counts.as_deref(), written.get(&key));
-            if written.get(&key) == Some(&status) {
+        let there: BTreeSet<&str> = state.verdicts.iter().map(|one| one.uid.as_str()).collect();
+        written.by_uid.retain(|uid, _| there.contains(uid.as_str()));
+        // From where the last round ended, so that everyone's turn comes.
+        let (places, first) = (state.verdicts.len(), written.next);
+        let mut left = WRITES_MAX;
+        for place in (0..places).map(|n| (first + n) % places) {
+            let verdict = &state.verdicts[place];
+            // What we wrote may not have come back yet; before we wrote, it is as the cluster has it.
+            let before = written.by_uid.get(&verdict.uid).or(verdict.told.as_ref());
+            let status = self.status(verdict, counts.as_deref(), before);
+            if before == Some(&status) {
                 continue;
             }
-            match tokio::time::timeout(WRITE_MAX, self.apply(verdict, &status)).await {
+            if left == 0 || !(self.is_leading)() {
+                written.next = place;
+                return;
+            }
+            left -= 1;
+            let trouble = match tokio::time::timeout(WRITE_MAX, self.apply(verdict, &status)).await {
                 Ok(Ok(())) => {
-                    written.insert(key, status);
+                    written.by_uid.insert(verdict.uid.clone(), status);
+                    None
                 }
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, policy = verdict.name, "the status of a policy cannot be written");
-                }
-                Err(_) => return,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!("no answer within {} s", WRITE_MAX.as_secs())),
+            };
+            written.say(verdict, trouble.as_deref());
+            if trouble.is_some() {
+                // The others would likely wait in vain; the next round begins with another one.
+                written.next = place + 1;
+                return;
             }
         }
     }

@@ -1,10 +1,13 @@
 //! From custom resources to the rules that hold.
 
-use super::kind::{ImmunePolicy, ImmunePolicySpec};
+use super::kind::{ImmunePolicy, ImmunePolicySpec, ImmunePolicyStatus};
+use super::limits;
 use immune_domain::policy::{Match, Policies, Rule};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
+use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose word counts how far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +25,9 @@ pub(super) struct Written {
     pub name: String,
     pub uid: String,
     pub generation: Option<i64>,
+    pub created: Option<Timestamp>,
+    /// Its status, as the cluster has it.
+    pub told: Option<ImmunePolicyStatus>,
     pub spec: Result<ImmunePolicySpec, String>,
 }
 
@@ -33,6 +39,11 @@ impl Written {
             name: object.metadata.name.clone().unwrap_or_default(),
             uid: object.metadata.uid.clone().unwrap_or_default(),
             generation: object.metadata.generation,
+            created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            told: object
+                .data
+                .get("status")
+                .and_then(|status| ImmunePolicyStatus::deserialize(status).ok()),
             spec: parsed
                 .map(|policy| policy.spec)
                 .map_err(|error| error.to_string()),
@@ -48,12 +59,16 @@ pub(super) struct Placed {
 }
 
 /// What came of one policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Which object of that name: another one may take its place.
+    pub uid: String,
+    /// What its status says at the moment.
+    pub told: Option<ImmunePolicyStatus>,
     /// The generation that was looked at.
     pub generation: Option<i64>,
     /// Why it does not hold as it is; `None` when it does.
@@ -70,9 +85,15 @@ pub(super) fn combine(
     order: &Order,
     accepted: &mut BTreeMap<String, Placed>,
 ) -> (Policies, Vec<Verdict>) {
-    accepted.retain(|uid, _| written.iter().any(|policy| policy.uid == *uid));
+    let there: BTreeSet<&str> = written.iter().map(|policy| policy.uid.as_str()).collect();
+    accepted.retain(|uid, _| there.contains(uid.as_str()));
     let mut placed: Vec<(&Written, Option<Placed>, Option<String>)> = Vec::new();
-    for policy in written {
+    for (policy, counts) in written.iter().zip(limits::counts(written, &order.own)) {
+        if !counts {
+            accepted.remove(&policy.uid);
+            placed.push((policy, None, Some(limits::sentence(&order.own))));
+            continue;
+        }
         let error = match place(policy, file, order) {
             Ok(now) => {
                 accepted.insert(policy.uid.clone(), now);
@@ -101,6 +122,8 @@ pub(super) fn combine(
         verdicts.push(Verdict {
             namespace: policy.namespace.clone(),
             name: policy.name.clone(),
+            uid: policy.uid.clone(),
+            told: policy.told.clone(),
             generation: policy.generation,
             error,
             rule,

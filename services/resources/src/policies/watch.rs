@@ -1,21 +1,22 @@
 //! Follows the policies of the cluster, so that a change holds everywhere without a restart.
 
 use super::metrics::Metrics;
+use super::scope::{self, Known};
 use super::translate::{Order, Placed, Verdict, Written, combine};
 use crate::{GROUP, VERSION};
 use futures::{StreamExt, stream};
 use immune_domain::policy::{LivePolicies, Policies};
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Policies that are followed at most; more would make every decision slow.
-const POLICIES_MAX: usize = 1_000;
+/// What changes within this time holds together: merging all rules for each of a thousand changes takes a while.
+const COALESCE: Duration = Duration::from_millis(100);
 
 /// How following is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,15 +71,6 @@ pub(crate) fn resource() -> ApiResource {
     )
 }
 
-/// What is known of one scope.
-#[derive(Default)]
-struct Known {
-    objects: BTreeMap<(String, String), Written>,
-    /// Those that a listing under way has named.
-    listed: Option<BTreeSet<(String, String)>>,
-    is_listed: bool,
-}
-
 impl Watch {
     /// How following is, and how that changes.
     pub fn state(&self) -> watch::Receiver<State> {
@@ -93,38 +85,36 @@ impl Watch {
                 Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
                 None => Api::all_with(self.client.clone(), &resource),
             };
-            let events = watcher(api, watcher::Config::default()).default_backoff();
-            events.map(move |event| (scope, event)).boxed()
+            scope::events(api).map(move |said| (scope, said)).boxed()
         });
         let mut events = stream::select_all(streams);
         let mut known: Vec<Known> = self.scopes.iter().map(|_| Known::default()).collect();
         let mut accepted = BTreeMap::new();
+        let mut replace_at = None;
         loop {
             let next = tokio::select! {
                 () = shutdown.cancelled() => return,
+                () = at(replace_at) => {
+                    replace_at = None;
+                    self.replace(&known, &mut accepted);
+                    continue;
+                }
                 next = events.next() => next,
             };
-            match next {
-                Some((scope, Ok(event))) => {
-                    self.heard();
-                    if known[scope].take(event) && known.iter().all(|one| one.is_listed) {
-                        self.replace(&known, &mut accepted);
-                    }
-                }
-                Some((_, Err(error))) => self.failed(&error),
-                // A watch never ends by itself.
-                None => return,
+            // A watch never ends by itself.
+            let Some((scope, said)) = next else { return };
+            let is_change = known[scope].take(said);
+            if is_change && replace_at.is_none() && known.iter().all(Known::is_listed) {
+                let is_first = !self.state.borrow().is_loaded;
+                replace_at = Some(Instant::now() + if is_first { Duration::ZERO } else { COALESCE });
             }
+            self.report(&known);
         }
     }
 
     /// The rules of the cluster and of the file hold from now on.
     fn replace(&self, known: &[Known], accepted: &mut BTreeMap<String, Placed>) {
-        let written: Vec<Written> = known
-            .iter()
-            .flat_map(|one| one.objects.values().cloned())
-            .take(POLICIES_MAX)
-            .collect();
+        let written: Vec<Written> = known.iter().flat_map(|one| one.written().cloned()).collect();
         let (policies, verdicts) = combine(&written, &self.file, &self.order, accepted);
         let wrong = verdicts.iter().filter(|verdict| verdict.error.is_some()).count();
         self.metrics.followed.set(gauge(verdicts.len()));
@@ -144,77 +134,34 @@ impl Watch {
         });
     }
 
-    fn heard(&self) {
-        self.metrics.is_away.set(0);
+    /// Says whether the cluster can be followed; in the log when that changes.
+    fn report(&self, known: &[Known]) {
+        let error = known.iter().find_map(Known::trouble);
+        self.metrics.is_away.set(error.is_some().into());
         self.state.send_if_modified(|state| {
-            let was_away = state.error.take().is_some();
-            if was_away {
-                tracing::info!("policies of the cluster can be followed again");
-            }
-            was_away
-        });
-    }
-
-    fn failed(&self, error: &watcher::Error) {
-        self.metrics.is_away.set(1);
-        let why = error.to_string();
-        self.state.send_if_modified(|state| {
-            if state.error.is_none() {
-                tracing::warn!(
-                    error = why,
+            match (&state.error, error) {
+                (None, Some(error)) => tracing::warn!(
+                    error,
                     "policies of the cluster cannot be followed; what was known holds on, trying again"
-                );
+                ),
+                (Some(_), None) => tracing::info!("policies of the cluster can be followed again"),
+                (None, None) | (Some(_), Some(_)) => {}
             }
-            let is_news = state.error.as_deref() != Some(&why);
-            state.error = Some(why);
+            let is_news = state.error.as_deref() != error;
+            if is_news {
+                state.error = error.map(str::to_owned);
+            }
             is_news
         });
     }
 }
 
-impl Known {
-    /// Takes an event in; whether there is something to do now.
-    fn take(&mut self, event: Event<DynamicObject>) -> bool {
-        match event {
-            Event::Init => {
-                self.listed = Some(BTreeSet::new());
-                false
-            }
-            Event::InitApply(object) => {
-                let key = self.put(&object);
-                if let Some(listed) = &mut self.listed {
-                    listed.insert(key);
-                }
-                false
-            }
-            Event::InitDone => {
-                if let Some(listed) = self.listed.take() {
-                    self.objects.retain(|key, _| listed.contains(key));
-                }
-                self.is_listed = true;
-                true
-            }
-            Event::Apply(object) => {
-                self.put(&object);
-                true
-            }
-            Event::Delete(object) => {
-                self.objects.remove(&key(&object));
-                true
-            }
-        }
+/// Waits for a time; for ever where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
-
-    fn put(&mut self, object: &DynamicObject) -> (String, String) {
-        let key = key(object);
-        self.objects.insert(key.clone(), Written::of(object));
-        key
-    }
-}
-
-fn key(object: &DynamicObject) -> (String, String) {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    (text(&object.metadata.namespace), text(&object.metadata.name))
 }
 
 fn gauge(count: usize) -> i64 {

@@ -1,9 +1,11 @@
 //! Rules change while everything runs.
 
-use crate::world::{World, cluster, policy};
+use crate::world::{World, cluster, granted, policy};
 use immune_domain::policy::Mode;
+use immune_resources::policies::rules::WATCH;
 use immune_test_kubernetes::{Failure, When};
 use serde_json::json;
+use std::time::Duration;
 
 /// Scenario: a policy is created, changed, made wrong and deleted.
 /// Guarantees: what it says holds within moments, without a restart; while it is wrong, its last accepted version
@@ -122,4 +124,68 @@ async fn one_that_cannot_be_read_hides_no_other() {
         .find(|verdict| verdict.name == "odd")
         .unwrap();
     assert!(odd.error.is_some() && odd.rule.is_none(), "{odd:?}");
+}
+
+/// Scenario: the API server goes away for two attempts, from a quiet cluster, and comes back without news.
+/// Guarantees: it is said to be away once and back once; what was known holds all the time.
+#[tokio::test]
+async fn an_outage_is_one_outage() {
+    let world = World::start().await;
+    world
+        .server
+        .put(policy("immune", "p", json!({ "set": { "attemptsMax": 3 } })));
+    world
+        .until("it holds", |w| w.resolved("a", "x").attempts_max == 3)
+        .await;
+    let mut state = world.state.clone();
+    state.mark_unchanged();
+    world.server.forget_requests();
+    world.server.fail_next(When::any().times(1_000), Failure::Cut);
+    world.server.expire_watches();
+    let told = tokio::spawn(async move {
+        let mut said = Vec::new();
+        while said.last() != Some(&false) || !said.contains(&true) {
+            let changed = tokio::time::timeout(Duration::from_secs(20), state.changed()).await;
+            changed.expect("something is said").expect("it follows");
+            said.push(state.borrow_and_update().error.is_some());
+        }
+        said
+    });
+    world
+        .until("it was tried twice", |w| w.server.requests().len() >= 2)
+        .await;
+    assert!(!told.is_finished(), "said to be back while it was away");
+    world.server.heal();
+    let mut said = told.await.expect("it listens");
+    // How it is, each time that something was news: away, perhaps for another reason, and then back.
+    said.dedup();
+    assert_eq!(said, [true, false]);
+    assert_eq!(world.live.generation(), 1, "nothing else ever held");
+}
+
+/// Scenario: of two namespaces, one may not be read after all.
+/// Guarantees: news of the other do not hide that.
+#[tokio::test]
+async fn one_namespace_that_cannot_be_followed_is_not_hidden_by_another() {
+    let server = cluster().await;
+    server.set_access(vec![]);
+    server.add_access_in("immune", granted(WATCH));
+    let world = World::over(server, vec![Some("immune".to_owned()), Some("team-a".to_owned())]);
+    world
+        .until("it says so", |w| w.state.borrow().error.is_some())
+        .await;
+    world.server.forget_requests();
+    for n in 1..4 {
+        let set = json!({ "set": { "attemptsMax": n } });
+        world.server.put(policy("immune", &format!("p{n}"), set));
+    }
+    world
+        .until("it was tried again", |w| w.server.requests().len() >= 2)
+        .await;
+    assert!(world.state.borrow().error.is_some());
+    assert_eq!(
+        (world.state.borrow().is_loaded, world.live.generation()),
+        (false, 0),
+        "half of the rules are no rules"
+    );
 }

@@ -7,5 +7,6 @@
 
 mod following;
 mod rights;
+mod schema;
 mod status;
 mod world;

@@ -110,3 +110,62 @@ async fn a_policy_says_what_came_of_it() {
     assert_eq!(status(&world, "wrong")["lastError"], Value::Null);
     shutdown.cancel();
 }
+
+/// One that leads.
+fn leads(world: &World) -> CancellationToken {
+    let shutdown = CancellationToken::new();
+    let writer = Writer {
+        client: world.server.client(),
+        state: world.state.clone(),
+        is_leading: Box::new(|| true),
+        agents: Count(Arc::new(AtomicU32::new(1))),
+        clock: Arc::new(System),
+        round: Duration::from_millis(20),
+    };
+    tokio::spawn(writer.run(shutdown.clone()));
+    shutdown
+}
+
+/// Scenario: a policy is deleted and made again as it was, so quickly that no round lies between.
+/// Guarantees: the new object gets a status, too.
+#[tokio::test]
+async fn one_that_takes_the_place_of_another_has_its_own_status() {
+    let world = World::start().await;
+    let spec = json!({ "set": { "attemptsMax": 3 } });
+    world.server.put(policy("immune", "p", spec.clone()));
+    let shutdown = leads(&world);
+    world.until("it says", |w| !status(w, "p").is_null()).await;
+    world.server.delete("ImmunePolicy", "immune", "p");
+    world.server.put(policy("immune", "p", spec));
+    world
+        .until("the new one says", |w| !status(w, "p").is_null())
+        .await;
+    shutdown.cancel();
+}
+
+/// Scenario: another process takes the lead, which has not written yet.
+/// Guarantees: what the cluster has already is not written again, so the time of the transition stays.
+#[tokio::test]
+async fn whoever_leads_next_goes_on() {
+    let world = World::start().await;
+    world
+        .server
+        .put(policy("immune", "p", json!({ "set": { "attemptsMax": 3 } })));
+    let first = leads(&world);
+    let is_known = |w: &World| w.state.borrow().verdicts.iter().any(|v| v.told.is_some());
+    world.until("the status came back", is_known).await;
+    first.cancel();
+    world.server.forget_requests();
+    let next = leads(&world);
+    world
+        .server
+        .put(policy("immune", "q", json!({ "set": { "attemptsMax": 2 } })));
+    world.until("it writes", |w| !status(w, "q").is_null()).await;
+    let requests = world.server.requests();
+    let writes: Vec<_> = requests.iter().filter(|request| request.is_write()).collect();
+    assert!(
+        writes.iter().all(|write| write.name.as_deref() == Some("q")),
+        "{writes:?}"
+    );
+    next.cancel();
+}
