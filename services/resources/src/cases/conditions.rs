@@ -47,7 +47,7 @@ fn contained(case: &Case) -> Condition {
         .filter(|lever| !lever.is_pending())
         .count();
     let message = match case.quarantine.levers.len() {
-        0 => String::new(),
+        0 => "no lever is asked".to_owned(),
         all => format!("{confirmed} of {all} levers have answered"),
     };
     condition(
@@ -74,13 +74,13 @@ fn approval_required(case: &Case) -> Condition {
     };
     let message = match &case.last_decision {
         Some(last) if !is_so => format!("{} by {}", last.decision.done(), last.by.subject),
-        Some(_) | None => String::new(),
+        Some(_) | None if is_so => "a person decides: approve, reject, heal-now or release".to_owned(),
+        Some(_) | None => "nobody is asked".to_owned(),
     };
     condition(APPROVAL_REQUIRED, is_so, &reason, message, at)
 }
 
 fn healing(case: &Case) -> Condition {
-    let message = action(case).map_or(String::new(), |action| action.as_str().to_owned());
     let ended_at = case.attempts.last().map_or(case.opened_at, |attempt| attempt.at);
     let (is_so, reason, at) = match &case.state {
         State::Healing { step: Some(step), .. } => (true, "ActionUnderWay", step.started_at),
@@ -91,6 +91,11 @@ fn healing(case: &Case) -> Condition {
         State::Rejected { .. } => (false, "Rejected", ended_at),
         State::Healed { at, .. } => (false, "Healed", *at),
         State::Released { at, .. } => (false, "ReleasedByPerson", *at),
+    };
+    let message = match action(case) {
+        Some(action) => action.as_str().to_owned(),
+        None if closed_at(case).is_none() => "no action is under way".to_owned(),
+        None => "the case is closed".to_owned(),
     };
     condition(HEALING, is_so, reason, message, at)
 }
@@ -105,12 +110,25 @@ fn released(case: &Case) -> Condition {
         | QuarantinePhase::Probation
         | QuarantinePhase::Releasing => false,
     };
-    let (is_so, reason, at) = match closed_at(case) {
-        None => (false, "CaseOpen", case.opened_at),
-        Some(at) if is_free => (true, "CaseClosed", at.max(case.quarantine.since)),
-        Some(at) => (false, "LeversPending", at),
+    let (is_so, reason, message, at) = match closed_at(case) {
+        None => (false, "CaseOpen", "the case is open", case.opened_at),
+        Some(at) if is_free => {
+            let at = at.max(case.quarantine.since);
+            (
+                true,
+                "CaseClosed",
+                "the case is closed and nothing holds the agent",
+                at,
+            )
+        }
+        Some(at) => (
+            false,
+            "LeversPending",
+            "the case is closed; levers have still to let the agent go",
+            at,
+        ),
     };
-    condition(RELEASED, is_so, reason, String::new(), at)
+    condition(RELEASED, is_so, reason, message.to_owned(), at)
 }
 
 fn condition(type_: &str, is_so: bool, reason: &str, message: String, at: Timestamp) -> Condition {
