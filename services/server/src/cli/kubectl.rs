@@ -95,16 +95,19 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         if let Some(decision) =
             decision.filter(|now| Some(now) != earlier.as_ref() && now.outcome != "pending")
         {
-            let said = format!(
+            let mut said = format!(
                 "{name}: {} by {}: {}",
                 decision.what, decision.by, decision.outcome
             );
+            if !decision.detail.is_empty() {
+                said = format!("{said}: {}", decision.detail);
+            }
             return match decision.outcome.as_str() {
                 "done" | "first_of_two" => {
-                    println!("{said}. {}", decision.detail);
+                    println!("{said}");
                     Ok(ExitCode::SUCCESS)
                 }
-                _ => bail!("{said}: {}", decision.detail),
+                _ => bail!("{said}"),
             };
         }
         if Instant::now() >= until {
