@@ -179,6 +179,17 @@ CASES["ImmuneUnknownCallersAtGate"] = (
     [(strangers, 28), (contained, 50)],
 )
 
+CASES["ImmuneQuarantinesTakenAway"] = counter_began("quarantine", "immune_quarantine_containments_lost_total", late=22)
+CASES["ImmunePoliciesRefused"] = above("quarantine", "immune_resources_policies_refused", 0, ALL, 6)
+CASES["ImmuneClusterNotFollowed"] = above("quarantine", "immune_resources_policies_api_down", 0, ALL, 6)
+CASES["ImmuneClusterNotFollowed"][0].extend(above("quarantine", "immune_resources_cases_api_down", 0, ALL, 6)[0])
+CASES["ImmuneDecisionsUnanswered"] = counter_began(
+    "quarantine", "immune_resources_admissions_total", late=22, answer="unanswered"
+)
+CASES["ImmuneDecisionsForged"] = counter_began(
+    "quarantine", "immune_resources_case_decisions_total", late=22, outcome="forged"
+)
+
 ops = [{"target": "ops"}]
 CASES["ImmuneNotificationsLate"] = above("quarantine", "immune_notify_lag_seconds", 300, ops, 6, target="ops")
 CASES["ImmuneNotificationsDead"] = (

@@ -61,6 +61,7 @@ def healthy():
     quarantine = {
         "cases_breached": flat(0),
         "breaches_total": flat(2),
+        "containments_lost_total": flat(1),
         "cases_beyond_blast_radius_total": flat(1),
         "unconfirmed_longest_seconds": steps((0, 10), (60, 1), (0, 49)),
         "waiting_longest_seconds": flat(900),
@@ -111,6 +112,17 @@ def healthy():
         'checks_total{"answer":"denied_unidentified"}': rising(1),
     }
     add(world, "quarantine", "immune_gate_", gate)
+    resources = {
+        "policies_refused": steps((0, 10), (1, 4), (0, 46)),
+        "policies_api_down": steps((0, 10), (1, 4), (0, 46)),
+        "cases_api_down": flat(0),
+        'admissions_total{"answer":"sealed"}': rising(1),
+        'admissions_total{"answer":"denied"}': rising(1),
+        'admissions_total{"answer":"unanswered"}': flat(2),
+        'case_decisions_total{"outcome":"done"}': rising(1),
+        'case_decisions_total{"outcome":"forged"}': flat(1),
+    }
+    add(world, "quarantine", "immune_resources_", resources)
     notify = {'lag_seconds{"target":"ops"}': flat(2), 'dead{"target":"ops"}': flat(0)}
     add(world, "quarantine", "immune_notify_", notify)
     world[of("dashboard", "immune_door_key_refresh_failures_total")] = flat(1)
