@@ -99,15 +99,16 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     let _ = known_door.set(door.clone());
     let policies = LivePolicies::new(config.policy.clone());
     // Before any role acts: what policies of the cluster forbid must not be done.
-    let followed = resources::follow(
+    // In a box, as it is done once and large.
+    let following = resources::follow(
         config,
         &policies,
         &readiness,
         &mut registry,
         &work,
         &mut work_tasks,
-    )
-    .await?;
+    );
+    let followed = Box::pin(following).await?;
     let around = Surroundings {
         policies: &policies,
         door: &door,
@@ -207,7 +208,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                         clock: &clock,
                     };
                     let started = beside.start(followed, &mut registry, &work, &mut work_tasks);
-                    addresses.webhook = started.await?;
+                    addresses.webhook = Box::pin(started).await?;
                 }
                 // With the work and not with the doors: gateways ask until the end.
                 if let Some(gate) = gate::bind(config, &policies, stores, &mut registry).await? {
