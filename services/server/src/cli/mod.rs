@@ -121,7 +121,8 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
+        // In a box: it holds a whole configuration.
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::CheckConfig(args) => check_config::run(&args),
