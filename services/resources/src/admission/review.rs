@@ -1,8 +1,8 @@
 //! What may be changed of an `AgentCase`, by whom; and the stamp on a decision. Pure: whether somebody may decide was
 //! asked before.
 
-use super::seal::{Contents, DECIDED_AT, Key, SEAL, decision_of, stamps};
-use crate::cases::seal::{DECIDED_BY, DECISION, REASON};
+use super::seal::{Contents, DECIDED_AT, Key, SEAL, stamps};
+use crate::cases::seal::{DECIDED_BY, DECISION, REASON, decision_of};
 use immune_domain::case::Decision;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
@@ -31,17 +31,18 @@ pub(super) enum Finding {
 pub(super) fn look(request: &AdmissionRequest<DynamicObject>, own_account: &str) -> Finding {
     let user = request.user_info.username.as_deref().unwrap_or_default();
     let is_own = !user.is_empty() && user == own_account;
-    let Some(new) = &request.object else {
-        return Finding::Allow;
-    };
-    match (&request.operation, &request.old_object) {
-        (Operation::Create, _) => match (is_own, decision(new)) {
+    match (&request.operation, &request.object, &request.old_object) {
+        (Operation::Create, Some(new), _) => match (is_own, decision(new)) {
             (true, None) => Finding::Allow,
             (true, Some(_)) => Finding::Deny("a case is not created with a decision".to_owned()),
             (false, _) => Finding::Deny("AgentCases are created by the immune system alone".to_owned()),
         },
-        (Operation::Update, Some(old)) => update(old, new, is_own),
-        (Operation::Update | Operation::Delete | Operation::Connect, _) => Finding::Allow,
+        (Operation::Update, Some(new), Some(old)) => update(old, new, is_own),
+        (Operation::Create | Operation::Update, _, _) => {
+            Finding::Deny("the API server does not show what is to change".to_owned())
+        }
+        // Nobody decides by taking a case away; the mirror shows it again.
+        (Operation::Delete | Operation::Connect, _, _) => Finding::Allow,
     }
 }
 
@@ -61,7 +62,8 @@ fn update(old: &DynamicObject, new: &DynamicObject, is_own: bool) -> Finding {
         return Finding::Deny("spec is written by the immune system alone; decide by annotation".to_owned());
     }
     let (was, is) = (&old.metadata, &new.metadata);
-    if was.owner_references != is.owner_references || was.finalizers != is.finalizers {
+    // Taking them away is the garbage collector's part, where somebody deletes in the foreground.
+    if is_added(&was.owner_references, &is.owner_references) || is_added(&was.finalizers, &is.finalizers) {
         return Finding::Deny("owners and finalizers of an AgentCase are not for others to set".to_owned());
     }
     let labels = |object: &DynamicObject| ours(object.metadata.labels.clone().unwrap_or_default());
@@ -85,17 +87,30 @@ fn update(old: &DynamicObject, new: &DynamicObject, is_own: bool) -> Finding {
     if is_same {
         return Finding::Allow;
     }
+    let reason = after.get(REASON).map_or("", String::as_str);
+    let characters = reason.chars().count();
+    if characters > REASON_MAX {
+        return Finding::Deny(format!(
+            "{REASON} has {characters} characters, the most is {REASON_MAX}"
+        ));
+    }
     if let (Some(decision), Some(_)) = (before.get(DECISION), before.get(SEAL)) {
         let by = before.get(DECIDED_BY).map_or("somebody", String::as_str);
         return Finding::Deny(format!(
             "{by} has decided ({decision}), which is being carried out; wait for status.decision"
         ));
     }
-    match (after.get(DECISION), after.get(REASON)) {
+    match after.get(DECISION) {
         // A reason alone decides nothing, nor does taking an unsealed word away.
-        (None, _) => Finding::Allow,
-        (Some(word), reason) => checked(word, reason.map(String::as_str).unwrap_or_default()),
+        None => Finding::Allow,
+        Some(word) => checked(word, reason),
     }
+}
+
+fn is_added<T: PartialEq>(before: &Option<Vec<T>>, after: &Option<Vec<T>>) -> bool {
+    let before = before.as_deref().unwrap_or_default();
+    let after = after.as_deref().unwrap_or_default();
+    after.iter().any(|one| !before.contains(one))
 }
 
 fn checked(word: &str, reason: &str) -> Finding {
@@ -104,9 +119,6 @@ fn checked(word: &str, reason: &str) -> Finding {
             "{DECISION} is {word:?}: it takes approve, reject, heal-now or release"
         ));
     };
-    if reason.chars().count() > REASON_MAX {
-        return Finding::Deny(format!("{REASON} is longer than {REASON_MAX} characters"));
-    }
     let needs_reason = match decision {
         Decision::Release | Decision::Reject => true,
         Decision::Approve | Decision::HealNow => false,
@@ -119,13 +131,14 @@ fn checked(word: &str, reason: &str) -> Finding {
     Finding::Decides
 }
 
-/// The steps that stamp a decision of this user.
-pub(super) fn stamp(key: &Key, object: &DynamicObject, by: &str, at: &str) -> Patch {
-    let annotations = annotations(object);
+/// The steps that stamp a decision of this user. Which object and case it is, is taken from what is stored: who replaces
+/// an object need not name its uid.
+pub(super) fn stamp(key: &Key, old: &DynamicObject, new: &DynamicObject, by: &str, at: &str) -> Patch {
+    let annotations = annotations(new);
     let part = |key: &str| annotations.get(key).map(String::as_str).unwrap_or_default();
     let contents = Contents {
-        uid: object.metadata.uid.as_deref().unwrap_or_default(),
-        case: object
+        uid: old.metadata.uid.as_deref().unwrap_or_default(),
+        case: old
             .data
             .pointer("/spec/caseId")
             .and_then(Value::as_str)

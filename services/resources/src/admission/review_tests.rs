@@ -124,9 +124,47 @@ fn decisions_are_checked() {
     }
     let long = "x".repeat(REASON_MAX + 1);
     denied(
-        updated("ada", json!({}), json!({ DECISION: "approve", REASON: long })),
-        "longer than",
+        updated(
+            "ada",
+            json!({}),
+            json!({ DECISION: "approve", REASON: long.clone() }),
+        ),
+        "has 2001 characters, the most is 2000",
     );
+    // Nor is it left there to be decided with later.
+    denied(updated("ada", json!({}), json!({ REASON: long })), "the most is");
+}
+
+/// Scenario: a case is deleted in the foreground, so that the garbage collector takes a finalizer away.
+/// Guarantees: it may, or the object would never go.
+#[test]
+fn what_was_added_by_the_cluster_may_go() {
+    let mut held = object(&json!({}));
+    held["metadata"]["finalizers"] = json!(["foregroundDeletion", "x/y"]);
+    let mut less = held.clone();
+    less["metadata"]["finalizers"] = json!(["x/y"]);
+    let collector = "system:serviceaccount:kube-system:generic-garbage-collector";
+    assert_eq!(
+        look(&request(collector, "UPDATE", held.clone(), less.clone()), OWN),
+        Finding::Allow
+    );
+    denied(look(&request("ada", "UPDATE", less, held), OWN), "finalizers");
+}
+
+/// Scenario: a change without the object that it changes, or without what it makes of it; a removal.
+/// Guarantees: nothing goes through unseen; who may delete, deletes.
+#[test]
+fn what_is_not_shown_is_not_allowed() {
+    let decided = object(&json!({ DECISION: "approve" }));
+    for (operation, old, new) in [
+        ("UPDATE", Value::Null, decided.clone()),
+        ("UPDATE", decided.clone(), Value::Null),
+        ("CREATE", Value::Null, Value::Null),
+    ] {
+        denied(look(&request(OWN, operation, old, new), OWN), "does not show");
+    }
+    let deleted = request("ada", "DELETE", decided, Value::Null);
+    assert_eq!(look(&deleted, OWN), Finding::Allow);
 }
 
 /// Scenario: a decision is under way; others decide otherwise, take it away, or touch something else.
@@ -168,13 +206,21 @@ fn our_account_decides_nothing() {
     denied(create(&sealed), "not created with a decision");
 }
 
+/// Scenario: a decision in an object that was replaced as a whole, without its uid.
 /// Guarantees: the stamp is what the mirror opens, with the user whom the API server named.
 #[test]
 fn a_stamp_is_opened() {
     let key = Key::new(&[b'k'; 32]).expect("long enough");
     let mut decided = object(&json!({ DECISION: "reject", REASON: "not now" }));
-    let typed: DynamicObject = serde_json::from_value(decided.clone()).expect("an object");
-    json_patch::patch(&mut decided, &stamp(&key, &typed, "ada", "2026-01-01T00:00:00Z")).expect("it applies");
+    let typed =
+        |object: &Value| -> DynamicObject { serde_json::from_value(object.clone()).expect("an object") };
+    let stored = typed(&object(&json!({})));
+    decided["metadata"]
+        .as_object_mut()
+        .expect("metadata")
+        .remove("uid");
+    let steps = stamp(&key, &stored, &typed(&decided), "ada", "2026-01-01T00:00:00Z");
+    json_patch::patch(&mut decided, &steps).expect("it applies");
     let annotations = serde_json::from_value(decided["metadata"]["annotations"].clone()).expect("texts");
     let marked = Marked {
         uid: "u1",

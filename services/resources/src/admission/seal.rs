@@ -3,11 +3,10 @@
 //! The key is known to the webhook and the mirror alone. Everything else about a decision stands in annotations, which
 //! anybody with the right to change the object could write.
 
-use crate::cases::seal::{DECIDED_BY, DECISION, REASON, word};
+use crate::cases::seal::{DECIDED_BY, DECISION, REASON, decision_of};
 use crate::cases::{Forged, Marked, Seal, Sealed};
 use hmac::{Hmac, KeyInit, Mac};
 use immune_domain::Timestamp;
-use immune_domain::case::Decision;
 use k8s_openapi::jiff;
 use sha2::Sha256;
 use std::collections::BTreeMap;
@@ -146,17 +145,6 @@ impl Seal for Key {
             at: Timestamp::from_micros(at.as_microsecond()),
         })
     }
-}
-
-/// The decision that a word in annotations stands for.
-pub fn decision_of(text: &str) -> Option<Decision> {
-    let all = [
-        Decision::Approve,
-        Decision::Reject,
-        Decision::HealNow,
-        Decision::Release,
-    ];
-    all.into_iter().find(|decision| word(*decision) == text)
 }
 
 /// The annotations of a decision that was just made.

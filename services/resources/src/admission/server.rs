@@ -4,10 +4,12 @@ use super::config::Config;
 use super::metrics::{AnswerLabels, Metrics};
 use super::review::{self, Finding};
 use super::seal::Key;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, http::StatusCode};
+use axum::{Json, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -23,6 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +41,10 @@ const CONNECTIONS_MAX: usize = 64;
 const STREAMS_MAX: u32 = 64;
 /// How long a connection may take for the head of a request, and rest between two.
 const HEAD_MAX: Duration = Duration::from_secs(60);
+/// Reviews that are read and answered at the same time; more wait with their bodies unread.
+const REVIEWS_MAX: usize = 32;
+/// How long one review may take from its head to its answer; longer than any API server waits for us by default.
+const REVIEW_MAX: Duration = Duration::from_secs(10);
 /// How long asking who may decide may take; the API server waits five seconds for us.
 const ASK_MAX: Duration = Duration::from_secs(3);
 /// How long reviews under way may take to end when the process does.
@@ -56,6 +63,7 @@ struct Desk {
     own_account: String,
     clock: SharedClock,
     metrics: Metrics,
+    room: Semaphore,
 }
 
 impl Webhook {
@@ -84,6 +92,7 @@ impl Webhook {
             own_account: config.service_account.clone(),
             clock,
             metrics,
+            room: Semaphore::new(REVIEWS_MAX),
         };
         Ok(Some(Webhook {
             listener,
@@ -101,6 +110,7 @@ impl Webhook {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let router = Router::new()
             .route(PATH, post(reviewed))
+            .route_layer(from_fn_with_state(self.desk.clone(), in_turn))
             .route("/livez", get(|| async { StatusCode::OK }))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.desk.clone());
@@ -145,6 +155,18 @@ async fn connection(stream: Stream, router: Router, shutdown: CancellationToken)
     let _ = serving.await;
 }
 
+/// Lets so many reviews in at a time, each for so long: a caller that sends its body byte by byte keeps nobody waiting.
+async fn in_turn(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let answered = async {
+        let _place = desk.room.acquire().await;
+        next.run(request).await
+    };
+    match tokio::time::timeout(REVIEW_MAX, answered).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
 async fn reviewed(
     State(desk): State<Arc<Desk>>,
     Json(review): Json<AdmissionReview<DynamicObject>>,
@@ -164,10 +186,16 @@ async fn reviewed(
 impl Desk {
     async fn answer(&self, request: &AdmissionRequest<DynamicObject>) -> (AdmissionResponse, &'static str) {
         let response = AdmissionResponse::from(request);
-        let object = match (review::look(request, &self.own_account), &request.object) {
-            (Finding::Allow, _) | (Finding::Decides, None) => return (response, "allowed"),
-            (Finding::Deny(why), _) => return (response.deny(why), "denied"),
-            (Finding::Decides, Some(object)) => object,
+        match review::look(request, &self.own_account) {
+            Finding::Allow => return (response, "allowed"),
+            Finding::Deny(why) => return (response.deny(why), "denied"),
+            Finding::Decides => {}
+        }
+        let (Some(old), Some(object)) = (&request.old_object, &request.object) else {
+            return (
+                response.deny("a decision is made on a case that is there"),
+                "denied",
+            );
         };
         let by = request.user_info.username.clone().unwrap_or_default();
         if by.is_empty() {
@@ -196,9 +224,13 @@ impl Desk {
                 return (response.deny(words), "unanswered");
             }
         }
+        if request.dry_run {
+            // A seal on what is not stored would lie around.
+            return (response, "allowed");
+        }
         let at = jiff::Timestamp::from_microsecond(self.clock.now().as_micros());
         let at = at.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
-        match response.with_patch(review::stamp(&self.key, object, &by, &at)) {
+        match response.with_patch(review::stamp(&self.key, old, object, &by, &at)) {
             Ok(response) => (response, "sealed"),
             Err(error) => (AdmissionResponse::invalid(error), "unanswered"),
         }

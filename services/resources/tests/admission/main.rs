@@ -14,6 +14,7 @@ use immune_test_kubernetes::{ApiServer, Failure, PolicyRule, When, rule};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const OWN: &str = "system:serviceaccount:immune:quarantine";
@@ -72,17 +73,11 @@ impl World {
 
     /// What the webhook makes of a change of annotations by a user.
     async fn change(&self, user: &str, before: Value, after: Value) -> Value {
-        let review = json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {
-                "uid": "r1", "operation": "UPDATE", "name": "c1", "namespace": "agents",
-                "kind": { "group": "immune.io", "version": "v1alpha1", "kind": "AgentCase" },
-                "resource": { "group": "immune.io", "version": "v1alpha1", "resource": "agentcases" },
-                "userInfo": { "username": user, "groups": ["staff"] },
-                "object": object(after), "oldObject": object(before),
-            },
-        });
-        let answer = self.client.post(&self.url).json(&review).send().await.unwrap();
+        self.answer(&review(user, before, after)).await
+    }
+
+    async fn answer(&self, review: &Value) -> Value {
+        let answer = self.client.post(&self.url).json(review).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.status());
         let answer: Value = answer.json().await.unwrap();
         assert_eq!(
@@ -91,6 +86,20 @@ impl World {
         );
         answer["response"].clone()
     }
+}
+
+/// A change of annotations by a user, as the API server shows it.
+fn review(user: &str, before: Value, after: Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "r1", "operation": "UPDATE", "name": "c1", "namespace": "agents",
+            "kind": { "group": "immune.io", "version": "v1alpha1", "kind": "AgentCase" },
+            "resource": { "group": "immune.io", "version": "v1alpha1", "resource": "agentcases" },
+            "userInfo": { "username": user, "groups": ["staff"], "uid": "p1", "extra": { "scopes": ["a", "b"] } },
+            "object": object(after), "oldObject": object(before),
+        },
+    })
 }
 
 fn object(annotations: Value) -> Value {
@@ -165,6 +174,69 @@ async fn who_may_decide_is_sealed() {
         world.change("mallory", json!({}), approve()).await["allowed"],
         true
     );
+}
+
+/// Guarantees: RBAC is asked about the whole user, as the API server has named it, and about this object and verb.
+#[tokio::test]
+async fn the_whole_user_is_asked_about() {
+    let world = World::start().await;
+    world.change("ada", json!({}), approve()).await;
+    let asked = world.server.requests();
+    let [question] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(
+        question.body["spec"],
+        json!({
+            "user": "ada", "groups": ["staff"], "uid": "p1", "extra": { "scopes": ["a", "b"] },
+            "resourceAttributes": {
+                "group": "immune.io", "version": "v1alpha1", "resource": "agentcases", "verb": "decide",
+                "namespace": "agents", "name": "c1",
+            },
+        })
+    );
+}
+
+/// Scenario: a dry run of a decision, by somebody who may and by a stranger.
+/// Guarantees: both learn whether they may, and no seal leaves the house for what is not stored.
+#[tokio::test]
+async fn a_dry_run_seals_nothing() {
+    let world = World::start().await;
+    world.server.allow("ada", Some("agents"), may_decide());
+    for (user, may) in [("ada", true), ("mallory", false)] {
+        let mut review = review(user, json!({}), approve());
+        review["request"]["dryRun"] = json!(true);
+        let answer = world.answer(&review).await;
+        assert_eq!(
+            (&answer["allowed"], &answer["patch"]),
+            (&json!(may), &Value::Null),
+            "{user}"
+        );
+    }
+}
+
+/// Scenario: somebody announces a review and never sends it.
+/// Guarantees: others are answered meanwhile, and it ends.
+#[tokio::test]
+async fn a_review_that_never_comes_keeps_nobody_waiting() {
+    let world = World::start().await;
+    let never = reqwest::Body::wrap_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = world
+        .client
+        .post(&world.url)
+        .header("content-type", "application/json");
+    let slow = tokio::spawn(request.body(never).send());
+    assert_eq!(world.change("ada", json!({}), json!({})).await["allowed"], true);
+    let live = world
+        .client
+        .get(world.url.replace(PATH, "/livez"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(live.status(), 200);
+    let ended = tokio::time::timeout(Duration::from_secs(30), slow).await.unwrap();
+    let status = ended.unwrap().unwrap().status();
+    assert_eq!(status, 408);
 }
 
 /// Scenario: RBAC cannot be asked: refused, away, silent.
