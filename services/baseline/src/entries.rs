@@ -1,9 +1,8 @@
 //! The entries of a partition that came and have not taken effect, in their order.
 
-use crate::late::Ticket;
 use crate::recent::identity;
 use immune_bus::Delivery;
-use immune_domain::baseline::{Learner, Sample};
+use immune_domain::baseline::{Learner, Sample, Ticket};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, Timestamp};
 use std::collections::VecDeque;

@@ -16,8 +16,8 @@
 //! - `gaining`: partitions on their way here.
 //! - `partition`: one partition, its agents and what waits; `teaching`: the effect of a record; `writing`: a
 //!   partition's share of a write.
-//! - [`entries`], [`matching`], [`early`], [`late`]: what waits, in its order; what belongs together; verdicts without
-//!   a record; lessons that wait for time.
+//! - [`entries`], [`matching`], [`early`]: what waits, in its order; what belongs together; verdicts without a
+//!   record.
 //! - `agent`, [`recent`], `changes`: an agent as stored, its last lessons, and who has changed.
 //! - [`board`]: the stored profiles, for readers and watchers.
 //! - [`verdicts`]: the watches on the sentinel's replicas.
@@ -34,7 +34,6 @@ pub mod early;
 pub mod entries;
 mod gaining;
 pub mod grpc;
-pub mod late;
 pub mod learning;
 pub mod matching;
 pub mod metrics;

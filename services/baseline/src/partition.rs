@@ -8,13 +8,13 @@ use crate::agent::Agent;
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::entries::{Entries, Item, Lesson, Spot};
-use crate::late::Late;
 use crate::matching::{Came, Matching, Met};
 use crate::metrics::Metrics;
 use crate::recent::identity;
 use crate::verdicts::Verdict;
 use crate::writing::BATCH_MAX;
 use immune_bus::{Delivery, Record};
+use immune_domain::baseline::Late;
 use immune_domain::policy::LivePolicies;
 use immune_domain::{AgentKey, Timestamp};
 use immune_store::baselines::{StoredProfile, Tenure};
@@ -242,9 +242,8 @@ impl Held {
     fn is_ready(&self, item: &Item, entry: u64, came: Timestamp, now: Timestamp) -> bool {
         match item {
             Item::Teaches(lesson, ticket) => {
-                !self.late.is_well(&lesson.key, *ticket)
-                    || !self.agents.get(&lesson.key).is_some_and(Agent::is_judged)
-                    || self.late.is_over(*ticket, now)
+                let is_judged = self.agents.get(&lesson.key).is_some_and(Agent::is_judged);
+                self.late.is_due(&lesson.key, *ticket, is_judged, now)
             }
             Item::Waits(_) => {
                 let waited = now.since(came);

@@ -4,9 +4,11 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use immune_domain::baseline::{Moments, Profile, State};
+use immune_domain::detection::guarded::{ALARM, Guard};
 use immune_domain::detection::{Rule, Sample, Window, judge};
 use immune_domain::policy::Policy;
-use immune_domain::{AgentKey, Timestamp};
+use immune_domain::vitals::{Completeness, Context, Source, Vitals};
+use immune_domain::{AgentKey, ExecutionId, Timestamp};
 use std::time::Duration;
 
 const LENGTH: Duration = Duration::from_secs(10);
@@ -96,6 +98,42 @@ fn window_and_detection(bencher: Bencher, agents: usize) {
     bencher
         .counter(ItemsCount::new(BATCH))
         .bench_local(|| (0..BATCH).filter(|_| fleet.step(&rule)).count());
+}
+
+/// One execution through the guarded detector, past its seed: a healthy agent, so that it also learns.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn guarded(bencher: Bencher) {
+    let mut guard = Guard::default();
+    let mut executions: Vec<Vitals> = (0..64).map(execution).collect();
+    // Failures and retries are weighed only where there are some.
+    executions[17].success = false;
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        (0..BATCH)
+            .filter(|i| guard.observe(&executions[i % executions.len()]).score > ALARM)
+            .count()
+    });
+}
+
+fn execution(i: u32) -> Vitals {
+    let swing = f64::from(i * 7_919 % 101) / 100.0;
+    Vitals {
+        key: AgentKey::new("default", "agent"),
+        execution: ExecutionId::new(i.to_string()),
+        revision: 0,
+        started_at: Timestamp::EPOCH,
+        timestamp: Timestamp::EPOCH,
+        received_at: Timestamp::EPOCH,
+        latency_ms: 1_000.0 * (1.0 + swing),
+        input_tokens: None,
+        output_tokens: None,
+        token_count: Some((2_000.0 * (1.5 - swing)) as u64),
+        tool_calls: Some(3 + i % 4),
+        retries: Some(u32::from(i.is_multiple_of(9))),
+        success: true,
+        completeness: Completeness::Complete,
+        source: Source::Otlp,
+        context: Box::new(Context::default()),
+    }
 }
 
 fn main() {

@@ -224,7 +224,7 @@ fn wire(verdict: &Arc<Verdict>) -> v1::WatchVerdictsResponse {
         key: Some((&verdict.key).into()),
         execution_id: verdict.execution.to_string(),
         revision: verdict.revision,
-        teaches: verdict.reason == crate::reason::Reason::Healthy,
+        teaches: verdict.reason.teaches(),
         reason: verdict.reason.as_str().to_owned(),
     }
 }

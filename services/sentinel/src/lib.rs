@@ -19,6 +19,7 @@
 //! - [`directory`]: every agent in memory, sharded and bounded. [`listing`]: the same with what the store knows.
 //! - [`report`], [`quarantine`]: what is told, and telling it. [`watches`]: profiles and cases as they change.
 //! - `changes`: which agents have changed, for those who look. `telling`: telling them.
+//! - [`replay`]: recorded executions judged once more, in virtual time, by the same agent.
 //! - [`verdicts`]: may this execution teach? [`proof`]: did the healing help?
 //!
 //! To add a signal: a field in `notes.rs`, filled when a record is taken, handed on as a clue, and a rule in
@@ -38,6 +39,7 @@ mod notes;
 pub mod proof;
 pub mod quarantine;
 pub mod reason;
+pub mod replay;
 pub mod report;
 mod settling;
 mod standing;

@@ -30,6 +30,27 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the execution may teach.
+    pub const fn teaches(self) -> bool {
+        matches!(self, Reason::Healthy)
+    }
+
+    /// Whether it shows the agent sick, so that what it did just before may not teach either; the others concern one
+    /// execution alone. Baseline tells them by their names.
+    pub const fn shows_sickness(self) -> bool {
+        match self {
+            Reason::AnomalousWindow | Reason::Infected | Reason::PlatformReport | Reason::OpenCase => true,
+            Reason::Healthy
+            | Reason::Failed
+            | Reason::Late
+            | Reason::Running
+            | Reason::Incomplete
+            | Reason::BeforeRelease
+            | Reason::ProfilesUnknown
+            | Reason::NotJudged => false,
+        }
+    }
+
     /// Name on the wire; empty for the healthy.
     pub const fn as_str(self) -> &'static str {
         match self {

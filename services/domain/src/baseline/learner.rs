@@ -121,6 +121,11 @@ impl Learner {
         self.samples
     }
 
+    /// Whether it has learned enough to judge by. `samples_min` of 0: nobody has said how much that is.
+    pub fn is_judging(&self, samples_min: u32) -> bool {
+        samples_min > 0 && self.samples >= u64::from(samples_min)
+    }
+
     /// Starts from numbers that someone else measured.
     pub fn of(profile: &Profile) -> Self {
         Learner {

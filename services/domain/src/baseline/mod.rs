@@ -1,12 +1,15 @@
 //! Baseline: what is normal for an agent.
 //!
 //! - [`Learner`] accumulates mean and spread of healthy executions, one at a time.
+//! - [`Late`] says how long an execution waits before it teaches.
 //! - [`Profile`] is what others see of it: the numbers that judge.
 //! - [`running_limits`] says from when on an execution that still runs is worth reporting.
 
+mod late;
 mod learner;
 mod limits;
 
+pub use late::{Late, Ticket};
 pub use learner::{Learner, Sample, WEIGHT_MAX};
 pub use limits::{Limits, running_limits};
 

@@ -2,6 +2,7 @@
 //!
 //! To add a rule: a function in [`rules`], a line in its table, and a test that shows the pattern it is for.
 
+mod evident;
 mod pattern;
 mod rules;
 

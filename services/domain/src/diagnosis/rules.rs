@@ -1,7 +1,7 @@
 //! The table of rules.
 
 use super::pattern::{Move, Pattern};
-use super::{Diagnosis, Hypothesis};
+use super::{Diagnosis, Hypothesis, evident};
 use crate::detection::guarded::{ALARM, DIAGNOSED, Evidence};
 use crate::vitals::Metric;
 
@@ -12,10 +12,10 @@ const CLEAR_STDDEVS: f64 = 3.0;
 const EXPLOSION_STDDEVS: f64 = 10.0;
 
 /// Share of failed executions from which on tools are suspected.
-const FAILURE_SHARE: f64 = 0.4;
+pub(super) const FAILURE_SHARE: f64 = 0.4;
 
 /// Share of executions with a retry from which on it is a storm.
-const STORM_SHARE: f64 = 0.6;
+pub(super) const STORM_SHARE: f64 = 0.6;
 
 /// Times the usual cost from which on it is an overrun.
 const OVERRUN_FACTOR: f64 = 3.0;
@@ -38,7 +38,18 @@ const RULES: [Rule; 10] = [
 
 /// Every diagnosis that fits the pattern, the most confident first; `unknown` where none does, so never empty.
 pub fn diagnose(pattern: &Pattern<'_>) -> Vec<Hypothesis> {
-    let mut hypotheses: Vec<Hypothesis> = RULES.iter().filter_map(|rule| rule(pattern)).collect();
+    let by_evidence = pattern.clues.evidence.as_ref().and_then(evident::named);
+    let is_other = |found: &Hypothesis| {
+        by_evidence
+            .as_ref()
+            .is_none_or(|e| e.diagnosis != found.diagnosis)
+    };
+    let mut hypotheses: Vec<Hypothesis> = RULES
+        .iter()
+        .filter_map(|rule| rule(pattern))
+        .filter(is_other)
+        .collect();
+    hypotheses.extend(by_evidence);
     // Stable: of equals, the one that stands first in the table.
     hypotheses.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
     if hypotheses.is_empty() {
@@ -230,7 +241,7 @@ fn unknown(p: &Pattern<'_>) -> Hypothesis {
 }
 
 /// `60 % of the last 5 executions failed`, from a share on.
-fn of_last(share: f64, from: f64, what: &str) -> Option<String> {
+pub(super) fn of_last(share: f64, from: f64, what: &str) -> Option<String> {
     let percent = share * 100.0;
     (share >= from).then(|| format!("{percent:.0} % of the last {DIAGNOSED} executions {what}"))
 }

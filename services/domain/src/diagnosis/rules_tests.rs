@@ -344,6 +344,7 @@ fn evidence_alone_is_named() {
         let evidence = Evidence {
             score: 5.2,
             metrics,
+            peaks: Default::default(),
             counted: 4.0,
             shares,
             window,

@@ -17,6 +17,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod out;
 pub mod pick;
+pub mod replay;
 pub mod serve;
 pub mod simulate;
 pub mod table;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Args),
     /// Run simulated agents alone, for a server that runs elsewhere.
     Simulate(simulate::Args),
+    /// Judge recorded executions once more, and write down every alarm.
+    Replay(replay::Args),
     /// Bring the store to the newest schema.
     Migrate(migrate::Args),
     /// Check a configuration and print it whole, defaults included, secrets masked.
@@ -124,6 +127,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         // In a box: it holds a whole configuration.
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi(args) => openapi::run(&args),

@@ -25,7 +25,10 @@ pub struct Evidence {
     pub score: f32,
     /// Signed, per metric, in the window that gave the score of the metrics.
     pub metrics: [f32; 3],
-    /// The part of failures and retries.
+    /// How each metric stands in the window in which it departs most, which need not be the same for all: what a
+    /// diagnosis looks at.
+    pub peaks: [Peak; 3],
+    /// The part of failures and retries; 0 unless the last execution is one of those counted.
     pub counted: f32,
     /// Share of the last five executions that failed, and that had a retry.
     pub shares: [f32; 2],
@@ -33,18 +36,32 @@ pub struct Evidence {
     pub window: u32,
 }
 
+/// A metric in the window in which it departs most.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Peak {
+    /// How sure, signed.
+    pub z: f32,
+    /// How far: the mean of the logarithms above or below the reference. 0.7 is about twice as much, 1.1 three times.
+    pub size: f32,
+}
+
 /// Weighs the latest executions (`back(0)` is the last) against a reference, reaching back at most `reach`.
 pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> Seen) -> Evidence {
     let scales = Metric::ALL.map(|metric| reference.scale(metric));
     let mut best = Evidence::default();
     let (mut sums, mut counts, mut bad, mut taken) = ([0f32; 3], [0f32; 3], [0f32; 2], 0);
+    let mut shifts = [0f32; 3];
+    // An old failure must not accuse the well execution that follows it: what ended would go on in alarm.
+    let is_bad = if reach > 0 { back(0).bad } else { [false; 2] };
     for window in WINDOWS.into_iter().take_while(|window| *window <= reach) {
         while taken < window {
             let seen = back(taken);
             for i in 0..3 {
                 let Some(scale) = scales[i] else { continue };
                 if !seen.logs[i].is_nan() {
-                    let residual = (seen.logs[i] - scale.mean) / scale.spread;
+                    let shift = seen.logs[i] - scale.mean;
+                    shifts[i] += shift;
+                    let residual = shift / scale.spread;
                     sums[i] += if window == 1 {
                         residual
                     } else {
@@ -60,6 +77,12 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
         let weight = if window == 1 { LONE } else { 1.0 };
         let z: [f32; 3] =
             std::array::from_fn(|i| scales[i].map_or(0.0, |s| weight * z(sums[i], counts[i], s)));
+        for (peak, i) in best.peaks.iter_mut().zip(0..) {
+            if z[i].abs() > peak.z.abs() {
+                let size = shifts[i] / counts[i];
+                *peak = Peak { z: z[i], size };
+            }
+        }
         let score = joined(z);
         if score > best.score {
             best = Evidence {
@@ -77,7 +100,7 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
             for (which, bad) in bad
                 .into_iter()
                 .enumerate()
-                .filter(|(_, bad)| *bad >= COUNTED_FROM.1)
+                .filter(|(which, bad)| is_bad[*which] && *bad >= COUNTED_FROM.1)
             {
                 best.counted = best
                     .counted

@@ -13,7 +13,7 @@
 mod evidence;
 mod reference;
 
-pub use evidence::{DIAGNOSED, Evidence};
+pub use evidence::{DIAGNOSED, Evidence, Peak};
 
 use crate::vitals::{Metric, Vitals};
 use evidence::score;

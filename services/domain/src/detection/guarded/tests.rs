@@ -91,6 +91,40 @@ fn failures_alone_are_found() {
     assert_eq!(guard.evidence().shares[0], 1.0);
 }
 
+/// Scenario: an agent fails four times, then an execution is well.
+/// Guarantees: the failures are evidence as they come; the well execution is not accused of them.
+#[test]
+fn old_failures_do_not_accuse_a_well_execution() {
+    let mut guard = learned();
+    for i in 0..4 {
+        guard.observe(&Vitals {
+            success: false,
+            ..healthy(i)
+        });
+    }
+    assert!(guard.evidence().counted > ALARM, "{:?}", guard.evidence());
+    let after = guard.observe(&healthy(4));
+    assert!(after.counted == 0.0 && after.score < ALARM, "{after:?}");
+}
+
+/// Scenario: tokens rise at once, latency little by little.
+/// Guarantees: each metric's peak is told by itself, with its size: tokens six times the reference.
+#[test]
+fn each_metric_has_its_peak() {
+    let mut guard = learned();
+    for i in 0..6 {
+        let latency = 1_300.0 + 100.0 * f64::from(i);
+        guard.observe(&execution(latency, Some(3_000), Some(3), true));
+    }
+    let [latency, tokens, tools] = guard.evidence().peaks;
+    assert!(
+        tokens.z > latency.z && latency.z > tools.z.abs(),
+        "{:?}",
+        guard.evidence()
+    );
+    assert!((tokens.size.exp() - 6.0).abs() < 0.5, "{tokens:?}");
+}
+
 /// Scenario: a fault of thirty executions ends.
 /// Guarantees: the sick executions taught nothing, and the agent is out of alarm within twenty executions.
 #[test]

@@ -4,7 +4,7 @@
 //! The sentinel judges the average of a window, which the first executions of a fault do not move far enough. Learned
 //! at once, they would widen the spread until the fault hides in its own baseline.
 
-use immune_domain::{AgentKey, Timestamp};
+use crate::{AgentKey, Timestamp};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -67,6 +67,12 @@ impl Late {
     /// Whether a lesson has waited long enough.
     pub fn is_over(&self, ticket: Ticket, now: Timestamp) -> bool {
         now.since(ticket.since) >= self.wait
+    }
+
+    /// Whether a lesson waits no longer: it has waited long enough, or it cannot teach any more, or its agent is not
+    /// judged yet, so that there is nothing to wait for.
+    pub fn is_due(&self, key: &AgentKey, ticket: Ticket, is_judged: bool, now: Timestamp) -> bool {
+        !self.is_well(key, ticket) || !is_judged || self.is_over(ticket, now)
     }
 
     /// A lesson waits no longer.
