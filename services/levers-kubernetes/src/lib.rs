@@ -37,6 +37,7 @@ use immune_domain::{AgentKey, ErrorKind};
 use immune_levers::{Answer, Ask, Lever, Observed, Order};
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
+use std::path::Path;
 use std::time::Duration;
 use tower::limit::RateLimitLayer;
 
@@ -58,7 +59,7 @@ pub enum KubernetesError {
     Config(Vec<String>),
     /// It is not known where the cluster is, or with which credentials.
     #[error(
-        "no cluster is known: give levers.kubernetes.kubeconfig, or run in a pod with its service account's token mounted"
+        "no cluster is known: give a kubeconfig file, or run in a pod with its service account's token mounted"
     )]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The API server could not be asked, or said no.
@@ -105,13 +106,14 @@ impl Kubernetes {
     }
 }
 
-/// A client for the cluster that the configuration names, kept to its rate; refusals for load (429, 503) are waited
-/// out by the client itself.
-async fn client(config: &Config) -> Result<kube::Client, KubernetesError> {
-    // Two TLS stacks in one process need to be told which to use; another choice may already be made.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+/// The cluster that a kubeconfig file names; without one the pod's own, else the one of `KUBECONFIG` or
+/// `~/.kube/config`.
+///
+/// # Errors
+/// When none is known.
+pub async fn cluster(kubeconfig: Option<&Path>) -> Result<kube::Config, KubernetesError> {
     let unknown = |error: Box<dyn std::error::Error + Send + Sync>| KubernetesError::Unknown(error);
-    let mut cluster = match &config.kubeconfig {
+    let mut cluster = match kubeconfig {
         Some(path) => {
             let file = kube::config::Kubeconfig::read_from(path).map_err(|error| unknown(error.into()))?;
             kube::Config::from_custom_kubeconfig(file, &Default::default())
@@ -123,9 +125,19 @@ async fn client(config: &Config) -> Result<kube::Client, KubernetesError> {
             .map_err(|error| unknown(error.into()))?,
     };
     cluster.connect_timeout = Some(Duration::from_secs(5));
+    Ok(cluster)
+}
+
+/// A client for the cluster that the configuration names, kept to its rate; refusals for load (429, 503) are waited
+/// out by the client itself.
+async fn client(config: &Config) -> Result<kube::Client, KubernetesError> {
+    // Two TLS stacks in one process need to be told which to use; another choice may already be made.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let unknown = |error: kube::Error| KubernetesError::Unknown(error.into());
+    let mut cluster = cluster(config.kubeconfig.as_deref()).await?;
     cluster.read_timeout = Some(Duration::from_secs(15));
     cluster.write_timeout = Some(Duration::from_secs(15));
-    let builder = ClientBuilder::try_from(cluster).map_err(|error| unknown(error.into()))?;
+    let builder = ClientBuilder::try_from(cluster).map_err(unknown)?;
     let limit = RateLimitLayer::new(u64::from(config.requests_per_second), Duration::from_secs(1));
     Ok(builder.with_layer(&limit).build())
 }

@@ -99,16 +99,15 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
     let _ = known_door.set(door.clone());
     let policies = LivePolicies::new(config.policy.clone());
     // Before any role acts: what policies of the cluster forbid must not be done.
-    // In a box, as it is done once and large.
-    let following = resources::follow(
+    let followed = resources::follow(
         config,
         &policies,
         &readiness,
         &mut registry,
         &work,
         &mut work_tasks,
-    );
-    let followed = Box::pin(following).await?;
+    )
+    .await?;
     let around = Surroundings {
         policies: &policies,
         door: &door,
@@ -208,7 +207,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                         clock: &clock,
                     };
                     let started = beside.start(followed, &mut registry, &work, &mut work_tasks);
-                    addresses.webhook = Box::pin(started).await?;
+                    addresses.webhook = started.await?;
                 }
                 // With the work and not with the doors: gateways ask until the end.
                 if let Some(gate) = gate::bind(config, &policies, stores, &mut registry).await? {

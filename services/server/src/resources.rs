@@ -50,10 +50,7 @@ pub async fn follow(
     if !resources.enabled {
         return Ok(None);
     }
-    let client = connect(config).await.context(
-        "resources are enabled and no cluster is known: give resources.kubeconfig, or run in a pod with its service \
-         account's token mounted",
-    )?;
+    let client = connect(config).await.context("resources are enabled")?;
     if !resources.policies {
         return Ok(Some(Followed {
             client,
@@ -87,14 +84,7 @@ pub async fn follow(
 }
 
 async fn connect(config: &Config) -> anyhow::Result<kube::Client> {
-    let mut cluster = match &config.resources.kubeconfig {
-        Some(path) => {
-            let file = kube::config::Kubeconfig::read_from(path)?;
-            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?
-        }
-        None => kube::Config::infer().await?,
-    };
-    cluster.connect_timeout = Some(Duration::from_secs(5));
+    let cluster = immune_levers_kubernetes::cluster(config.resources.kubeconfig.as_deref()).await?;
     Ok(kube::Client::try_from(cluster)?)
 }
 
