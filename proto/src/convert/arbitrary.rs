@@ -6,10 +6,10 @@ use immune_domain::case::{
     LeverState, LeverStatus, Person, Quarantine, QuarantinePhase, State, Step, WaitReason,
 };
 use immune_domain::detection::{Anomaly, Deviations, EVIDENCE_MAX, Evidence, Infection, WindowSummary};
-use immune_domain::diagnosis::{Diagnosis, Hypothesis};
+use immune_domain::diagnosis::{Diagnosis, Hypothesis, RuledOut};
 use immune_domain::healing::{Action, Healing, Outcome, Trigger};
 use immune_domain::memory::{Memory, Pin};
-use immune_domain::vitals::{Completeness, Context, Source, Vitals};
+use immune_domain::vitals::{Completeness, Context, RepeatedCall, Source, Vitals};
 use immune_domain::{AgentKey, Timestamp};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -38,11 +38,13 @@ fn key() -> impl Strategy<Value = AgentKey> {
 
 fn context() -> impl Strategy<Value = Context> {
     let texts = || (option::of(text()), option::of(text()), option::of(text()));
+    let call = || (text(), 2_u32..).prop_map(|(tool, times)| RepeatedCall { tool, times });
     let lists = (vec(text(), 0..4), vec(text(), 0..4), vec(text(), 0..4));
     let rest = (
         option::of(amount()),
         btree_map(text(), text(), 0..4),
         option::of(text()),
+        (option::of(text()), option::of(text()), option::of(call())),
     );
     (texts(), texts(), texts(), lists, rest).prop_map(|(a, b, c, lists, rest)| Context {
         agent_type: a.0,
@@ -59,6 +61,9 @@ fn context() -> impl Strategy<Value = Context> {
         prompt_hash: c.1,
         workload: rest.1.into_iter().collect(),
         platform_infected: rest.2,
+        task_type: rest.3.0,
+        tools_offered: rest.3.1,
+        repeated_call: rest.3.2,
     })
 }
 
@@ -190,6 +195,7 @@ pub fn infection() -> impl Strategy<Value = Infection> {
             confidence,
             because,
         });
+    let ruled_out = (diagnosis(), text()).prop_map(|(diagnosis, because)| RuledOut { diagnosis, because });
     let lists = (
         vec(anomaly, 0..5),
         vec(hypothesis, 1..4),
@@ -207,6 +213,7 @@ pub fn infection() -> impl Strategy<Value = Infection> {
             any::<u64>(),
             option::of(0.0..100.0),
             btree_map(text(), text(), 0..4),
+            vec(ruled_out, 0..4),
         ),
     )
         .prop_map(
@@ -223,6 +230,7 @@ pub fn infection() -> impl Strategy<Value = Infection> {
                 baseline_version: by.0,
                 evidence_score: by.1,
                 workload: by.2,
+                ruled_out: by.3,
             },
         )
 }

@@ -5,7 +5,7 @@ use super::{POSITIVE, SHARE, WireError, id, list, nested, number, time, word};
 use crate::v1;
 use immune_domain::detection::probation::Verdict;
 use immune_domain::detection::{Deviations, EVIDENCE_MAX, Evidence, Infection, WORKLOAD_MAX, WindowSummary};
-use immune_domain::diagnosis::Hypothesis;
+use immune_domain::diagnosis::{Hypothesis, RuledOut};
 use immune_domain::vitals::Metric;
 
 impl From<&Infection> for v1::Infection {
@@ -27,6 +27,7 @@ impl From<&Infection> for v1::Infection {
             baseline_version: infection.baseline_version,
             evidence_score: infection.evidence_score,
             workload: infection.workload.clone().into_iter().collect(),
+            ruled_out: infection.ruled_out.iter().map(Into::into).collect(),
         }
     }
 }
@@ -74,6 +75,7 @@ impl TryFrom<v1::Infection> for Infection {
                 .map(|score| number("evidence_score", score, POSITIVE))
                 .transpose()?,
             workload: wire.workload.into_iter().collect(),
+            ruled_out: list("ruled_out", wire.ruled_out)?,
         })
     }
 }
@@ -116,6 +118,26 @@ impl From<&Hypothesis> for v1::Hypothesis {
             confidence: hypothesis.confidence,
             because: hypothesis.because.clone(),
         }
+    }
+}
+
+impl From<&RuledOut> for v1::RuledOut {
+    fn from(not: &RuledOut) -> Self {
+        v1::RuledOut {
+            diagnosis: not.diagnosis.to_string(),
+            because: not.because.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::RuledOut> for RuledOut {
+    type Error = WireError;
+
+    fn try_from(wire: v1::RuledOut) -> Result<Self, Self::Error> {
+        Ok(RuledOut {
+            diagnosis: word("diagnosis", &wire.diagnosis)?,
+            because: wire.because,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{POSITIVE, WireError, id, nested, number, time};
 use crate::v1;
-use immune_domain::vitals::{Completeness, Context, Metric, Source, Vitals};
+use immune_domain::vitals::{Completeness, Context, Metric, RepeatedCall, Source, Vitals};
 
 impl From<Metric> for v1::Metric {
     fn from(metric: Metric) -> Self {
@@ -144,6 +144,12 @@ impl From<Context> for v1::VitalsContext {
             prompt_hash: context.prompt_hash,
             workload: context.workload.into_iter().collect(),
             platform_infected: context.platform_infected,
+            task_type: context.task_type,
+            tools_offered: context.tools_offered,
+            repeated_call: context.repeated_call.map(|call| v1::RepeatedCall {
+                tool: call.tool,
+                times: call.times,
+            }),
         }
     }
 }
@@ -170,6 +176,12 @@ impl TryFrom<v1::VitalsContext> for Context {
             prompt_hash: wire.prompt_hash,
             workload,
             platform_infected: wire.platform_infected,
+            task_type: wire.task_type,
+            tools_offered: wire.tools_offered,
+            repeated_call: wire.repeated_call.map(|call| RepeatedCall {
+                tool: call.tool,
+                times: call.times,
+            }),
         })
     }
 }

@@ -211,6 +211,7 @@ fn case(n: usize) -> Case {
         anomalies: vec![],
         deviations: Deviations::default(),
         hypotheses: vec![],
+        ruled_out: vec![],
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,

@@ -1,11 +1,15 @@
-//! Spans to vitals, against bare decoding of the same bytes.
+//! Spans to vitals, by the reader over the bytes and by prost, and what reading alone takes.
 //!
 //! The bodies are those of the captures where they are to be found (`IMMUNE_CAPTURES`, else beside the workspace),
 //! else agents' runs made here. Each iteration takes them all under fresh trace ids, as new runs would come.
 
+use bytes::Bytes;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
 use immune_domain::{RunId, Timestamp};
 use immune_ingestion::assemble::{Assembler, Config, Runs};
-use immune_ingestion::dialect::Dialect;
+use immune_ingestion::dialect::{Dialect, Table};
+use immune_ingestion::view::{RequestView, ResourceView, ScopeView, SpanView, wire};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -15,7 +19,7 @@ use std::time::Duration;
 
 fn main() {
     let bodies = bodies();
-    let bytes: usize = bodies.iter().map(Vec::len).sum();
+    let bytes: usize = bodies.iter().map(Bytes::len).sum();
     println!(
         "{} requests, {} spans, {bytes} bytes",
         bodies.len(),
@@ -24,60 +28,124 @@ fn main() {
     divan::main();
 }
 
-/// The floor: prost alone.
+/// The floor: a copy of the bytes.
 #[divan::bench]
-fn decode(bencher: divan::Bencher<'_, '_>) {
+fn copy(bencher: Bencher<'_, '_>) {
+    each(bencher, |body| drop(black_box(Bytes::copy_from_slice(body))));
+}
+
+/// What decides whether the bytes are a request, and what it weighs.
+#[divan::bench]
+fn wire_check(bencher: Bencher<'_, '_>) {
+    each(bencher, |body| drop(black_box(checked(body))));
+}
+
+/// Checking, and reading of each span what the rules ask for.
+#[divan::bench]
+fn wire_check_and_read(bencher: Bencher<'_, '_>) {
+    let table = Table::new(Dialect::builtin());
+    each(bencher, |body| read(&table, checked(body).view()));
+}
+
+/// Checking, assembling, extracting; every trace new, and forgotten when it is over.
+#[divan::bench]
+fn wire_check_and_extract(bencher: Bencher<'_, '_>) {
+    extract(bencher, |world, body| world.take(checked(body).view()));
+}
+
+/// prost alone.
+#[divan::bench]
+fn prost_decode(bencher: Bencher<'_, '_>) {
+    each(bencher, |body| drop(black_box(decoded(body))));
+}
+
+/// Decoding, and reading of each span what the rules ask for.
+#[divan::bench]
+fn prost_decode_and_read(bencher: Bencher<'_, '_>) {
+    let table = Table::new(Dialect::builtin());
+    each(bencher, |body| read(&table, &decoded(body)));
+}
+
+/// Decoding, assembling, extracting.
+#[divan::bench]
+fn prost_decode_and_extract(bencher: Bencher<'_, '_>) {
+    extract(bencher, |world, body| world.take(&decoded(body)));
+}
+
+fn each(bencher: Bencher<'_, '_>, act: impl Fn(&Bytes) + Sync) {
     let bodies = bodies();
     let spans = spans(&bodies);
-    bencher.counter(divan::counter::ItemsCount::new(spans)).bench(|| {
-        for body in &bodies {
-            divan::black_box(decoded(body));
+    bencher
+        .counter(ItemsCount::new(spans))
+        .bench(|| bodies.iter().for_each(&act));
+}
+
+fn extract(bencher: Bencher<'_, '_>, mut act: impl FnMut(&mut World, &Bytes)) {
+    let mut bodies: Vec<Body> = bodies().into_iter().map(Body::new).collect();
+    let spans = bodies.iter().map(|body| body.ids.len()).sum::<usize>();
+    let mut world = World::new();
+    bencher.counter(ItemsCount::new(spans)).bench_local(|| {
+        for body in &mut bodies {
+            body.renew();
+            act(&mut world, &body.bytes);
         }
+        world.end()
     });
 }
 
-/// Decoding, assembling, extracting; every trace new, and forgotten when it is over.
-#[divan::bench]
-fn decode_and_extract(bencher: divan::Bencher<'_, '_>) {
-    let bodies = bodies();
-    let spans = spans(&bodies);
-    let mut world = World::new();
-    bencher
-        .counter(divan::counter::ItemsCount::new(spans))
-        .bench_local(|| {
-            world.begin();
-            for body in &bodies {
-                let mut request = decoded(body);
-                world.renew(&mut request);
-                world.take(&request);
-            }
-            world.end()
-        });
+fn read<'r>(table: &Table, request: impl RequestView<'r>) {
+    let mut reading = table.reading();
+    for resource in request.resources() {
+        table.read(&mut reading, resource.attributes());
+        for span in resource.scopes().flat_map(ScopeView::spans) {
+            black_box((span.trace_id(), span.span_id(), span.start(), span.status()));
+            table.read(&mut reading, span.attributes());
+            black_box(&reading);
+        }
+    }
 }
 
-/// Assembling and extracting alone, of decoded requests.
-#[divan::bench]
-fn extract(bencher: divan::Bencher<'_, '_>) {
-    let mut requests: Vec<ExportTraceServiceRequest> = bodies().iter().map(|body| decoded(body)).collect();
-    let spans = spans(&bodies());
-    let mut world = World::new();
-    bencher
-        .counter(divan::counter::ItemsCount::new(spans))
-        .bench_local(|| {
-            world.begin();
-            for request in &mut requests {
-                world.renew(request);
-                world.take(request);
-            }
-            world.end()
-        });
+/// A request, and where its spans' trace ids are.
+struct Body {
+    bytes: Bytes,
+    ids: Vec<usize>,
+}
+
+impl Body {
+    fn new(bytes: Bytes) -> Self {
+        let view = checked(&bytes);
+        let begin = bytes.as_ptr().addr();
+        let spans = view
+            .view()
+            .resources()
+            .flat_map(ResourceView::scopes)
+            .flat_map(ScopeView::spans);
+        let ids = spans
+            .map(|span| span.trace_id().as_ptr().addr() - begin)
+            .collect();
+        Body { bytes, ids }
+    }
+
+    /// Another trace id in each round, so that no run is taken for a repetition.
+    fn renew(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes)
+            .try_into_mut()
+            .expect("nobody else holds them");
+        for at in &self.ids {
+            bytes[*at] = bytes[*at].wrapping_add(1);
+        }
+        self.bytes = bytes.freeze();
+    }
+}
+
+fn checked(body: &Bytes) -> wire::Checked {
+    wire::check(body.clone(), usize::MAX).expect("the bodies are valid")
 }
 
 struct World {
     assembler: Assembler,
     run: RunId,
     now: Timestamp,
-    round: u8,
 }
 
 impl World {
@@ -88,35 +156,17 @@ impl World {
             assembler,
             run: RunId::default(),
             now,
-            round: 0,
         }
     }
 
-    fn begin(&mut self) {
-        self.round = self.round.wrapping_add(1);
-    }
-
-    /// Other trace ids in each round, so that no run is taken for a repetition.
-    fn renew(&self, request: &mut ExportTraceServiceRequest) {
-        let scopes = request
-            .resource_spans
-            .iter_mut()
-            .flat_map(|resource| &mut resource.scope_spans);
-        for span in scopes.flat_map(|scope| &mut scope.spans) {
-            if let Some(first) = span.trace_id.first_mut() {
-                *first = first.wrapping_add(self.round);
-            }
-        }
-    }
-
-    fn take(&mut self, request: &ExportTraceServiceRequest) {
+    fn take<'r>(&mut self, request: impl RequestView<'r>) {
         let mut out = Vec::new();
         let runs = Runs {
             stated: None,
             otherwise: &self.run,
         };
         self.assembler.accept(runs, request, self.now, &mut out);
-        divan::black_box(out);
+        black_box(out);
     }
 
     fn end(&mut self) -> usize {
@@ -131,7 +181,7 @@ fn decoded(body: &[u8]) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest::decode(body).expect("the bodies are valid")
 }
 
-fn spans(bodies: &[Vec<u8>]) -> usize {
+fn spans(bodies: &[Bytes]) -> usize {
     let requests = bodies.iter().map(|body| decoded(body));
     let scopes = requests
         .flat_map(|request| request.resource_spans)
@@ -139,7 +189,7 @@ fn spans(bodies: &[Vec<u8>]) -> usize {
     scopes.map(|scope| scope.spans.len()).sum()
 }
 
-fn bodies() -> Vec<Vec<u8>> {
+fn bodies() -> Vec<Bytes> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/captures");
     let captures = std::env::var_os("IMMUNE_CAPTURES").map_or(beside, PathBuf::from);
     let mut paths = Vec::new();
@@ -157,7 +207,7 @@ fn bodies() -> Vec<Vec<u8>> {
     }
     paths
         .iter()
-        .map(|path| std::fs::read(path).expect("a capture can be read"))
+        .map(|path| std::fs::read(path).expect("a capture can be read").into())
         .collect()
 }
 
@@ -167,7 +217,7 @@ fn children(path: &Path) -> Vec<PathBuf> {
 }
 
 /// A thousand runs of an agent with three model calls and two tools, each span with a prompt's worth of text.
-fn made() -> Vec<Vec<u8>> {
+fn made() -> Vec<Bytes> {
     let text = |key: &str, value: &str| KeyValue {
         key: key.into(),
         value: Some(AnyValue {
@@ -230,7 +280,9 @@ fn made() -> Vec<Vec<u8>> {
                 scope_spans,
                 ..ResourceSpans::default()
             }];
-            ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+            ExportTraceServiceRequest { resource_spans }
+                .encode_to_vec()
+                .into()
         })
         .collect()
 }

@@ -5,6 +5,7 @@ use crate::assemble::{Accepted, Assembler, Emitted, Runs};
 use crate::limits::{self, Known};
 use crate::metrics::{Metrics, ReasonLabels, Signal, SignalLabels};
 use crate::torn;
+use crate::view::RequestView;
 use crate::writer::{NotStored, Work, Writer};
 use immune_bus::Publisher;
 use immune_domain::vitals::Vitals;
@@ -16,7 +17,6 @@ use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::Peers;
 use immune_store::VitalsStore;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -166,10 +166,10 @@ impl Service {
     ///
     /// # Errors
     /// When the sender should repeat the request.
-    pub async fn traces(
+    pub async fn traces<'r>(
         &self,
         runs: Runs<'_>,
-        request: &ExportTraceServiceRequest,
+        request: impl RequestView<'r>,
     ) -> Result<Accepted, NotTaken> {
         let accepted = self
             .assemble(|assembler, now, emitted| assembler.accept(runs, request, now, emitted))

@@ -206,3 +206,27 @@ async fn not_for_us() {
         .expect("success");
     case.end().await;
 }
+
+/// Scenario: valid requests in forms that no encoder of OTLP writes: a group among the fields, a resource in pieces.
+/// Guarantees: taken like any other, with what they say.
+#[tokio::test(flavor = "multi_thread")]
+async fn unusual_forms() {
+    let case = Case::start().await;
+    let group = [99 << 3 | 3, 99 << 3 | 4].map(|key: u64| {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint(key, &mut bytes);
+        bytes
+    });
+    let whole = execution("grouped", 1).encode_to_vec();
+    let grouped = [group.concat(), whole].concat();
+    assert_eq!(case.post(PROTOBUF, grouped).await.status(), 200);
+    assert_eq!(case.world.record("grouped").await.token_count, Some(120));
+
+    let mut request = execution("pieces", 2);
+    let spans = request.resource_spans.remove(0);
+    // A message in pieces is the same field several times; here an empty second piece.
+    let pieces = field(1, &[spans.encode_to_vec(), field(1, &[])].concat());
+    assert_eq!(case.post(PROTOBUF, pieces).await.status(), 200);
+    assert_eq!(case.world.record("pieces").await.token_count, Some(120));
+    case.end().await;
+}

@@ -9,7 +9,7 @@
 
 use crate::agent::Agent;
 use immune_domain::Timestamp;
-use immune_domain::detection::guarded::{Evidence, Guard};
+use immune_domain::detection::guarded::{Evidence, Guard, RUNNING_ALARM};
 use immune_domain::detection::window::{fingerprint, is_late};
 use immune_domain::policy::Detector;
 use immune_domain::vitals::{Completeness, Vitals};
@@ -32,6 +32,8 @@ pub struct Guarding {
     on_record_until: Timestamp,
     /// Live executions that wait for those on record; `None` while nothing is awaited.
     waiting: Option<Vec<Vitals>>,
+    /// An execution that still runs and is far beyond the usual, and how far.
+    running: Option<Box<(u64, Evidence)>>,
 }
 
 impl Default for Guarding {
@@ -42,14 +44,31 @@ impl Default for Guarding {
             next: 0,
             on_record_until: Timestamp::EPOCH,
             waiting: None,
+            running: None,
         }
     }
 }
 
 impl Guarding {
-    /// Observes a live execution, unless it was observed or has not ended.
+    /// Observes a live execution, unless it was observed. One that still runs is only weighed: it is observed when it
+    /// has ended.
     pub fn observe(&mut self, vitals: &Vitals) {
+        let execution = fingerprint(&vitals.execution);
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.0 == execution)
+        {
+            self.running = None;
+        }
         if !has_ended(vitals) {
+            let weighed = self
+                .guard
+                .running(vitals)
+                .filter(|evidence| evidence.score > RUNNING_ALARM);
+            if let Some(evidence) = weighed {
+                self.running = Some(Box::new((execution, evidence)));
+            }
             return;
         }
         let Some(waiting) = &mut self.waiting else {
@@ -111,18 +130,26 @@ impl Guarding {
 
     /// Whether the evidence says that the agent is infected.
     pub fn is_infected(&self) -> bool {
-        self.guard.is_infected()
+        self.guard.is_infected() || self.is_running_away()
     }
 
-    /// The evidence after the last execution, `None` while there were too few to judge.
+    /// Whether it says so of an execution that still runs.
+    pub fn is_running_away(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The evidence of an execution that runs away, else after the last one that ended; `None` while there were too few
+    /// to judge.
     pub fn evidence(&self) -> Option<Evidence> {
-        self.guard.is_ready().then(|| self.guard.evidence())
+        let running = self.running.as_ref().map(|running| running.1);
+        running.or_else(|| self.guard.is_ready().then(|| self.guard.evidence()))
     }
 
     /// The agent was healed or released: it is judged anew against what was known to be good. Executions that wait
     /// began before that.
     pub fn restart(&mut self) {
         self.guard.restart();
+        self.running = None;
         if let Some(waiting) = &mut self.waiting {
             waiting.clear();
         }

@@ -2,7 +2,7 @@
 
 use immune_domain::baseline::Profile;
 use immune_domain::detection::{Anomaly, Evidence, Infection, Judgement, Recent, WORKLOAD_MAX};
-use immune_domain::diagnosis::{Clues, Pattern, diagnose};
+use immune_domain::diagnosis::{Clues, Pattern, diagnose, ruled_out};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, InfectionId, Timestamp};
 use std::collections::BTreeMap;
@@ -75,6 +75,7 @@ impl Draft {
         if self.clues.platform_word.is_some() {
             anomalies.push(Anomaly::PlatformReport);
         }
+        let hypotheses = diagnose(&pattern);
         Infection {
             id,
             key: self.key.clone(),
@@ -82,7 +83,8 @@ impl Draft {
             severity: self.severity,
             anomalies,
             deviations: self.judgement.deviations,
-            hypotheses: diagnose(&pattern),
+            ruled_out: ruled_out(&pattern, &hypotheses),
+            hypotheses,
             window,
             evidence: executions.iter().map(Evidence::of).collect(),
             baseline_version: self.profile.as_ref().map_or(0, |profile| profile.version),

@@ -12,6 +12,8 @@ immune_tests::in_both_wirings!(mild_heals_by_itself, what_failed_is_not_tried_ag
 async fn mild_heals_by_itself(wiring: Wiring) {
     let world = World::start(wiring, json!({})).await;
     let agent = world.learned_agent().await;
+    // What is mild is evident only where the agent is known a little longer than a baseline takes.
+    world.undisturbed(&agent).await;
     world.infect_mildly(&agent).await;
     world.case_in(&agent, "healed").await;
     world.free(&agent).await;

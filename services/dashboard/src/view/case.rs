@@ -1,6 +1,6 @@
 //! A case, in short and in full.
 
-use super::infection::{self, EvidenceView, HypothesisView};
+use super::infection::{self, EvidenceView, HypothesisView, RuledOutView};
 use super::outlook::{self, Affected, ProbationView};
 use super::vitals::seconds;
 use immune_domain::case::{Attempt, Case, Entry, FirstApproval, LastDecision, LeverState, State};
@@ -72,6 +72,8 @@ pub struct WholeCase {
     pub timeline: Vec<EntryView>,
     /// Diagnoses, the most confident first.
     pub hypotheses: Vec<HypothesisView>,
+    /// What it was not, and why.
+    pub ruled_out: Vec<RuledOutView>,
     /// The executions that show it.
     pub evidence: Vec<EvidenceView>,
     /// The recent window beside the baseline.
@@ -251,6 +253,7 @@ impl WholeCase {
             case: CaseView::from(case),
             timeline: case.timeline.iter().map(EntryView::from).collect(),
             hypotheses: infection::hypotheses(&case.infection),
+            ruled_out: infection::ruled_out(&case.infection),
             evidence: infection::evidence(&case.infection),
             window: infection::window(&case.infection),
             plan: None,

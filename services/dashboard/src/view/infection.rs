@@ -7,6 +7,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+/// A diagnosis that it was not.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RuledOutView {
+    /// Which.
+    pub diagnosis: String,
+    /// The numbers that speak against it, or what telemetry does not tell.
+    pub because: String,
+}
+
 /// One possible diagnosis.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct HypothesisView {
@@ -88,6 +97,14 @@ pub(crate) fn hypotheses(infection: &Infection) -> Vec<HypothesisView> {
         because: h.because.clone(),
     };
     infection.hypotheses.iter().map(view).collect()
+}
+
+pub(crate) fn ruled_out(infection: &Infection) -> Vec<RuledOutView> {
+    let view = |not: &immune_domain::diagnosis::RuledOut| RuledOutView {
+        diagnosis: not.diagnosis.to_string(),
+        because: not.because.clone(),
+    };
+    infection.ruled_out.iter().map(view).collect()
 }
 
 pub(crate) fn evidence(infection: &Infection) -> Vec<EvidenceView> {

@@ -34,12 +34,17 @@ export function Headline({ one, whole }) {
 /** The diagnosis, why, and what else it could be. @param {{ one: Case, whole: WholeCase | undefined }} props */
 export function Diagnosis({ one, whole }) {
   const [main, ...others] = whole?.hypotheses ?? [];
+  const ruledOut = whole?.ruled_out ?? [];
   return html`<div class="why">
     <p><b>${say(DIAGNOSES, one.diagnosis)}</b>${main && html` <span class="muted">${percent(main.confidence)} sure</span>`}</p>
     <p>${sentence(one.reasoning) || "No reason is on record."}</p>
     ${others.length > 0 &&
     html`<details><summary>${others.length === 1 ? "Another possibility" : `${others.length} other possibilities`}</summary>
       <ul class="plain-list">${others.map((other) => html`<li key=${other.diagnosis}><b>${say(DIAGNOSES, other.diagnosis)}</b> <span class="muted">${percent(other.confidence)}</span>: ${other.because}</li>`)}</ul>
+    </details>`}
+    ${ruledOut.length > 0 &&
+    html`<details><summary>What it was not</summary>
+      <ul class="plain-list">${ruledOut.map((not) => html`<li key=${not.diagnosis}><b>${say(DIAGNOSES, not.diagnosis)}</b>: ${not.because}</li>`)}</ul>
     </details>`}
   </div>`;
 }

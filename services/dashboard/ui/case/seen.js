@@ -67,6 +67,6 @@ export function useWhole(id, isWanted = true) {
 
 /** What only the full answer has. @param {import("./shapes").WholeCase} whole */
 function keep(whole) {
-  const { timeline, hypotheses, evidence, window, plan, expires_at, next, affected, probation } = whole;
-  return { timeline, hypotheses, evidence, window, plan, expires_at, next, affected, probation };
+  const { timeline, hypotheses, ruled_out, evidence, window, plan, expires_at, next, affected, probation } = whole;
+  return { timeline, hypotheses, ruled_out, evidence, window, plan, expires_at, next, affected, probation };
 }

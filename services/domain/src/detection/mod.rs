@@ -8,7 +8,7 @@ pub mod window;
 pub use specified::{Judgement, Recent, Rule, judge, rounded, severity};
 pub use window::{Entered, Sample, Window};
 
-use crate::diagnosis::Hypothesis;
+use crate::diagnosis::{Hypothesis, RuledOut};
 use crate::vitals::Vitals;
 use crate::{AgentKey, ExecutionId, InfectionId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,9 @@ pub struct Infection {
     pub deviations: Deviations,
     /// Diagnoses, the most confident first; never empty.
     pub hypotheses: Vec<Hypothesis>,
+    /// What it was not, and why.
+    #[serde(default)]
+    pub ruled_out: Vec<RuledOut>,
     /// What the window looked like.
     pub window: WindowSummary,
     /// The executions that show it, the latest last; at most [`EVIDENCE_MAX`].

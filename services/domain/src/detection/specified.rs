@@ -1,13 +1,16 @@
 //! The specified rule: the deviation of the recent average from the baseline, in standard deviations.
 
 use super::{Anomaly, Deviations, WindowSummary};
-use crate::baseline::Profile;
+use crate::baseline::{Moments, Profile};
 use crate::policy::Policy;
 use crate::vitals::Metric;
 
 /// The largest deviation that is told. A spread next to nothing would make it infinite, which no wire format and no
 /// person can read.
 pub const DEVIATION_MAX: f64 = 1e9;
+
+/// The narrowest spread by which a severity is measured, as a share of the mean.
+const SPREAD_SHARE_MIN: f64 = 0.05;
 
 /// The largest severity.
 pub const SEVERITY_MAX: f64 = 10.0;
@@ -59,6 +62,8 @@ pub struct Judgement {
     pub anomalous: [bool; 3],
     /// Whether the retry rate is.
     pub high_retry_rate: bool,
+    /// The largest deviation where the spread is never taken for narrower than it can be: see [`floored`].
+    pub size: f64,
 }
 
 /// Judges the recent executions by a profile. Without a ready profile, or without executions, nothing is said:
@@ -81,25 +86,44 @@ pub fn judge(recent: &Recent, profile: &Profile, rule: &Rule) -> Judgement {
             .of(metric)
             .is_some_and(|deviation| deviation > rule.threshold_stddev);
     }
+    let sizes = Metric::ALL.map(|metric| floored(recent.averages[metric.index()]?, profile, metric, rule));
+    judgement.size = sizes.into_iter().flatten().fold(0.0, f64::max);
     let share = recent.retry_share.unwrap_or(0.0);
     if rule.high_retry_rate && share > rule.high_retry_share {
         judgement.high_retry_rate = true;
         judgement.deviations.retry_rate = Some(10.0 * share);
+        judgement.size = judgement.size.max(10.0 * share);
     }
     judgement
 }
 
-/// `|average - mean| / stddev`; `None` when the metric has too few samples, or no spread to measure with while
-/// something did change.
-fn deviation(average: f64, profile: &Profile, metric: Metric, rule: &Rule) -> Option<f64> {
+/// The deviation by a spread of at least 5 % of the mean, and one call for tool calls. A metric that never varied would
+/// otherwise be infinitely far off, or nothing could be said of it; and a jitter of a thousandth would make every change
+/// severe.
+fn floored(average: f64, profile: &Profile, metric: Metric, rule: &Rule) -> Option<f64> {
+    let moments = judgeable(average, profile, metric, rule)?;
+    let least = match metric {
+        Metric::Tools => 1.0,
+        Metric::Latency | Metric::Tokens => f64::MIN_POSITIVE,
+    };
+    let spread = moments.stddev.max(SPREAD_SHARE_MIN * moments.mean).max(least);
+    Some(((average - moments.mean).abs() / spread).min(DEVIATION_MAX))
+}
+
+/// What a metric is compared with, if there is enough of it.
+fn judgeable(average: f64, profile: &Profile, metric: Metric, rule: &Rule) -> Option<Moments> {
     let moments = profile.moments(metric);
     let is_judgeable = moments.count >= u64::from(rule.baseline_samples_min.max(2))
         && [average, moments.mean, moments.stddev]
             .iter()
             .all(|x| x.is_finite());
-    if !is_judgeable {
-        return None;
-    }
+    is_judgeable.then_some(moments)
+}
+
+/// `|average - mean| / stddev`; `None` when the metric has too few samples, or no spread to measure with while
+/// something did change.
+fn deviation(average: f64, profile: &Profile, metric: Metric, rule: &Rule) -> Option<f64> {
+    let moments = judgeable(average, profile, metric, rule)?;
     let distance = (average - moments.mean).abs();
     if moments.stddev <= 0.0 {
         return (distance == 0.0).then_some(0.0);
@@ -149,10 +173,10 @@ impl Judgement {
             .then(|| severity(self.deviations.largest().unwrap_or(0.0)))
     }
 
-    /// The severity of a report that rests on evidence: the formula's over the deviations there are, over the
-    /// threshold or not; 2.0 where nothing can be said.
+    /// The severity of a report that rests on evidence: the formula's over [`Judgement::size`], over the threshold or
+    /// not; 2.0 where nothing can be said.
     pub fn severity_on_evidence(&self) -> f64 {
-        severity(self.deviations.largest().unwrap_or(0.0))
+        severity(self.size)
     }
 
     /// The severity of a report that rests on the platform's word: the formula's where vitals show an anomaly. Where

@@ -197,3 +197,30 @@ proptest! {
         prop_assert!(at(near + further) >= at(near));
     }
 }
+
+/// Scenario: a metric that never varied, one that varies by a thousandth, and one that varies by a tenth, each doubled;
+/// two tool calls where it was always one.
+/// Guarantees: a severity on evidence is finite and measured by a spread of at least 5 %, or one call; the deviation of the
+/// rule is not touched.
+#[test]
+fn severity_on_evidence_is_measured_by_a_credible_spread() {
+    let size = |stddev: f64, metric: Metric, mean: f64, average: f64| {
+        let mut profile = profile();
+        profile.moments[metric.index()] = Moments {
+            count: 15,
+            mean,
+            stddev,
+        };
+        let mut recent = recent(100.0);
+        recent.averages[metric.index()] = Some(average);
+        judge(&recent, &profile, &rule())
+    };
+    for (stddev, expected) in [(0.0, 20.0), (0.1, 20.0), (10.0, 10.0)] {
+        let judged = size(stddev, Metric::Latency, 100.0, 200.0);
+        assert!((judged.size - expected).abs() < 1e-9, "{judged:?}");
+        assert_eq!(judged.deviations.latency, (stddev > 0.0).then(|| 100.0 / stddev));
+    }
+    let calls = size(0.0, Metric::Tools, 1.0, 2.0);
+    assert!((calls.size - 1.0).abs() < 1e-9, "{calls:?}");
+    assert!((calls.severity_on_evidence() - 2.45).abs() < 1e-9);
+}

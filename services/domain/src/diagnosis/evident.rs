@@ -7,7 +7,7 @@ use crate::detection::guarded::{Evidence, Peak};
 use crate::vitals::Metric;
 
 /// From here on a metric counts as moved. Below the alarm: two metrics may be over it only together.
-const MOVED: f32 = 2.0;
+pub(super) const MOVED: f32 = 2.0;
 /// From here on failures and retries count: where they are usual, a share of them says nothing.
 const COUNTED: f32 = 2.5;
 /// Above what deviations of a few seconds say, below a changed prompt.

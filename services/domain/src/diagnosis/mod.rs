@@ -4,9 +4,11 @@
 
 mod evident;
 mod pattern;
+mod ruled_out;
 mod rules;
 
 pub use pattern::{Clues, Pattern};
+pub use ruled_out::{RuledOut, ruled_out};
 pub use rules::diagnose;
 
 use serde::{Deserialize, Serialize};

@@ -2,13 +2,22 @@
 
 use crate::detection::guarded::Evidence;
 use crate::detection::{Judgement, WindowSummary};
-use crate::vitals::Metric;
+use crate::vitals::{Metric, RepeatedCall};
 
 /// What is known beside the numbers of the window.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Clues {
-    /// The fingerprint of the prompt differs from that of the last healthy execution.
-    pub prompt_changed: bool,
+    /// Whether the fingerprint of the prompt differs from that of the last healthy execution; `None` where telemetry
+    /// does not tell it of both.
+    pub prompt_changed: Option<bool>,
+    /// The model of the last healthy execution and of this one, where they differ.
+    pub model_changed: Option<(String, String)>,
+    /// The set of tools on offer differs from that of the last healthy execution.
+    pub tools_changed: bool,
+    /// Tools of the latest execution that no healthy one has called, while the agent's usual ones are known.
+    pub new_tools: Vec<String>,
+    /// The call that the latest execution made most often with the same arguments.
+    pub repeated_call: Option<RepeatedCall>,
     /// The latest execution called one tool only: its name.
     pub only_tool: Option<String>,
     /// Cost of the latest execution, US dollars.
@@ -19,6 +28,8 @@ pub struct Clues {
     pub platform_word: Option<String>,
     /// What the guarded detector saw, where it says that the agent is infected.
     pub evidence: Option<Evidence>,
+    /// The evidence is of an execution that still runs.
+    pub is_running: bool,
 }
 
 /// A judged window with its clues.

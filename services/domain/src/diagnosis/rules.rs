@@ -17,6 +17,9 @@ pub(super) const FAILURE_SHARE: f64 = 0.4;
 /// Share of executions with a retry from which on it is a storm.
 pub(super) const STORM_SHARE: f64 = 0.6;
 
+/// Calls with the same arguments from which on they are a loop: asking twice is a retry.
+const SAME_CALLS_MIN: u32 = 3;
+
 /// Times the usual cost from which on it is an overrun.
 const OVERRUN_FACTOR: f64 = 3.0;
 
@@ -39,23 +42,38 @@ const RULES: [Rule; 10] = [
 /// Every diagnosis that fits the pattern, the most confident first; `unknown` where none does, so never empty.
 pub fn diagnose(pattern: &Pattern<'_>) -> Vec<Hypothesis> {
     let by_evidence = pattern.clues.evidence.as_ref().and_then(evident::named);
-    let is_other = |found: &Hypothesis| {
-        by_evidence
-            .as_ref()
-            .is_none_or(|e| e.diagnosis != found.diagnosis)
-    };
-    let mut hypotheses: Vec<Hypothesis> = RULES
-        .iter()
-        .filter_map(|rule| rule(pattern))
-        .filter(is_other)
-        .collect();
+    let mut hypotheses: Vec<Hypothesis> = RULES.iter().filter_map(|rule| rule(pattern)).collect();
     hypotheses.extend(by_evidence);
     // Stable: of equals, the one that stands first in the table.
     hypotheses.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    // Of one diagnosis by two ways, the surer.
+    let mut named = Vec::new();
+    hypotheses.retain(|found| {
+        let is_new = !named.contains(&found.diagnosis);
+        named.push(found.diagnosis);
+        is_new
+    });
     if hypotheses.is_empty() {
         hypotheses.push(unknown(pattern));
     }
+    if let (Some(first), Some(change)) = (hypotheses.first_mut(), besides(pattern)) {
+        first.because = format!("{}; {change}", first.because);
+    }
     hypotheses
+}
+
+/// What else is to be known: that it has not ended, and what is new since the last healthy execution. No diagnosis, but
+/// the first thing to look at.
+fn besides(p: &Pattern<'_>) -> Option<String> {
+    let model = p.clues.model_changed.as_ref();
+    let model = model.map(|(before, now)| format!("the model is {now}, it was {before}"));
+    let tools = p
+        .clues
+        .tools_changed
+        .then(|| "the set of tools on offer is another".to_owned());
+    let running = p.clues.is_running.then(|| "the execution still runs".to_owned());
+    let changes: Vec<String> = running.into_iter().chain(model).chain(tools).collect();
+    (!changes.is_empty()).then(|| changes.join(", and "))
 }
 
 fn hypothesis(diagnosis: Diagnosis, confidence: f64, because: String) -> Option<Hypothesis> {
@@ -66,13 +84,22 @@ fn hypothesis(diagnosis: Diagnosis, confidence: f64, because: String) -> Option<
     })
 }
 
-/// A changed prompt is the one thing that tells an injection that worked from a drift.
+/// A changed prompt, and a tool that was never called before, are what tells an injection that worked from a drift:
+/// vitals alone cannot. Neither accuses by itself.
 fn prompt_injection(p: &Pattern<'_>) -> Option<Hypothesis> {
     let is_moved =
         p.judgement.is_anomalous() || p.clues.platform_word.is_some() || p.clues.evidence.is_some();
-    if !(p.clues.prompt_changed && is_moved) {
-        return None;
-    }
+    let is_prompt = p.clues.prompt_changed == Some(true);
+    let new_tool = p.clues.new_tools.first();
+    let (confidence, what) = match (is_moved, is_prompt, new_tool) {
+        (true, true, Some(tool)) => (
+            0.95,
+            format!("the prompt is another than in healthy executions, {tool} was called for the first time"),
+        ),
+        (true, true, None) => (0.9, "the prompt is another than in healthy executions".to_owned()),
+        (true, false, Some(tool)) => (0.75, format!("{tool} was called for the first time")),
+        (true, false, None) | (false, _, _) => return None,
+    };
     let moved = Metric::ALL.into_iter().find_map(|metric| p.anomaly(metric));
     let how = match (moved, &p.clues.platform_word, &p.clues.evidence) {
         (Some(moved), _, _) => moved.sentence(),
@@ -81,13 +108,36 @@ fn prompt_injection(p: &Pattern<'_>) -> Option<Hypothesis> {
     };
     hypothesis(
         Diagnosis::PromptInjection,
-        0.9,
-        format!("the prompt is another than in healthy executions, and {how}"),
+        confidence,
+        format!("{what}, and {how}"),
     )
 }
 
-/// Tool calls above 3 standard deviations, or anomalous and up more than anything else.
+/// One tool, called with the same arguments again and again, while tool calls rose.
+fn same_call_again(p: &Pattern<'_>) -> Option<Hypothesis> {
+    let call = p
+        .clues
+        .repeated_call
+        .as_ref()
+        .filter(|call| call.times >= SAME_CALLS_MIN)?;
+    let is_up = p.anomaly(Metric::Tools).is_some_and(|found| found.is_up())
+        || p.clues
+            .evidence
+            .is_some_and(|e| e.peaks[Metric::Tools.index()].z >= evident::MOVED);
+    let because = || {
+        let (tool, times) = (&call.tool, call.times);
+        format!(
+            "tool calls rose, and the latest execution called {tool} {times} times with the same arguments"
+        )
+    };
+    is_up.then(|| hypothesis(Diagnosis::InfiniteLoop, 0.92, because()))?
+}
+
+/// The same call again, or tool calls above 3 standard deviations, or anomalous and up more than anything else.
 fn infinite_loop(p: &Pattern<'_>) -> Option<Hypothesis> {
+    if let Some(found) = same_call_again(p) {
+        return Some(found);
+    }
     let tools = p.anomaly(Metric::Tools).filter(Move::is_up)?;
     let is_clear = tools.deviation > CLEAR_STDDEVS;
     let one_tool = p
@@ -246,7 +296,7 @@ pub(super) fn of_last(share: f64, from: f64, what: &str) -> Option<String> {
     (share >= from).then(|| format!("{percent:.0} % of the last {DIAGNOSED} executions {what}"))
 }
 
-/// `the evidence score is 5.2 (3.75 is an infection), tokens are 5.1 standard deviations above the reference over
+/// `the evidence score is 5.2 (4 is an infection), tokens are 5.1 standard deviations above the reference over
 /// the last 8 executions`
 fn evident(evidence: &Evidence) -> String {
     let score = format!(

@@ -2,7 +2,7 @@ use super::*;
 use crate::baseline::{Moments, Profile, State};
 use crate::detection::guarded::Evidence;
 use crate::detection::{Recent, judge};
-use crate::diagnosis::Clues;
+use crate::diagnosis::{Clues, RuledOut, ruled_out};
 use crate::policy::Policy;
 use crate::{AgentKey, Timestamp};
 
@@ -37,6 +37,10 @@ fn names(seen: Seen) -> Vec<Diagnosis> {
 }
 
 fn hypotheses(seen: Seen) -> Vec<Hypothesis> {
+    judged(seen).0
+}
+
+fn judged(seen: Seen) -> (Vec<Hypothesis>, Vec<RuledOut>) {
     let moments = |mean, stddev| Moments {
         count: 15,
         mean,
@@ -62,18 +66,20 @@ fn hypotheses(seen: Seen) -> Vec<Hypothesis> {
     };
     let judgement = judge(&recent, &profile, &crate::detection::Rule::of(&Policy::default()));
     let window = recent.summary(Some(&profile), 10.0);
-    let hypotheses = diagnose(&Pattern {
+    let pattern = Pattern {
         judgement: &judgement,
         window: &window,
         clues: &seen.clues,
-    });
+    };
+    let hypotheses = diagnose(&pattern);
     assert!(
         hypotheses
             .iter()
             .all(|h| (0.0..=1.0).contains(&h.confidence) && !h.because.is_empty())
     );
     assert!(hypotheses.is_sorted_by(|a, b| a.confidence >= b.confidence));
-    hypotheses
+    let not = ruled_out(&pattern, &hypotheses);
+    (hypotheses, not)
 }
 
 /// Guarantees: the classic five keep their meaning, each the first hypothesis of its pattern.
@@ -247,7 +253,7 @@ fn failures_point_at_tools() {
 #[test]
 fn prompt_injection_is_a_changed_prompt_that_shows() {
     let clues = Clues {
-        prompt_changed: true,
+        prompt_changed: Some(true),
         ..Clues::default()
     };
     let injected = hypotheses(Seen {
@@ -370,7 +376,121 @@ fn evidence_alone_is_named() {
     assert_eq!(diagnosis, Diagnosis::Unknown);
     assert_eq!(
         because,
-        "the evidence score is 5.2 (3.75 is an infection): \
+        "the evidence score is 5.2 (4 is an infection): \
          tokens are 5.1 standard deviations below the reference over the last 8 executions"
+    );
+}
+
+/// Scenario: tokens rose, or nothing moved, on an agent that called a tool for the first time, with the usual prompt and
+/// with another.
+/// Guarantees: a new tool makes an injection likely where something moved, a changed prompt as well likelier; without a
+/// departure neither says anything.
+#[test]
+fn a_tool_that_was_never_called_tells_an_injection() {
+    let clues = |prompt_changed| Clues {
+        prompt_changed: Some(prompt_changed),
+        new_tools: vec!["delete_account".to_owned()],
+        ..Clues::default()
+    };
+    let seen = |tokens, prompt_changed| Seen {
+        tokens,
+        clues: clues(prompt_changed),
+        ..Seen::default()
+    };
+    for (prompt_changed, confidence) in [(false, 0.75), (true, 0.95)] {
+        let first = hypotheses(seen(1_400.0, prompt_changed)).swap_remove(0);
+        assert_eq!(
+            (first.diagnosis, first.confidence),
+            (Diagnosis::PromptInjection, confidence)
+        );
+        assert!(
+            first
+                .because
+                .contains("delete_account was called for the first time"),
+            "{}",
+            first.because
+        );
+    }
+    assert_eq!(names(seen(1_000.0, true)), [Diagnosis::Unknown]);
+}
+
+/// Scenario: tool calls rose, or did not, while one call was made again and again with the same arguments.
+/// Guarantees: a loop, named with tool and count, and only where tool calls rose.
+#[test]
+fn the_same_call_again_is_a_loop() {
+    let clues = |times| Clues {
+        repeated_call: Some(crate::vitals::RepeatedCall {
+            tool: "search".to_owned(),
+            times,
+        }),
+        ..Clues::default()
+    };
+    let looping = hypotheses(Seen {
+        tools: 12.7,
+        tokens: 1_900.0,
+        clues: clues(9),
+        ..Seen::default()
+    });
+    assert_eq!(
+        (looping[0].diagnosis, looping[0].confidence),
+        (Diagnosis::InfiniteLoop, 0.92)
+    );
+    assert!(
+        looping[0]
+            .because
+            .contains("search 9 times with the same arguments"),
+        "{}",
+        looping[0].because
+    );
+    let twice = hypotheses(Seen {
+        tools: 12.7,
+        tokens: 1_900.0,
+        clues: clues(2),
+        ..Seen::default()
+    });
+    assert!(twice.iter().all(|found| found.confidence != 0.92), "{twice:?}");
+    let polling = names(Seen {
+        tokens: 1_900.0,
+        clues: clues(9),
+        ..Seen::default()
+    });
+    assert!(!polling.contains(&Diagnosis::InfiniteLoop), "{polling:?}");
+}
+
+/// Scenario: tokens rose after a change of the model and of the tools on offer.
+/// Guarantees: the first hypothesis says what changed; every diagnosis of the table is a hypothesis or ruled out, never
+/// both, and each that is ruled out says why.
+#[test]
+fn what_changed_and_what_it_was_not() {
+    let clues = Clues {
+        model_changed: Some(("old".to_owned(), "new".to_owned())),
+        tools_changed: true,
+        ..Clues::default()
+    };
+    let (pattern_hypotheses, not) = judged(Seen {
+        tokens: 1_400.0,
+        clues,
+        ..Seen::default()
+    });
+    let because = &pattern_hypotheses[0].because;
+    assert!(
+        because.contains("the model is new, it was old, and the set of tools on offer is another"),
+        "{because}"
+    );
+    for diagnosis in Diagnosis::ALL {
+        let is_named = pattern_hypotheses
+            .iter()
+            .any(|found| found.diagnosis == diagnosis);
+        let is_ruled_out = not.iter().any(|not| not.diagnosis == diagnosis);
+        let is_judged = !matches!(diagnosis, Diagnosis::ExternalCause | Diagnosis::Unknown);
+        assert_eq!(is_named ^ is_ruled_out, is_judged, "{diagnosis}");
+    }
+    assert!(not.iter().all(|not| !not.because.is_empty()));
+    let calls = not.iter().find(|not| not.diagnosis == Diagnosis::InfiniteLoop);
+    assert!(
+        calls.is_some_and(|not| not
+            .because
+            .starts_with("tool calls are 10.0 per execution, 0.0 standard")),
+        "{calls:?}"
     );
 }

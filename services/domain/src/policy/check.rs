@@ -208,7 +208,7 @@ mod tests {
                     research,
                     &[
                         ("mode", json!("observe")),
-                        ("detector", json!("guarded")),
+                        ("detector", json!("specified")),
                         ("probation", json!({ "executions": 2 })),
                         ("ladders", json!({ "unknown": ["clone_agent"] })),
                     ],
@@ -219,9 +219,9 @@ mod tests {
         let policy = resolve(&policies, "a", Some("research-web"));
         assert_eq!((policy.mode, policy.cooldown_seconds), (Mode::Observe, 9));
         assert_eq!((policy.probation.executions, policy.probation.seconds), (2, 60));
-        assert_eq!(policy.detector, Detector::Guarded);
-        assert!(policies.compile().has_detector(Detector::Guarded));
-        assert!(!Policies::default().compile().has_detector(Detector::Guarded));
+        assert_eq!(policy.detector, Detector::Specified);
+        assert!(policies.compile().has_detector(Detector::Specified));
+        assert!(!Policies::default().compile().has_detector(Detector::Specified));
         assert_eq!(policy.ladder(Diagnosis::Unknown), [Action::CloneAgent]);
         assert_eq!(
             policy.ladder(Diagnosis::MemoryCorruption),

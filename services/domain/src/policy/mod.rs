@@ -29,7 +29,7 @@ pub struct Policy {
     /// Who may decide on cases: verified subjects, `*` for any run of characters. Empty, the default: whoever may
     /// decide at all.
     pub approvers: Vec<String>,
-    /// Who decides that an agent is infected, default `specified`.
+    /// Who decides that an agent is infected, default `guarded`.
     pub detector: Detector,
     /// Deviation above which a metric is an anomaly, standard deviations, default 2.5.
     pub threshold_stddev: f64,
@@ -75,11 +75,11 @@ pub enum Mode {
 #[serde(rename_all = "snake_case")]
 pub enum Detector {
     /// The rule alone: a deviation over the threshold is an infection.
-    #[default]
     Specified,
     /// A deviation over the threshold makes an agent only suspect, which is shown and causes no action. It is infected,
     /// and a case opens, when the evidence score is over its threshold ([`crate::detection::guarded`]). Severity stays
     /// the formula's.
+    #[default]
     Guarded,
 }
 
@@ -132,7 +132,7 @@ impl Default for Policy {
             second_person_from_severity: None,
             second_person_within_seconds: 3_600,
             approvers: Vec::new(),
-            detector: Detector::Specified,
+            detector: Detector::Guarded,
             threshold_stddev: 2.5,
             window_seconds: 10,
             baseline_samples_min: 15,

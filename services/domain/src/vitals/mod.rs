@@ -93,10 +93,31 @@ pub struct Context {
     pub cost: Option<f64>,
     /// Hash of the system prompt, as given or computed; never the text.
     pub prompt_hash: Option<String>,
+    /// Kind of work that the execution does, as the platform calls it (`refund`, `summary`); at most 128 bytes.
+    pub task_type: Option<String>,
+    /// Fingerprint of the names of the tools that the agent was offered; never their descriptions.
+    pub tools_offered: Option<String>,
+    /// The call that was made most often with the same arguments, where one was made more than once.
+    pub repeated_call: Option<RepeatedCall>,
     /// Kubernetes namespace, workload and pod from resource attributes, as `k8s.*` keys without the prefix.
     pub workload: Vec<(String, String)>,
     /// The platform's own word that this agent is infected (`immune.infected = true`), with its reason.
     pub platform_infected: Option<String>,
+}
+
+/// Whether a text names a kind of work: at most 128 bytes, and no control characters. A longer one is rather the task
+/// itself, and would make a kind of its own of every execution.
+pub fn is_task_type(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && !text.contains(char::is_control)
+}
+
+/// One tool, called again and again with the same arguments. Of those only a hash was ever known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepeatedCall {
+    /// Name of the tool.
+    pub tool: String,
+    /// Calls with these arguments, in one execution; at least 2.
+    pub times: u32,
 }
 
 /// The three metrics that have a mean and a standard deviation in the baseline.

@@ -15,6 +15,7 @@ pub(crate) fn opened(id: &str, agent: &str) -> Case {
         anomalies: vec![],
         deviations: Deviations::default(),
         hypotheses: vec![],
+        ruled_out: vec![],
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,

@@ -10,6 +10,8 @@ pub struct Interner<'r> {
     names: HashSet<Name>,
     /// The prompt hashed last: most spans of a request repeat it, and comparing is quicker than hashing.
     prompt: Option<(&'r str, Name)>,
+    /// The tool definitions read last, for the same reason.
+    tools: Option<(&'r str, Option<Name>)>,
 }
 
 impl<'r> Interner<'r> {
@@ -35,6 +37,33 @@ impl<'r> Interner<'r> {
         self.prompt = Some((text, hash.clone()));
         hash
     }
+
+    /// A fingerprint of the tools in their definitions, 16 hex digits: of their names, whatever their order. `None`
+    /// where none is named, or the text is too long to be searched whole.
+    pub fn tools_offered(&mut self, definitions: &'r str) -> Option<Name> {
+        if let Some((known, names)) = &self.tools
+            && *known == definitions
+        {
+            return names.clone();
+        }
+        let names = tool_names(definitions).map(|names| self.name(&format!("{names:016x}")));
+        self.tools = Some((definitions, names.clone()));
+        names
+    }
+}
+
+/// The hashes of all names in tool definitions in sum, so that their order does not count. Every dialect writes
+/// `"name": "..."`, with whatever else around it; a parameter that is called `name` is followed by no text.
+fn tool_names(definitions: &str) -> Option<u64> {
+    const KEY: &str = "\"name\"";
+    if definitions.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let names = definitions.match_indices(KEY).filter_map(|(at, _)| {
+        let value = definitions[at + KEY.len()..].trim_start().strip_prefix(':')?;
+        value.trim_start().strip_prefix('"')?.split('"').next()
+    });
+    names.map(hash).reduce(u64::wrapping_add)
 }
 
 /// The first `bytes` of a text, less if that would split a character.
@@ -53,6 +82,21 @@ pub fn hash(text: &str) -> u64 {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    /// Scenario: the same tools in another order and with another description; then one more.
+    /// Guarantees: the fingerprint is of the set of names; a parameter called `name` is no tool; no names, no fingerprint.
+    #[test]
+    fn tools_are_a_set_of_names() {
+        let one = r#"[{"type":"function","name":"get","parameters":{"properties":{"name":{"type":"string"}}}},{"name" : "put"}]"#;
+        let same = r#"[{"name":"put","description":"writes"},{"function":{"name":"get"}}]"#;
+        let more = r#"[{"name":"put"},{"name":"get"},{"name":"delete"}]"#;
+        let mut interner = Interner::default();
+        let mut of = |text| interner.tools_offered(text);
+        assert!(of(one).is_some());
+        assert_eq!(of(one), of(same));
+        assert_ne!(of(one), of(more));
+        assert_eq!(of("[]"), None);
+    }
 
     /// Guarantees: equal names share memory, and a long one is cut without splitting a character.
     #[test]

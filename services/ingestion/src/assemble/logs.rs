@@ -7,7 +7,6 @@
 use super::trace::TraceKey;
 use super::{Assembler, Emitted, Runs};
 use crate::dialect::Fact;
-use crate::view::decoded::pairs;
 use immune_domain::id::is_well_formed;
 use immune_domain::{RunId, Timestamp};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -32,7 +31,7 @@ impl Assembler {
                 .resource
                 .as_ref()
                 .map_or(&[][..], |resource| &resource.attributes);
-            self.table.read(&mut reading, pairs(resource));
+            self.table.read(&mut reading, resource.iter());
             let named = reading
                 .text(Fact::Run)
                 .filter(|run| is_well_formed(run))
@@ -43,7 +42,7 @@ impl Assembler {
                 .iter()
                 .flat_map(|scope| &scope.log_records)
             {
-                self.table.read(&mut reading, pairs(&record.attributes));
+                self.table.read(&mut reading, record.attributes.iter());
                 let tokens = reading
                     .count(Fact::InputTokens)
                     .zip(reading.count(Fact::OutputTokens));

@@ -4,7 +4,7 @@ use super::intern::{Interner, cut, hash};
 use super::span::{Facts, Marks, Name, Origin, Resource, Span, TEXT_BYTES_MAX, Usage};
 use super::times;
 use crate::dialect::{Class, Fact, Reading, Table};
-use crate::view::{self, ResourceView, SpanView};
+use crate::view::{self, AttributeView, ResourceView, SpanView};
 use immune_domain::id::is_well_formed;
 use immune_domain::{RunId, Timestamp};
 use std::sync::Arc;
@@ -86,7 +86,10 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         let workload = resource
             .attributes()
-            .filter_map(|(key, value)| Some((key.strip_prefix("k8s.")?, value.text()?)))
+            .filter_map(|attribute| {
+                let key = attribute.key().strip_prefix(b"k8s.")?;
+                Some((std::str::from_utf8(key).ok()?, attribute.value().text()?))
+            })
             .take(LISTED_MAX)
             .map(|(key, value)| (self.interner.name(key), self.interner.name(value)))
             .collect();
@@ -94,6 +97,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             run: run.map(RunId::new),
             agent_id: self.name(Fact::AgentId),
             agent_type: self.name(Fact::AgentType),
+            task_type: self.task_type(),
             service: self.name(Fact::ServiceName),
             namespace: self.name(Fact::ServiceNamespace),
             mcp_servers: self.names(Fact::McpServers),
@@ -197,6 +201,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             agent_id: self.name(Fact::AgentId),
             agent_type: self.name(Fact::AgentType),
             conversation: self.name(Fact::Conversation),
+            task_type: self.task_type(),
             infected: self.infected(),
             http_status: self
                 .reading
@@ -241,6 +246,12 @@ impl<'t, 'r> Reader<'t, 'r> {
                 .text(Fact::Prompt)
                 .map(|prompt| self.interner.prompt_hash(prompt));
         }
+        if matches!(class, Class::Model | Class::Agent) {
+            facts.tools_offered = self
+                .reading
+                .text(Fact::ToolDefinitions)
+                .and_then(|tools| self.interner.tools_offered(tools));
+        }
         match class {
             Class::Tool => {
                 facts.tool = self.name(Fact::ToolName);
@@ -260,8 +271,10 @@ impl<'t, 'r> Reader<'t, 'r> {
     fn error_type(&mut self, span: impl SpanView<'r>) -> Option<Name> {
         let by_attribute = self.reading.text(Fact::ErrorType);
         let by_event = || {
-            let mut attributes = span.event_attributes();
-            attributes.find_map(|(key, value)| value.text().filter(|_| key == "exception.type"))
+            let mut attributes = span
+                .event_attributes()
+                .filter(|attribute| attribute.key() == b"exception.type");
+            attributes.find_map(|attribute| attribute.value().text())
         };
         by_attribute
             .or_else(by_event)
@@ -305,6 +318,12 @@ impl<'t, 'r> Reader<'t, 'r> {
         self.reading
             .is_true(Fact::Infected)
             .then(|| self.interner.name(reason.unwrap_or("the platform says so")))
+    }
+
+    /// The kind of work; a text that is too long to be a kind, or no word at all, is none.
+    fn task_type(&mut self) -> Option<Name> {
+        let text = self.reading.text(Fact::TaskType)?.trim();
+        immune_domain::vitals::is_task_type(text).then(|| self.interner.name(text))
     }
 
     fn name(&mut self, fact: Fact) -> Option<Name> {

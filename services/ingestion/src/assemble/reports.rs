@@ -141,6 +141,15 @@ fn fingerprint(vitals: &Vitals) -> u64 {
         &context.prompt_hash,
         &context.workload,
         &context.platform_infected,
+        &context.task_type,
+    )
+        .hash(&mut hasher);
+    (
+        &context.tools_offered,
+        context
+            .repeated_call
+            .as_ref()
+            .map(|call| (&call.tool, call.times)),
     )
         .hash(&mut hasher);
     context.cost.map(f64::to_bits).hash(&mut hasher);

@@ -104,6 +104,8 @@ pub struct Resource {
     pub agent_id: Option<Name>,
     /// Kind of agent.
     pub agent_type: Option<Name>,
+    /// Kind of work.
+    pub task_type: Option<Name>,
     /// `service.name`.
     pub service: Option<Name>,
     /// `service.namespace`.
@@ -178,6 +180,10 @@ pub struct Facts {
     pub infected: Option<Name>,
     /// Hash of the system prompt.
     pub prompt_hash: Option<Name>,
+    /// Kind of work.
+    pub task_type: Option<Name>,
+    /// Fingerprint of the tools on offer.
+    pub tools_offered: Option<Name>,
     /// MCP servers.
     pub mcp_servers: Vec<Name>,
     /// Cost, US dollars.
@@ -204,6 +210,8 @@ impl Facts {
             &self.error_type,
             &self.infected,
             &self.prompt_hash,
+            &self.task_type,
+            &self.tools_offered,
         ];
         let listed: usize = self.mcp_servers.iter().map(|server| server.len()).sum();
         texts.into_iter().flatten().map(|text| text.len()).sum::<usize>() + listed

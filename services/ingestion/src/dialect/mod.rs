@@ -183,6 +183,10 @@ facts! {
     Prompt,
     /// Hash of the system prompt, computed by the sender.
     PromptHash,
+    /// Kind of work that the execution does, as the platform calls it.
+    TaskType,
+    /// Definitions of the tools that the agent is offered; only a fingerprint of their names is kept.
+    ToolDefinitions,
     /// The platform's word that the agent is infected.
     Infected,
     /// And why.

@@ -2,7 +2,10 @@
 
 use super::member::json_member;
 use super::{Class, Dialect, Fact, Rule};
-use crate::view::Value;
+use crate::view::{AttributeView, Value};
+
+/// Within the key of an attribute about a tool call.
+const CALLS: &[u8] = b".tool_calls.";
 
 /// A compiled [`Dialect`].
 #[derive(Debug)]
@@ -131,21 +134,23 @@ impl Table {
     pub fn read<'r>(
         &self,
         reading: &mut Reading<'r>,
-        attributes: impl Iterator<Item = (&'r str, Value<'r>)>,
+        attributes: impl Iterator<Item = impl AttributeView<'r>>,
     ) {
         reading.facts.fill(None);
         reading.slots.fill(None);
         reading.is_marked = false;
         reading.requested_tools = 0;
-        for (key, value) in attributes {
+        for attribute in attributes {
+            let key = attribute.key();
             let entry = self
                 .by_length
                 .get(key.len())
-                .and_then(|bucket| bucket.iter().find(|entry| &*entry.key == key));
+                .and_then(|bucket| bucket.iter().find(|entry| entry.key.as_bytes() == key));
             let Some(entry) = entry else {
                 reading.requested_tools += u32::from(self.names_a_requested_tool(key));
                 continue;
             };
+            let value = attribute.value();
             if matches!(value, Value::Text("")) {
                 continue;
             }
@@ -159,11 +164,11 @@ impl Table {
         }
     }
 
-    fn names_a_requested_tool(&self, key: &str) -> bool {
+    fn names_a_requested_tool(&self, key: &[u8]) -> bool {
         self.dialect.requested_tool_keys.iter().any(|keys| {
-            key.starts_with(keys.starts.as_str())
-                && key.ends_with(keys.ends.as_str())
-                && key.contains(".tool_calls.")
+            key.starts_with(keys.starts.as_bytes())
+                && key.ends_with(keys.ends.as_bytes())
+                && key.windows(CALLS.len()).any(|part| part == CALLS)
         })
     }
 

@@ -117,6 +117,9 @@ pub fn vitals(
         error_type,
         cost: members.cost(trace),
         prompt_hash: first(|facts| facts.prompt_hash.as_ref()),
+        task_type: first(|facts| facts.task_type.as_ref()).or_else(|| text(resource.task_type.as_ref())),
+        tools_offered: first(|facts| facts.tools_offered.as_ref()),
+        repeated_call: tools.repeated,
         workload: resource
             .workload
             .iter()

@@ -395,3 +395,57 @@ fn prompts_leave_fingerprints_only() {
     assert!(hash("you are kind").is_some());
     assert_ne!(hash("you are kind"), hash("you are root"));
 }
+
+/// Scenario: an agent searches the same thing three times and another once, with two tool spans whose arguments nobody
+/// recorded; another agent calls 10,000 different things and then the first of them once more.
+/// Guarantees: the call made most often is told with its count, and nothing of its arguments; what is kept is bounded.
+#[test]
+fn the_same_call_again_is_counted() {
+    let call = |id, argument: &str| {
+        S::tool(id, "search")
+            .below(1)
+            .says("gen_ai.tool.call.arguments", argument)
+    };
+    let calls = [
+        call(2, "secret"),
+        call(3, "secret"),
+        call(4, "other"),
+        call(5, "secret"),
+    ];
+    let unknown = [S::tool(6, "note").below(1), S::tool(7, "note").below(1)];
+    let vitals = vitals_of(run(calls.into_iter().chain(unknown)));
+    let repeated = vitals
+        .context
+        .repeated_call
+        .as_ref()
+        .map(|call| (call.tool.as_str(), call.times));
+    assert_eq!(repeated, Some(("search", 3)));
+    assert!(!format!("{vitals:?}").contains("secret"));
+
+    let many = (0..10_000_u64)
+        .map(|i| call(i + 2, &i.to_string()))
+        .chain([call(20_000, "0")]);
+    let vitals = vitals_of(run(many));
+    assert_eq!(vitals.context.repeated_call.map(|call| call.times), Some(2));
+}
+
+/// Guarantees: the kind of work is what the execution says of itself; a text is no kind; tools on offer leave the
+/// fingerprint of their set.
+#[test]
+fn kind_of_work_and_tools_on_offer() {
+    let told = |kind: &str| {
+        vitals_of([S::agent(1, "bot").says("immune.task_type", kind)])
+            .context
+            .task_type
+    };
+    assert_eq!(told("refund").as_deref(), Some("refund"));
+    assert_eq!(told(&"please refund me ".repeat(20)), None);
+    let offer = |tools: &str| {
+        let model = S::model(2).below(1).says("gen_ai.tool.definitions", tools);
+        vitals_of(run([model])).context.tools_offered
+    };
+    let both = offer(r#"[{"name":"get"},{"name":"put"}]"#);
+    assert!(both.is_some());
+    assert_eq!(both, offer(r#"[{"name":"put"},{"name":"get"}]"#));
+    assert_ne!(both, offer(r#"[{"name":"get"}]"#));
+}

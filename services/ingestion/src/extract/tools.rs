@@ -3,7 +3,11 @@
 use super::{Members, Trace, list};
 use crate::assemble::tree::Index;
 use crate::dialect::Class;
+use immune_domain::vitals::RepeatedCall;
 use std::collections::HashMap;
+
+/// Different calls that are told apart in one execution. A loop shows among the first; beyond, new ones are not counted.
+const CALLS_MAX: usize = 64;
 
 /// Tool calls of an execution.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,6 +16,33 @@ pub(super) struct Tools {
     pub(super) calls: Option<u32>,
     /// The tools' names in order of first use.
     pub(super) names: Vec<String>,
+    /// The call made most often with the same arguments, where one was made more than once.
+    pub(super) repeated: Option<RepeatedCall>,
+}
+
+/// How often each call was made with the same arguments, of which only the hash is known.
+#[derive(Debug, Default)]
+struct Repeats<'t> {
+    calls: HashMap<(&'t str, u64), u32>,
+}
+
+impl<'t> Repeats<'t> {
+    fn count(&mut self, tool: &'t str, arguments: u64) {
+        let call = (tool, arguments);
+        if self.calls.len() < CALLS_MAX || self.calls.contains_key(&call) {
+            *self.calls.entry(call).or_default() += 1;
+        }
+    }
+
+    /// Of equal ones the first by name, so that the same spans in another order say the same.
+    fn most(self) -> Option<RepeatedCall> {
+        let repeated = self.calls.into_iter().filter(|(_, times)| *times > 1);
+        let ((tool, _), times) = repeated.max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)))?;
+        Some(RepeatedCall {
+            tool: tool.to_owned(),
+            times,
+        })
+    }
 }
 
 /// Counts the tool calls of an execution.
@@ -20,6 +51,7 @@ pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Tools {
     let mut calls = 0_u32;
     let mut ends: HashMap<(u64, &str), u64> = HashMap::new();
     let mut has_tool_spans = false;
+    let mut repeats = Repeats::default();
     for index in members.of_class(trace, Class::Tool) {
         has_tool_spans = true;
         let name = name(trace, index);
@@ -38,7 +70,11 @@ pub(super) fn count(trace: &Trace<'_>, members: &Members) -> Tools {
         }
         calls = calls.saturating_add(1);
         list(&mut tools.names, name);
+        if let Some(arguments) = trace.facts(index).and_then(|facts| facts.arguments) {
+            repeats.count(name, arguments);
+        }
     }
+    tools.repeated = repeats.most();
     tools.calls = if has_tool_spans {
         Some(calls)
     } else {

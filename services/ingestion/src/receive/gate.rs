@@ -1,12 +1,14 @@
 //! What stands before tonic: who sends, how much, how slowly, and what it will weigh.
 //!
 //! tonic reads and inflates a whole message before any code of ours sees it, counts nothing, and decodes what was
-//! never weighed. So the message is read here, as one that comes by HTTP is, and handed on plain.
+//! never weighed. So the message is read here, as one that comes by HTTP is, and handed on plain. Spans are not for
+//! tonic at all: what was read of them goes beside the request, and tonic gets an empty message to decode.
 
 use super::Door;
 use super::admission::Ticket;
 use super::body::{self, BodyError, Encoding, Form};
 use super::caller::{self, Run, Stranger};
+use super::message::{Message, MessageError, Traces};
 use crate::metrics::Signal;
 use crate::service::NotTaken;
 use axum::body::Body;
@@ -32,6 +34,8 @@ const ENCODINGS: &str = "grpc-accept-encoding";
 /// A request that was let in: the run that it is for, and its share of the limits.
 pub(super) struct Pass {
     pub(super) run: Run,
+    /// The spans of a request for traces.
+    pub(super) traces: Option<Traces>,
     _ticket: Ticket,
 }
 
@@ -45,7 +49,13 @@ enum Refused {
     #[error("too many requests are under way; repeat the request later")]
     Full,
     #[error(transparent)]
-    Body(#[from] BodyError),
+    Message(#[from] MessageError),
+}
+
+impl From<BodyError> for Refused {
+    fn from(error: BodyError) -> Self {
+        Refused::Message(error.into())
+    }
 }
 
 /// Lets a request in with its message read, or refuses it.
@@ -74,21 +84,32 @@ async fn read(door: &Door, request: Request) -> Result<Request, Refused> {
     let mut ticket = admission.enter().map_err(|_| Refused::Full)?;
     let framed = body::read(&mut body, admission, &mut ticket).await?;
     let (is_compressed, message) = unframed(&framed)?;
-    let (message, body) = match (is_compressed, encoding) {
-        (false, _) => (message, Body::from(framed)),
+    let message = match (is_compressed, encoding) {
+        (false, _) => message,
         // The flag without an encoding contradicts itself.
         (true, Encoding::Identity) => return Err(BodyError::Frame.into()),
         (true, Encoding::Gzip | Encoding::Zstd | Encoding::Deflate) => {
-            let message = body::inflated(message, encoding, admission, &mut ticket)?;
-            (message.clone(), plain(message)?)
+            body::inflated(message, encoding, admission, &mut ticket)?
         }
     };
-    if let Some(signal) = signal(head.uri.path()) {
-        body::weigh(&message, Form::Protobuf, signal, admission, &mut ticket)?;
-    }
+    let (traces, body) = match signal(head.uri.path()) {
+        Some(Signal::Traces) => {
+            let traces = Traces::read(message, Form::Protobuf, admission, &mut ticket)?;
+            (Some(traces), plain(Bytes::new())?)
+        }
+        Some(signal @ (Signal::Metrics | Signal::Logs)) => {
+            body::weigh(&message, Form::Protobuf, signal, admission, &mut ticket)?;
+            (None, plain(message)?)
+        }
+        None => (None, plain(message)?),
+    };
     head.headers.remove(ENCODING);
     head.headers.remove(header::CONTENT_LENGTH);
-    head.extensions.insert(Arc::new(Pass { run, _ticket: ticket }));
+    head.extensions.insert(Arc::new(Pass {
+        run,
+        traces,
+        _ticket: ticket,
+    }));
     Ok(Request::from_parts(head, body))
 }
 
@@ -151,7 +172,7 @@ impl Refused {
             Refused::Stranger(_) => "not_allowed",
             Refused::Encoding => "content_encoding",
             Refused::Full => "overloaded",
-            Refused::Body(error) => error.reason(),
+            Refused::Message(error) => error.reason(),
         }
     }
 
@@ -173,16 +194,19 @@ impl Refused {
                 later(code, message, *retry_after)
             }
             Refused::Encoding => Status::unimplemented(message),
-            Refused::Full | Refused::Body(BodyError::Full) => {
+            Refused::Full | Refused::Message(MessageError::Body(BodyError::Full)) => {
                 later(Code::ResourceExhausted, message, COME_BACK)
             }
-            Refused::Body(BodyError::TooLarge { .. } | BodyError::TooHeavy { .. }) => {
+            Refused::Message(MessageError::Body(BodyError::TooLarge { .. } | BodyError::TooHeavy { .. })) => {
                 Status::resource_exhausted(message)
             }
-            Refused::Body(BodyError::Slow { .. }) => Status::deadline_exceeded(message),
-            Refused::Body(BodyError::Broken | BodyError::Compression | BodyError::Frame) => {
-                Status::invalid_argument(message)
+            Refused::Message(MessageError::Body(BodyError::Slow { .. })) => {
+                Status::deadline_exceeded(message)
             }
+            Refused::Message(
+                MessageError::Undecodable(_)
+                | MessageError::Body(BodyError::Broken | BodyError::Compression | BodyError::Frame),
+            ) => Status::invalid_argument(message),
         }
     }
 }

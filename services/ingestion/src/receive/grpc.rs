@@ -2,6 +2,7 @@
 
 use super::Door;
 use super::gate::{self, Pass};
+use super::message::Traces;
 use crate::metrics::Signal;
 use crate::service::NotTaken;
 use axum::Router;
@@ -66,9 +67,12 @@ impl TraceService for Door {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let (_, extensions, message) = request.into_parts();
         let pass = pass(&extensions)?;
+        // The gate has read the spans, and `message` is empty.
         let accepted = self
-            .service
-            .traces(pass.run.runs(), &message)
+            .traces(
+                &pass.run,
+                pass.traces.as_ref().unwrap_or(&Traces::Decoded(message)),
+            )
             .await
             .map_err(|reason| self.not_taken(reason))?;
         let rejected_spans = i64::try_from(accepted.rejected_count()).unwrap_or(i64::MAX);

@@ -3,8 +3,8 @@
 use super::Door;
 use super::body::{self, BodyError, Encoding, Form};
 use super::caller::{self, Run};
+use super::message::{Message, MessageError, Traces};
 use super::refused::{PROTOBUF, Refused};
-use crate::json;
 use crate::metrics::Signal;
 use crate::service::NotTaken;
 use axum::Router;
@@ -17,9 +17,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
-use prost::Message;
 use serde::Serialize;
 
 /// The routes. Senders whose base address has a path of its own (Langfuse's is `/api/public/otel`) are served too:
@@ -51,8 +50,8 @@ async fn receive(State(door): State<Door>, request: Request) -> Response {
 }
 
 async fn traces(door: &Door, request: Request) -> Response {
-    let take = async |run: Run, request: ExportTraceServiceRequest| {
-        let accepted = door.service.traces(run.runs(), &request).await?;
+    let take = async |run: Run, request: Traces| {
+        let accepted = door.traces(&run, &request).await?;
         let rejected_spans = i64::try_from(accepted.rejected_count()).unwrap_or(i64::MAX);
         let partial = ExportTracePartialSuccess {
             rejected_spans,
@@ -62,7 +61,7 @@ async fn traces(door: &Door, request: Request) -> Response {
             partial_success: (rejected_spans > 0).then_some(partial),
         })
     };
-    handle(door, Signal::Traces, request, take).await
+    handle(door, request, take).await
 }
 
 async fn metrics(door: &Door, request: Request) -> Response {
@@ -73,7 +72,7 @@ async fn metrics(door: &Door, request: Request) -> Response {
             partial_success: None,
         })
     };
-    handle(door, Signal::Metrics, request, take).await
+    handle(door, request, take).await
 }
 
 async fn logs(door: &Door, request: Request) -> Response {
@@ -83,18 +82,17 @@ async fn logs(door: &Door, request: Request) -> Response {
             partial_success: None,
         })
     };
-    handle(door, Signal::Logs, request, take).await
+    handle(door, request, take).await
 }
 
 async fn handle<Q, A>(
     door: &Door,
-    signal: Signal,
     request: Request,
     take: impl AsyncFnOnce(Run, Q) -> Result<A, NotTaken>,
 ) -> Response
 where
-    Q: Message + Default + json::Decode,
-    A: Message + Serialize,
+    Q: Message,
+    A: prost::Message + Serialize,
 {
     let (head, mut body) = request.into_parts();
     let form = form(&head.headers);
@@ -106,12 +104,7 @@ where
         let mut ticket = door.admission.enter().map_err(|_| Refused::Full)?;
         let body = body::read(&mut body, &door.admission, &mut ticket).await?;
         let body = body::inflated(body, encoding, &door.admission, &mut ticket)?;
-        body::weigh(&body, form, signal, &door.admission, &mut ticket)?;
-        let undecodable = |error: &dyn std::error::Error| Refused::Undecodable(error.to_string());
-        let request = match form {
-            Form::Protobuf => <Q as Message>::decode(body).map_err(|error| undecodable(&error))?,
-            Form::Json => <Q as json::Decode>::decode(&body).map_err(|error| undecodable(&error))?,
-        };
+        let request = Q::read(body, form, &door.admission, &mut ticket)?;
         let answer = take(run, request).await?;
         drop(ticket);
         Ok::<_, Refused>(answer)
@@ -121,7 +114,10 @@ where
         Err(refused) => {
             door.service.metrics().refuse(refused.reason());
             // Who waits for `100 Continue` has not begun, and who is slow would be so again.
-            let has_more = !matches!(refused, Refused::Body(BodyError::Slow { .. } | BodyError::Broken));
+            let has_more = !matches!(
+                refused,
+                Refused::Message(MessageError::Body(BodyError::Slow { .. } | BodyError::Broken))
+            );
             if has_more && !head.headers.contains_key(header::EXPECT) {
                 body::discard(body, &door.admission).await;
             }
@@ -146,7 +142,7 @@ fn form(headers: &HeaderMap) -> Option<Form> {
     }
 }
 
-fn ok<A: Message + Serialize>(form: Form, answer: &A) -> Response {
+fn ok<A: prost::Message + Serialize>(form: Form, answer: &A) -> Response {
     match form {
         Form::Protobuf => ([(header::CONTENT_TYPE, PROTOBUF)], answer.encode_to_vec()).into_response(),
         Form::Json => axum::Json(answer).into_response(),

@@ -3,7 +3,8 @@
 //! - [`http`], [`grpc`]: the protocols; they translate and nothing else.
 //! - [`connections`]: the listeners' connections, and their end.
 //! - [`admission`]: how much may be under way. [`body`]: reading and inflating within it, the same for both.
-//! - [`weight`]: what a request will take once decoded. [`gate`]: all of this in front of tonic.
+//! - [`weight`]: what a request will take once decoded. [`message`]: reading or decoding it.
+//! - [`gate`]: all of this in front of tonic.
 //! - [`caller`]: who sends, and for which run. [`refused`]: answers by HTTP to what is not taken.
 //!
 //! The specification followed: OTLP 1.9 (opentelemetry.io/docs/specs/otlp).
@@ -15,14 +16,19 @@ mod connections;
 mod gate;
 mod grpc;
 mod http;
+mod message;
 mod refused;
 mod weight;
 
+use crate::assemble::Accepted;
+use crate::service::NotTaken;
 use crate::{Config, Service};
 use admission::Admission;
+use caller::Run;
 use connections::{Limits, Protocol};
 use immune_runtime::grpc::server::bind;
 use immune_runtime::tls::{Listener, Protocols};
+use message::Traces;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -41,6 +47,16 @@ pub struct Receivers {
 pub(crate) struct Door {
     pub(crate) service: Service,
     pub(crate) admission: Arc<Admission>,
+}
+
+impl Door {
+    /// Hands the spans of a request to the service.
+    async fn traces(&self, run: &Run, traces: &Traces) -> Result<Accepted, NotTaken> {
+        match traces {
+            Traces::Checked(checked) => self.service.traces(run.runs(), checked.view()).await,
+            Traces::Decoded(request) => self.service.traces(run.runs(), request).await,
+        }
+    }
 }
 
 impl Receivers {

@@ -2,6 +2,7 @@
 
 use super::body::{BodyError, Form};
 use super::caller::Stranger;
+use super::message::MessageError;
 use crate::service::NotTaken;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,11 +29,15 @@ pub(super) enum Refused {
     #[error("too many requests are under way; repeat the request later")]
     Full,
     #[error(transparent)]
-    Body(#[from] BodyError),
-    #[error("the body is not an OTLP request: {0}")]
-    Undecodable(String),
+    Message(#[from] MessageError),
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
+}
+
+impl From<BodyError> for Refused {
+    fn from(error: BodyError) -> Self {
+        Refused::Message(error.into())
+    }
 }
 
 impl Refused {
@@ -44,8 +49,7 @@ impl Refused {
             Refused::ContentEncoding => "content_encoding",
             Refused::Stranger(_) => "not_allowed",
             Refused::Full | Refused::NotTaken(NotTaken::Overloaded) => "overloaded",
-            Refused::Body(error) => error.reason(),
-            Refused::Undecodable(_) => "undecodable",
+            Refused::Message(error) => error.reason(),
             Refused::NotTaken(NotTaken::Unavailable | NotTaken::Stopping) => "unavailable",
         }
     }
@@ -73,15 +77,19 @@ impl Refused {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
             Refused::Stranger(Stranger::BadRun)
-            | Refused::Undecodable(_)
-            | Refused::Body(BodyError::Broken | BodyError::Compression | BodyError::Frame) => {
-                (StatusCode::BAD_REQUEST, Code::InvalidArgument)
-            }
-            Refused::Body(BodyError::TooLarge { .. } | BodyError::TooHeavy { .. }) => {
+            | Refused::Message(
+                MessageError::Undecodable(_)
+                | MessageError::Body(BodyError::Broken | BodyError::Compression | BodyError::Frame),
+            ) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Refused::Message(MessageError::Body(BodyError::TooLarge { .. } | BodyError::TooHeavy { .. })) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument)
             }
-            Refused::Body(BodyError::Slow { .. }) => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
-            Refused::Full | Refused::Body(BodyError::Full) | Refused::NotTaken(NotTaken::Overloaded) => {
+            Refused::Message(MessageError::Body(BodyError::Slow { .. })) => {
+                (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded)
+            }
+            Refused::Full
+            | Refused::Message(MessageError::Body(BodyError::Full))
+            | Refused::NotTaken(NotTaken::Overloaded) => {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
             Refused::NotTaken(NotTaken::Unavailable | NotTaken::Stopping) => {
@@ -100,8 +108,7 @@ impl Refused {
             | Refused::ContentEncoding
             | Refused::Stranger(_)
             | Refused::Full
-            | Refused::Body(_)
-            | Refused::Undecodable(_)
+            | Refused::Message(_)
             | Refused::NotTaken(_) => 1,
         }
     }

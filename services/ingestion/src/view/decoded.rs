@@ -1,6 +1,6 @@
 //! The view over prost's decoded structs.
 
-use super::{List, RequestView, ResourceView, ScopeView, SpanView, Value};
+use super::{AttributeView, List, RequestView, ResourceView, ScopeView, SpanView, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -14,14 +14,15 @@ impl<'r> RequestView<'r> for &'r ExportTraceServiceRequest {
 }
 
 impl<'r> ResourceView<'r> for &'r ResourceSpans {
+    type Attribute = &'r KeyValue;
     type Scope = &'r ScopeSpans;
 
-    fn attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)> {
+    fn attributes(self) -> impl Iterator<Item = &'r KeyValue> {
         let attributes = self
             .resource
             .as_ref()
             .map_or(&[][..], |resource| &resource.attributes);
-        pairs(attributes)
+        attributes.iter()
     }
 
     fn scopes(self) -> impl Iterator<Item = &'r ScopeSpans> {
@@ -42,6 +43,8 @@ impl<'r> ScopeView<'r> for &'r ScopeSpans {
 }
 
 impl<'r> SpanView<'r> for &'r Span {
+    type Attribute = &'r KeyValue;
+
     fn trace_id(self) -> &'r [u8] {
         &self.trace_id
     }
@@ -78,24 +81,27 @@ impl<'r> SpanView<'r> for &'r Span {
         self.status.as_ref().map_or(0, |status| status.code)
     }
 
-    fn attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)> {
-        pairs(&self.attributes)
+    fn attributes(self) -> impl Iterator<Item = &'r KeyValue> {
+        self.attributes.iter()
     }
 
     fn dropped_attributes(self) -> u32 {
         self.dropped_attributes_count
     }
 
-    fn event_attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)> {
-        self.events.iter().flat_map(|event| pairs(&event.attributes))
+    fn event_attributes(self) -> impl Iterator<Item = &'r KeyValue> {
+        self.events.iter().flat_map(|event| &event.attributes)
     }
 }
 
-/// Attributes as the rules read them.
-pub fn pairs(attributes: &[KeyValue]) -> impl Iterator<Item = (&str, Value<'_>)> {
-    attributes
-        .iter()
-        .map(|pair| (pair.key.as_str(), value(pair.value.as_ref())))
+impl<'r> AttributeView<'r> for &'r KeyValue {
+    fn key(self) -> &'r [u8] {
+        self.key.as_bytes()
+    }
+
+    fn value(self) -> Value<'r> {
+        value(self.value.as_ref())
+    }
 }
 
 fn value(value: Option<&AnyValue>) -> Value<'_> {
@@ -104,7 +110,7 @@ fn value(value: Option<&AnyValue>) -> Value<'_> {
         Some(any_value::Value::BoolValue(yes)) => Value::Bool(*yes),
         Some(any_value::Value::IntValue(n)) => Value::Int(*n),
         Some(any_value::Value::DoubleValue(x)) => Value::Double(*x),
-        Some(any_value::Value::ArrayValue(array)) => Value::List(List(Items(&array.values))),
+        Some(any_value::Value::ArrayValue(array)) => Value::List(List::of_decoded(Items(&array.values))),
         Some(
             any_value::Value::KvlistValue(_)
             | any_value::Value::BytesValue(_)

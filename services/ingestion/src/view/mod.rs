@@ -1,13 +1,14 @@
 //! What the rules see of an export request: borrowed, read once, front to back.
 //!
-//! The rules know these traits and nothing else, so that a reader over the bytes on the wire can take the place of
-//! the decoded structs ([`decoded`]) without a change to any rule. A view is a cheap handle (`Copy`); what it lends
-//! lives as long as the request (`'r`), not as long as the handle.
+//! The rules know these traits and nothing else. Two representations stand behind them: the bytes on the wire
+//! ([`wire`]), and the structs that JSON and unusual requests are decoded to ([`decoded`]). A view is a cheap handle
+//! (`Copy`); what it lends lives as long as the request (`'r`), not as long as the handle.
 //!
-//! To add a view: implement the four traits for handles over your representation; `tests/truth` then holds it to
+//! To add a view: implement the five traits for handles over your representation; `tests/truth` then holds it to
 //! the same captures as the others.
 
 pub mod decoded;
+pub mod wire;
 
 /// One `ExportTraceServiceRequest`.
 pub trait RequestView<'r>: Copy {
@@ -19,10 +20,12 @@ pub trait RequestView<'r>: Copy {
 
 /// One `ResourceSpans`.
 pub trait ResourceView<'r>: Copy {
+    /// Handle of an attribute.
+    type Attribute: AttributeView<'r>;
     /// Handle of the spans of one scope.
     type Scope: ScopeView<'r>;
     /// Attributes of the resource, in wire order, repeated keys included.
-    fn attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)>;
+    fn attributes(self) -> impl Iterator<Item = Self::Attribute>;
     /// The scopes, in wire order.
     fn scopes(self) -> impl Iterator<Item = Self::Scope>;
 }
@@ -39,6 +42,8 @@ pub trait ScopeView<'r>: Copy {
 
 /// One `Span`. Times are nanoseconds since the Unix epoch as the sender wrote them, 0 when absent.
 pub trait SpanView<'r>: Copy {
+    /// Handle of an attribute.
+    type Attribute: AttributeView<'r>;
     /// 16 bytes when valid.
     fn trace_id(self) -> &'r [u8];
     /// 8 bytes when valid.
@@ -58,11 +63,29 @@ pub trait SpanView<'r>: Copy {
     /// `Status.code` by number, 0 when unset.
     fn status(self) -> i32;
     /// Attributes, in wire order, repeated keys included.
-    fn attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)>;
+    fn attributes(self) -> impl Iterator<Item = Self::Attribute>;
     /// How many attributes the sender's limits cut away.
     fn dropped_attributes(self) -> u32;
     /// Attributes of the span's events, those of one event after those of another.
-    fn event_attributes(self) -> impl Iterator<Item = (&'r str, Value<'r>)>;
+    fn event_attributes(self) -> impl Iterator<Item = Self::Attribute>;
+}
+
+/// One `KeyValue`.
+pub trait AttributeView<'r>: Copy {
+    /// The key: the bytes of a text.
+    fn key(self) -> &'r [u8];
+    /// The value. Most are never asked for.
+    fn value(self) -> Value<'r>;
+}
+
+impl<'r> AttributeView<'r> for (&'r str, Value<'r>) {
+    fn key(self) -> &'r [u8] {
+        self.0.as_bytes()
+    }
+
+    fn value(self) -> Value<'r> {
+        self.1
+    }
 }
 
 /// Span kind SERVER.
@@ -138,11 +161,30 @@ impl<'r> Value<'r> {
 
 /// An array value.
 #[derive(Debug, Clone, Copy)]
-pub struct List<'r>(decoded::Items<'r>);
+pub struct List<'r>(Items<'r>);
+
+#[derive(Debug, Clone, Copy)]
+enum Items<'r> {
+    Decoded(decoded::Items<'r>),
+    Wire(wire::Items<'r>),
+}
 
 impl<'r> List<'r> {
+    fn of_decoded(items: decoded::Items<'r>) -> Self {
+        List(Items::Decoded(items))
+    }
+
+    fn of_wire(items: wire::Items<'r>) -> Self {
+        List(Items::Wire(items))
+    }
+
     /// The texts in the array; other elements are passed over.
     pub fn texts(self) -> impl Iterator<Item = &'r str> {
-        self.0.texts()
+        let (decoded, wire) = match self.0 {
+            Items::Decoded(items) => (Some(items), None),
+            Items::Wire(items) => (None, Some(items)),
+        };
+        let decoded = decoded.into_iter().flat_map(decoded::Items::texts);
+        decoded.chain(wire.into_iter().flat_map(wire::Items::texts))
     }
 }

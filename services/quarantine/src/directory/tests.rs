@@ -16,6 +16,7 @@ fn opened(id: &str, agent: &str, at: Timestamp) -> Case {
         anomalies: vec![],
         deviations: Deviations::default(),
         hypotheses: vec![],
+        ruled_out: vec![],
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,

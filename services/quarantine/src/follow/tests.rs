@@ -36,6 +36,7 @@ fn infection(id: u64, severity: f64) -> Infection {
         anomalies: vec![],
         deviations: Deviations::default(),
         hypotheses: vec![],
+        ruled_out: vec![],
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,

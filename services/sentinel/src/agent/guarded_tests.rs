@@ -58,7 +58,7 @@ fn a_lasting_rise_is_reported() {
             "{infection:?}"
         );
         assert_eq!(infection.anomalies, [Anomaly::LatencySpike]);
-        let is_sure = infection.evidence_score.is_some_and(|score| score > 3.75);
+        let is_sure = infection.evidence_score.is_some_and(|score| score > 4.0);
         assert_eq!(is_sure, detector == Detector::Guarded, "{infection:?}");
     }
 }

@@ -251,6 +251,10 @@ impl Agent {
             profile: profile.cloned(),
             clues: Clues {
                 evidence: self.evidence().filter(|_| self.is_infected_by_evidence()),
+                is_running: self
+                    .guarding
+                    .as_ref()
+                    .is_some_and(|guarding| guarding.is_running_away()),
                 ..self.notes.clues(self.platform_word.as_deref())
             },
             evidence_score: self.evidence().map(|evidence| f64::from(evidence.score)),

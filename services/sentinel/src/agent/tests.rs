@@ -55,7 +55,15 @@ pub(crate) fn ran(execution: &str, seconds: f64, latency_ms: f64) -> Vitals {
 }
 
 fn agent() -> Agent {
-    Agent::new(Arc::new(Policy::default()))
+    agent_under(Policy::default())
+}
+
+/// The specified rule decides about it.
+fn agent_under(policy: Policy) -> Agent {
+    Agent::new(Arc::new(Policy {
+        detector: Detector::Specified,
+        ..policy
+    }))
 }
 
 fn take(agent: &mut Agent, vitals: &Vitals) -> Taken {
@@ -74,6 +82,7 @@ fn case_in(state: State, phase: QuarantinePhase, severity: f64) -> Case {
         severity,
         anomalies: vec![Anomaly::LatencySpike],
         deviations: immune_domain::detection::Deviations::default(),
+        ruled_out: vec![],
         hypotheses: vec![Hypothesis {
             diagnosis: Diagnosis::Unknown,
             confidence: 0.2,
@@ -306,10 +315,10 @@ fn each_reason_not_to_teach() {
         let mut agent = agent();
         assert_eq!(take(&mut agent, &vitals).reason, Some(reason));
     }
-    let mut judged = Agent::new(Arc::new(Policy {
+    let mut judged = agent_under(Policy {
         judge_posted_vitals: true,
         ..Policy::default()
-    }));
+    });
     assert_eq!(take(&mut judged, &posted).reason, Some(Reason::Healthy));
 }
 
@@ -347,7 +356,7 @@ fn a_changed_prompt_is_a_clue() {
     let draft = take(&mut agent, &with_prompt("2", 20.0, 2_000.0, "q"))
         .draft
         .expect("a report");
-    assert!(draft.clues.prompt_changed);
+    assert_eq!(draft.clues.prompt_changed, Some(true));
     assert_eq!(
         draft.infection("i".into(), &[]).hypotheses[0].diagnosis,
         Diagnosis::PromptInjection

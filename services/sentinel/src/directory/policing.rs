@@ -48,7 +48,7 @@ mod tests {
     use crate::standing::Standing;
     use immune_bus::Partition;
     use immune_domain::Timestamp;
-    use immune_domain::policy::{LivePolicies, Match, Policies, Rule};
+    use immune_domain::policy::{LivePolicies, Match, Policies, Policy, Rule};
     use std::sync::Arc;
 
     fn follow(directory: &Directory) -> Vec<AgentKey> {
@@ -65,7 +65,14 @@ mod tests {
     /// said to begin with the one, and is gone with the rule.
     #[test]
     fn a_rule_holds_for_agents_that_are_watched_already() {
-        let policies = LivePolicies::default();
+        let by_the_rule = Policies {
+            defaults: Policy {
+                detector: Detector::Specified,
+                ..Policy::default()
+            },
+            ..Policies::default()
+        };
+        let policies = LivePolicies::new(by_the_rule.clone());
         let standing = Arc::new(Standing::new());
         let directory = Directory::new(policies.clone(), 1_000, 0.5, Metrics::default(), standing);
         directory.gain(Partition::WHOLE);
@@ -78,7 +85,7 @@ mod tests {
                 agent.expect("it is known").policy.threshold_stddev
             })
         };
-        let mut with_rule = Policies::default();
+        let mut with_rule = by_the_rule.clone();
         with_rule.rules.push(Rule {
             name: "one".to_owned(),
             matches: Match {
@@ -97,7 +104,7 @@ mod tests {
         assert!(directory.begin_history(&one));
         directory.end_history(&one, &[], Timestamp::EPOCH);
 
-        policies.replace(Policies::default());
+        policies.replace(by_the_rule);
         assert!(follow(&directory).is_empty());
         assert_eq!(threshold(&one), 2.5);
         assert!(directory.look(&one, |agent, _| {

@@ -4,9 +4,10 @@ use crate::around::baseline::Baseline;
 use crate::around::quarantine::Quarantine;
 use crate::bus::Bus;
 use crate::fixtures::key;
+use crate::world::deciding;
 use immune_bus::{Partition, Record};
 use immune_domain::AgentKey;
-use immune_domain::policy::Policies;
+use immune_domain::policy::{Detector, Policies};
 use immune_domain::vitals::Vitals;
 use immune_proto::v1;
 use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
@@ -57,7 +58,7 @@ impl Cluster {
             bus: Bus::new(partitions),
             store: Arc::new(MemoryVitals::new(Limits::default())),
             quarantine: Quarantine::new(),
-            policies: Policies::default(),
+            policies: deciding(Detector::Specified),
             config: Config {
                 tick_interval_ms: 20,
                 ..Config::default()

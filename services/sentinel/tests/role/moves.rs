@@ -4,10 +4,11 @@
 use crate::around::baseline::Baseline;
 use crate::cluster::{Cluster, Replica};
 use crate::fixtures::{execution, execution_of, key, profile, profile_of};
-use crate::world::{guarded, until};
+use crate::world::{deciding, until};
 use immune_bus::{Begin, Record};
 use immune_domain::AgentKey;
 use immune_domain::detection::Infection;
+use immune_domain::policy::Detector;
 use immune_runtime::clock::{Clock, System};
 use std::time::Duration;
 
@@ -124,9 +125,9 @@ async fn a_case_is_found_where_nobody_told_of_it() {
 /// neighbour has one as ever.
 #[tokio::test]
 async fn nobody_is_accused_of_what_a_release_has_answered() {
-    for policies in [immune_domain::policy::Policies::default(), guarded()] {
+    for detector in [Detector::Specified, Detector::Guarded] {
         let mut cluster = cluster();
-        cluster.policies = policies;
+        cluster.policies = deciding(detector);
         let first = cluster.holder().await;
         well(&cluster, &key()).await;
         let sick: Vec<_> = (0..6).map(|i| execution(&format!("sick{i}"), 6_000.0)).collect();
@@ -141,7 +142,7 @@ async fn nobody_is_accused_of_what_a_release_has_answered() {
         let ill: Vec<_> = (0..6)
             .map(|i| execution_of(&neighbour, &format!("ill{i}"), 6_000.0))
             .collect();
-        if cluster.policies == guarded() {
+        if detector == Detector::Guarded {
             // A guard must have seen what is usual first.
             well(&cluster, &neighbour).await;
         }
@@ -242,7 +243,7 @@ async fn verdicts_are_repeated_where_the_agent_is() {
 #[tokio::test]
 async fn a_guard_goes_on_across_a_move() {
     let mut cluster = cluster();
-    cluster.policies = guarded();
+    cluster.policies = deciding(Detector::Guarded);
     let first = cluster.holder().await;
     well(&cluster, &key()).await;
     cluster.run_judged(&[execution("ill0", 1_700.0)]).await;
@@ -259,6 +260,6 @@ async fn a_guard_goes_on_across_a_move() {
     }
     until("it is reported", async || !reports(&cluster).is_empty()).await;
     let score = reports(&cluster)[0].evidence_score;
-    assert!(score.is_some_and(|score| score > 3.75), "{score:?}");
+    assert!(score.is_some_and(|score| score > 4.0), "{score:?}");
     assert_eq!(cluster.quarantine.opened(&key()), 1);
 }

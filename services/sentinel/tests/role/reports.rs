@@ -191,7 +191,7 @@ async fn a_restarted_guard_begins_from_the_records() {
         .until("it is reported", async |world| !world.reports().is_empty())
         .await;
     let score = world.reports()[0].evidence_score;
-    assert!(score.is_some_and(|score| score > 3.75), "{score:?}");
+    assert!(score.is_some_and(|score| score > 4.0), "{score:?}");
     let agent = world.agent().await;
     assert!(
         agent.infected_by_evidence && agent.evidence.is_some(),

@@ -37,14 +37,14 @@ pub struct World {
 }
 
 impl World {
-    /// Starts with a ready profile for agent `a`: latency 1,000 ms, deviation 100.
+    /// Starts with a ready profile for agent `a`: latency 1,000 ms, deviation 100. The specified rule decides.
     pub async fn start() -> Self {
-        World::start_from(Policies::default(), &[]).await
+        World::start_from(deciding(Detector::Specified), &[]).await
     }
 
     /// Starts with the guarded detector, and with executions on record.
     pub async fn start_guarded(history: &[Vitals]) -> Self {
-        World::start_from(guarded(), history).await
+        World::start_from(deciding(Detector::Guarded), history).await
     }
 
     async fn start_from(policies: Policies, history: &[Vitals]) -> Self {
@@ -144,11 +144,11 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     assert!(waited.is_ok(), "waited in vain until {what}");
 }
 
-/// Every agent is judged by the guarded detector.
-pub fn guarded() -> Policies {
+/// This detector decides about every agent.
+pub fn deciding(detector: Detector) -> Policies {
     Policies {
         defaults: Policy {
-            detector: Detector::Guarded,
+            detector,
             ..Policy::default()
         },
         ..Policies::default()

@@ -1,14 +1,13 @@
 //! What one execution will be, decided from the agent's state before it begins.
 //!
-//! The numbers are tuned to the specified rule: the average of the last 10 s, about 24 executions, against mean and
-//! standard deviation of the healthy ones. Variation is uniform and bounded (8 % either way for latency and tokens,
-//! one call for tools), so that no healthy average comes near 2.5 standard deviations. A tenth more is 2.2 of them.
+//! The numbers are tuned to both detectors. Variation is uniform and bounded (20 % either way for latency and tokens, one
+//! call for tools), a standard deviation of 0.12: no healthy average comes near 2.5 of them, and what is twice the usual
+//! is evident to the guarded detector within a few executions.
 //!
-//! A window that fills with ill executions passes the threshold in small steps, so what is detected first is hardly
-//! above it. Two consequences shape the strengths below:
-//! - mild latency, tools and retries end at 7 to 9 standard deviations: detected within seconds, never severe;
-//! - tokens are named (`prompt_drift`) only above 3 standard deviations, and severity 7 needs 11.1, so a mild token
-//!   infection must pass 3 with its first execution and a severe one 11.1: about 3.8 and 35 of them.
+//! Severity is of the average of the last 10 s, about 24 executions, most of them still healthy when the evidence
+//! suffices. Two consequences shape the strengths below:
+//! - mild infections double what they raise: 7 to 9 standard deviations once the window is full of them, never severe;
+//! - severity 7 needs 11.1, so a severe infection must pass that with its first execution.
 
 use super::kind::Traits;
 use super::state::{Note, Process, State};
@@ -17,7 +16,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 /// How far latency and tokens vary, either way.
-const JITTER: f64 = 0.08;
+const JITTER: f64 = 0.20;
 /// Calls in one go above which the tools are told of at once, at the end: an agent that loops does not stop between.
 const BURST_CALLS: usize = 20;
 /// The chat calls of an execution: one to decide, one to answer.
@@ -60,7 +59,7 @@ struct Symptoms {
 /// Tokens added to the usual ones, as a share of them, by filler or a verbose prompt.
 pub(super) const fn extra_tokens(strength: Strength) -> f64 {
     match strength {
-        Strength::Mild => 4.2,
+        Strength::Mild => 0.95,
         Strength::Severe => 39.0,
     }
 }
@@ -86,11 +85,11 @@ impl Symptoms {
         match state.broken_tool().and_then(|tool| tool.broken) {
             None => {}
             Some(Strength::Mild) => all.add(Symptoms {
-                latency: 0.34,
+                latency: 0.85,
                 ..Symptoms::default()
             }),
             Some(Strength::Severe) => all.add(Symptoms {
-                latency: 15.0,
+                latency: 22.0,
                 ..Symptoms::default()
             }),
         }
@@ -99,14 +98,14 @@ impl Symptoms {
             None => {}
             Some(Strength::Mild) => {
                 all.add(Symptoms {
-                    latency: 0.42,
+                    latency: 1.0,
                     retries: (0.7, 1),
                     ..Symptoms::default()
                 });
             }
             Some(Strength::Severe) => {
                 all.add(Symptoms {
-                    latency: 15.0,
+                    latency: 22.0,
                     retries: (1.0, 3),
                     ..Symptoms::default()
                 });
@@ -171,8 +170,8 @@ impl Symptoms {
             Process::Sound => {}
             Process::Melting(Strength::Mild) => {
                 all.add(Symptoms {
-                    latency: 0.36,
-                    tokens: 0.36,
+                    latency: 0.9,
+                    tokens: 0.9,
                     calls: 6,
                     retries: (0.5, 1),
                     failures: 0.3,

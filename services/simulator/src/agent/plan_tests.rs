@@ -2,10 +2,12 @@ use super::super::kind::AgentType;
 use super::*;
 use crate::infection::Infection;
 use immune_domain::baseline::{Learner, Profile, State as Learned};
-use immune_domain::detection::{Judgement, Rule, Sample, Window, judge, severity};
+use immune_domain::detection::guarded::Guard;
+use immune_domain::detection::{Judgement, Rule, Sample, Window, judge};
 use immune_domain::diagnosis::{Clues, Diagnosis, Pattern, diagnose};
 use immune_domain::policy::Policy;
-use immune_domain::{AgentKey, Timestamp};
+use immune_domain::vitals::{Completeness, Source, Vitals};
+use immune_domain::{AgentKey, ExecutionId, Timestamp};
 use rand::SeedableRng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ struct World {
     n: u64,
     learner: Learner,
     window: Window,
+    guard: Guard,
 }
 
 /// What the watcher sees when it first sees something.
@@ -38,6 +41,7 @@ impl World {
             n: 0,
             learner: Learner::default(),
             window: Window::default(),
+            guard: Guard::default(),
         }
     }
 
@@ -74,6 +78,24 @@ impl World {
             failed: plan.failure.is_some(),
         };
         self.window.insert(&sample, self.now, WINDOW);
+        self.guard.observe(&Vitals {
+            key: AgentKey::new("r", "a"),
+            execution: ExecutionId::from(self.n.to_string().as_str()),
+            revision: 0,
+            started_at: self.now,
+            timestamp: self.now,
+            received_at: self.now,
+            latency_ms,
+            input_tokens: None,
+            output_tokens: None,
+            token_count: Some(tokens),
+            tool_calls: Some(tools.len() as u32),
+            retries: Some(retries),
+            success: plan.failure.is_none(),
+            completeness: Completeness::Complete,
+            source: Source::Otlp,
+            context: Box::default(),
+        });
         let judgement = judge(
             &self.window.recent(),
             &self.profile(),
@@ -101,14 +123,15 @@ impl World {
         }
     }
 
-    /// Executes until something is seen, at most 20 s.
+    /// Executes until the evidence suffices, at most 20 s.
     fn until_detected(&mut self) -> Option<Detected> {
         let begun = self.now;
         while self.now.since(begun) < Duration::from_secs(20) {
             let (judgement, only_tool) = self.execute(false);
-            if judgement.is_anomalous() {
+            if self.guard.is_infected() {
                 let clues = Clues {
                     only_tool,
+                    evidence: Some(self.guard.evidence()),
                     ..Clues::default()
                 };
                 let window = self
@@ -122,7 +145,7 @@ impl World {
                 };
                 return Some(Detected {
                     after: self.now.since(begun),
-                    severity: severity(judgement.deviations.largest().unwrap()),
+                    severity: judgement.severity_on_evidence(),
                     diagnosis: diagnose(&pattern)[0].diagnosis,
                 });
             }
@@ -132,7 +155,7 @@ impl World {
 }
 
 /// Scenario: healthy agents of every type, with a baseline of the fewest samples and one that grows.
-/// Guarantees: the specified rule accuses none of 80,000 executions.
+/// Guarantees: neither the specified rule nor the evidence accuses any of 80,000 executions.
 #[test]
 fn healthy_agents_are_never_accused() {
     for kind in AgentType::ALL {
@@ -144,6 +167,11 @@ fn healthy_agents_are_never_accused() {
                 assert!(
                     !judgement.is_anomalous(),
                     "{kind}, seed {seed}, execution {n}: {judgement:?}"
+                );
+                assert!(
+                    !world.guard.is_infected(),
+                    "{kind}, seed {seed}, execution {n}: {:?}",
+                    world.guard.evidence()
                 );
                 assert_eq!(only_tool, None);
             }

@@ -113,6 +113,7 @@ pub fn infection(key: &AgentKey, id: &str) -> Infection {
             tokens: Some(5.1),
             ..Deviations::default()
         },
+        ruled_out: vec![],
         hypotheses: vec![Hypothesis {
             diagnosis: Diagnosis::PromptDrift,
             confidence: 0.8,

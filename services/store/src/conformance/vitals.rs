@@ -2,7 +2,7 @@
 
 use super::samples::{agent, at, vitals};
 use crate::Stores;
-use immune_domain::vitals::{Completeness, Context, Source, Vitals};
+use immune_domain::vitals::{Completeness, Context, RepeatedCall, Source, Vitals};
 use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
 
 /// Ids of executions, in order.
@@ -54,6 +54,12 @@ pub async fn a_record_comes_back_as_it_was(stores: &Stores) {
         prompt_hash: text("abc"),
         workload: vec![("namespace.name".into(), "prod".into())],
         platform_infected: text("says so"),
+        task_type: text("refund"),
+        tools_offered: text("00f1"),
+        repeated_call: Some(RepeatedCall {
+            tool: "search".into(),
+            times: 3,
+        }),
     });
     let mut bare = vitals(&key, "bare", at(5));
     (bare.input_tokens, bare.output_tokens, bare.token_count) = (None, None, None);

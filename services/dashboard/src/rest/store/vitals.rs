@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::IntoResponse;
-use immune_domain::vitals::{Completeness, Context as Around, Metric, Source, Vitals};
+use immune_domain::vitals::{Completeness, Context as Around, Metric, Source, Vitals, is_task_type};
 use immune_domain::{ErrorKind, ExecutionId, Timestamp};
 use immune_runtime::http::problem::Problem;
 use immune_store::PAGE_MAX;
@@ -61,6 +61,8 @@ pub struct NewVitals {
     error_type: Option<String>,
     /// Empty means none.
     prompt_hash: Option<String>,
+    /// Kind of work, at most 128 bytes; what is longer is no kind and ignored.
+    task_type: Option<String>,
 }
 
 /// How far from now an execution may have ended; `None` where any time is taken.
@@ -124,6 +126,9 @@ pub(crate) fn read_vitals(
         error_type: fields.some_text("error_type", WORD_BYTES_MAX),
         prompt_hash: fields.some_text("prompt_hash", WORD_BYTES_MAX),
         cost: fields.number("cost", POSITIVE),
+        task_type: fields
+            .some_text("task_type", WORD_BYTES_MAX)
+            .filter(|kind| is_task_type(kind)),
         ..Around::default()
     };
     fields.done()?;

@@ -120,6 +120,7 @@ pub fn infection(key: &AgentKey, severity: f64, now: Timestamp) -> Infection {
             tokens: Some(11.2),
             ..Deviations::default()
         },
+        ruled_out: vec![],
         hypotheses: vec![Hypothesis {
             diagnosis: Diagnosis::PromptDrift,
             confidence: 0.8,

@@ -31,6 +31,7 @@ pub(super) fn infection(id: &str, severity: f64) -> Infection {
         severity,
         anomalies: vec![],
         deviations: Deviations::default(),
+        ruled_out: vec![],
         hypotheses: vec![Hypothesis {
             diagnosis: Diagnosis::PromptDrift,
             confidence: 0.9,

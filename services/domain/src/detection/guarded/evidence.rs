@@ -1,14 +1,17 @@
 //! How strongly the last executions speak against a reference.
 
 use super::Seen;
-use super::reference::{PRIOR_WEIGHT, Reference, Scale, WINSOR};
+use super::reference::{PRIOR_WEIGHT, Reference, Scale};
 use crate::vitals::Metric;
 use serde::{Deserialize, Serialize};
 
 /// Window lengths, executions: about the Fibonacci numbers, so that each is half as long again as the one before.
 const WINDOWS: [u32; 7] = [1, 2, 3, 5, 8, 13, 20];
 /// Weight of a single execution: real agents have lone outliers that mean nothing.
-const LONE: f32 = 0.6;
+const LONE: f32 = 0.5;
+/// Spreads beyond which a value is drawn in before it is averaged. More than where it teaches: drawn in as far, a lasting
+/// departure of two or three spreads would hardly ever be certain, and be learned before it is.
+const WINSOR: f32 = 2.4;
 /// Weight of two metrics together: they depart together more often than independent ones would.
 const PAIR: f32 = 0.85;
 /// Weight of failures and retries.
@@ -61,7 +64,7 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
                 if !seen.logs[i].is_nan() {
                     let shift = seen.logs[i] - scale.mean;
                     shifts[i] += shift;
-                    let residual = shift / scale.spread;
+                    let residual = shift / (scale.spread * seen.spread);
                     sums[i] += if window == 1 {
                         residual
                     } else {
@@ -116,7 +119,7 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
 }
 
 /// The mean of a window as Student's t, turned into a normal variable of the same tail (Wallace 1959).
-fn z(sum: f32, count: f32, scale: Scale) -> f32 {
+pub(super) fn z(sum: f32, count: f32, scale: Scale) -> f32 {
     if count == 0.0 {
         return 0.0;
     }
@@ -129,7 +132,7 @@ fn z(sum: f32, count: f32, scale: Scale) -> f32 {
 }
 
 /// The largest of one metric and of two together.
-fn joined(z: [f32; 3]) -> f32 {
+pub(super) fn joined(z: [f32; 3]) -> f32 {
     let mut sizes = z.map(f32::abs);
     sizes.sort_by(f32::total_cmp);
     sizes[2].max(PAIR * sizes[2].hypot(sizes[1]))

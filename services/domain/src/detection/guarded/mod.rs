@@ -12,13 +12,17 @@
 
 mod evidence;
 mod reference;
+mod running;
+mod tasks;
 
 pub use evidence::{DIAGNOSED, Evidence, Peak};
+pub use running::RUNNING_ALARM;
 
 use crate::vitals::{Metric, Vitals};
 use evidence::score;
 use reference::Reference;
 use serde::{Deserialize, Serialize};
+use tasks::Tasks;
 
 /// The longest window, executions.
 const RING: usize = 20;
@@ -30,7 +34,7 @@ const LEARN_LATE: u32 = 10;
 /// agent is infected, but its executions may be the tail of its own normal, and refusing them would freeze it.
 const LEARN_BELOW: f32 = 4.6;
 /// Score above which the agent is infected; on the recorded agents it accuses about one healthy execution in 1,000.
-pub const ALARM: f32 = 3.75;
+pub const ALARM: f32 = 4.0;
 /// Quiet executions that end an alarm.
 const HOLD: u32 = 10;
 /// When the last [`RETURN_EXECUTIONS`] executions of an agent in alarm score below this, it has come back: older
@@ -48,8 +52,12 @@ const FORGET: u32 = 8;
 /// One execution in the ring. A metric that telemetry does not give is NaN and is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Seen {
-    /// ln(1 + x), indexed by [`Metric::index`].
+    /// ln(1 + x) without what is usual for the kind of work, indexed by [`Metric::index`].
     logs: [f32; 3],
+    /// Spread of the kind of work in spreads of the agent.
+    spread: f32,
+    /// The kind of work, 0 where telemetry names none.
+    task: u32,
     /// Failed, retried.
     bad: [bool; 2],
     /// Whether its score keeps its neighbours from teaching.
@@ -58,6 +66,8 @@ struct Seen {
 
 const NOTHING: Seen = Seen {
     logs: [f32::NAN; 3],
+    spread: 1.0,
+    task: 0,
     bad: [false; 2],
     is_alarming: false,
 };
@@ -67,6 +77,7 @@ const NOTHING: Seen = Seen {
 pub struct Guard {
     known: Reference,
     provisional: Option<Reference>,
+    tasks: Tasks,
     ring: [Seen; RING],
     /// Executions seen.
     count: u32,
@@ -86,6 +97,7 @@ impl Default for Guard {
         Guard {
             known: Reference::default(),
             provisional: None,
+            tasks: Tasks::default(),
             ring: [NOTHING; RING],
             count: 0,
             reach: 0,
@@ -100,8 +112,11 @@ impl Default for Guard {
 impl Guard {
     /// Judges one execution, then learns an earlier one. Executions must come in the order in which they ended.
     pub fn observe(&mut self, vitals: &Vitals) -> Evidence {
+        let usual = self.tasks.usual(vitals);
         self.ring[self.count as usize % RING] = Seen {
-            logs: Metric::ALL.map(|metric| log_of(vitals.value(metric))),
+            logs: Metric::ALL.map(|metric| log_of(vitals.value(metric)) - usual.offsets[metric.index()]),
+            spread: usual.spread,
+            task: usual.kind,
             bad: [!vitals.success, vitals.retries.is_some_and(|retries| retries > 0)],
             is_alarming: false,
         };
@@ -109,6 +124,7 @@ impl Guard {
         self.reach = (self.reach + 1).min(RING as u32);
         if self.count <= SEED {
             self.known.learn(self.back(0), self.previous(0));
+            self.learn_task(0);
             return self.last;
         }
         self.last = self.judge();
@@ -126,6 +142,11 @@ impl Guard {
     /// The evidence after the last execution.
     pub fn evidence(&self) -> Evidence {
         self.last
+    }
+
+    /// Bytes on the heap: what is known of kinds of work, nothing where telemetry names none.
+    pub fn heap_bytes(&self) -> usize {
+        self.tasks.heap_bytes()
     }
 
     /// Whether enough executions were seen to judge.
@@ -197,10 +218,23 @@ impl Guard {
             return;
         }
         let (seen, previous) = (self.back(LEARN_LATE), self.previous(LEARN_LATE));
-        self.provisional
-            .as_mut()
-            .unwrap_or(&mut self.known)
-            .learn(seen, previous);
+        match &mut self.provisional {
+            Some(provisional) => provisional.learn(seen, previous),
+            None => {
+                self.known.learn(seen, previous);
+                self.learn_task(LEARN_LATE);
+            }
+        }
+    }
+
+    fn learn_task(&mut self, back: u32) {
+        let seen = self.back(back);
+        if seen.task != 0 {
+            let mean =
+                Metric::ALL.map(|metric| self.known.scale(metric).map_or(f32::NAN, |scale| scale.mean));
+            let residuals = std::array::from_fn(|i| seen.logs[i] - mean[i]);
+            self.tasks.learn(seen.task, residuals);
+        }
     }
 
     /// A reference of the executions in the ring.

@@ -5,17 +5,17 @@ use crate::vitals::Metric;
 
 /// Executions that a reference remembers; older ones fade.
 const MEMORY: f32 = 150.0;
-/// Spreads beyond which a value is drawn in before it teaches or is averaged: with tails as heavy as real ones, a
-/// few values would otherwise widen the spread until nothing departs.
-pub(super) const WINSOR: f32 = 1.8;
+/// Spreads beyond which a value is drawn in before it teaches: with tails as heavy as real ones, a few values would
+/// otherwise widen the spread until nothing departs.
+const WINSOR: f32 = 1.8;
 /// Executions that the usual spread counts for, beside those seen.
 pub(super) const PRIOR_WEIGHT: f32 = 4.0;
 /// Usual spread of the logarithm per metric: latency, tokens, tool calls of recorded real agents.
 const PRIOR: [f32; 3] = [0.55, 0.60, 0.55];
 /// The narrowest spread: below a tenth, rounding and jitter would count as departures.
 const SPREAD_MIN: f32 = 0.10;
-/// Samples before winsorising: with fewer, the spread is the prior's alone.
-const WINSOR_FROM: f32 = 5.0;
+/// Samples before winsorising: one alone has no spread to be measured by.
+const WINSOR_FROM: f32 = 2.0;
 /// Usual correlation between an execution and the next, and what it counts for.
 const RHO_PRIOR: (f32, f32) = (0.2, 8.0);
 /// The largest correlation that is believed.

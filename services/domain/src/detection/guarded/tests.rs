@@ -1,10 +1,10 @@
-//! See also `tests/guarded.rs`, which holds the detector against recorded agents.
+//! `tests/tests/replay.rs` holds the detector against recorded agents.
 
 use super::*;
 use crate::vitals::{Completeness, Context, Source};
 use crate::{AgentKey, ExecutionId, Timestamp};
 
-fn execution(latency_ms: f64, tokens: Option<u64>, tools: Option<u32>, success: bool) -> Vitals {
+pub(super) fn execution(latency_ms: f64, tokens: Option<u64>, tools: Option<u32>, success: bool) -> Vitals {
     Vitals {
         key: AgentKey::new("default", "a"),
         execution: ExecutionId::new("e"),
@@ -31,7 +31,7 @@ fn healthy(i: u32) -> Vitals {
     execution(1_000.0 * swing, Some((500.0 * swing) as u64), Some(3), true)
 }
 
-fn learned() -> Guard {
+pub(super) fn learned() -> Guard {
     let mut guard = Guard::default();
     for i in 0..60 {
         guard.observe(&healthy(i));
@@ -168,4 +168,57 @@ fn restart_returns_to_the_known_good() {
         guard.observe(&healthy(i));
         assert!(!guard.is_infected(), "execution {i}: {:?}", guard.evidence());
     }
+}
+
+/// Scenario: an agent does two kinds of work, one of a tenth of the other's tokens, in turn; then the small kind suddenly
+/// takes what the large one takes. Beside it the same agent whose telemetry names no kinds.
+/// Guarantees: by kinds it is found, without them nothing is unusual; neither accuses the healthy time.
+#[test]
+fn kinds_of_work_have_a_normal_of_their_own() {
+    let of = |i: u32, kind: &str, tokens: u64, is_told: bool| {
+        let swing = [0.8, 1.1, 0.95, 1.3, 1.0, 0.85, 1.2][i as usize % 7];
+        let mut vitals = execution(
+            1_000.0 * swing,
+            Some((tokens as f64 * swing) as u64),
+            Some(3),
+            true,
+        );
+        vitals.context.task_type = is_told.then(|| kind.to_owned());
+        vitals
+    };
+    let mut found = [true, false].map(|is_told| {
+        let mut guard = Guard::default();
+        for i in 0..80 {
+            let (kind, tokens) = if i % 2 == 0 {
+                ("large", 5_000)
+            } else {
+                ("small", 500)
+            };
+            guard.observe(&of(i, kind, tokens, is_told));
+            assert!(
+                !guard.is_infected(),
+                "execution {i}, told: {is_told}: {:?}",
+                guard.evidence()
+            );
+        }
+        (80..100).any(|i| {
+            guard.observe(&of(i, if i % 2 == 0 { "large" } else { "small" }, 5_000, is_told));
+            guard.is_infected()
+        })
+    });
+    found.sort_unstable();
+    assert_eq!(found, [false, true]);
+}
+
+/// Scenario: an agent whose every execution has a kind of its own.
+/// Guarantees: what is kept of kinds is bounded.
+#[test]
+fn kinds_are_bounded() {
+    let mut guard = Guard::default();
+    for i in 0..2_000 {
+        let mut vitals = healthy(i);
+        vitals.context.task_type = Some(format!("task-{i}"));
+        guard.observe(&vitals);
+    }
+    assert!(guard.heap_bytes() <= 4 * 1024, "{} bytes", guard.heap_bytes());
 }

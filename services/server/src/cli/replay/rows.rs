@@ -38,6 +38,8 @@ pub struct Row {
     pub retries: Option<f64>,
     /// Whether it succeeded; null counts as success.
     pub success: Option<bool>,
+    /// Kind of work.
+    pub task: Option<String>,
 }
 
 /// The rows of a file.

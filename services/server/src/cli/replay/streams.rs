@@ -5,7 +5,7 @@ use anyhow::bail;
 use immune_domain::detection::Anomaly;
 use immune_domain::diagnosis::Diagnosis;
 use immune_domain::policy::{Compiled, Detector, Policy};
-use immune_domain::vitals::{Completeness, Context, Source, Vitals};
+use immune_domain::vitals::{Completeness, Context, Source, Vitals, is_task_type};
 use immune_domain::{AgentKey, RunId, Timestamp};
 use immune_sentinel::replay::{Alarm, Replay, Settings};
 use serde::Serialize;
@@ -243,7 +243,10 @@ fn vitals(row: &Row, key: &AgentKey, number: u64) -> Vitals {
         success: row.success.unwrap_or(true),
         completeness: Completeness::Complete,
         source: Source::Otlp,
-        context: Box::new(Context::default()),
+        context: Box::new(Context {
+            task_type: row.task.clone().filter(|task| is_task_type(task)),
+            ..Context::default()
+        }),
     }
 }
 
