@@ -53,9 +53,13 @@ def healthy():
         "lag_seconds": flat(0.1),
         "agents_active": flat(12),
         "agents_suspect": flat(2),
+        "agents": flat(200),
+        "agents_silent": flat(2),
         "agents_evicted_total": flat(0),
         "reports_dropped_total": flat(1),
         "report_retries_total": flat(4),
+        "fleet_incidents": flat(0),
+        "held_back_total": flat(3),
         "executions_contained_untold_total": flat(0),
     }
     quarantine = {

@@ -92,6 +92,8 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
     server.configure(json!({
         "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } },
         "policy": { "defaults": { "ladders": ladders } },
+        // Many are ill at once here, each by itself.
+        "sentinel": { "fleet": { "enabled": false } },
     }));
     server.restart().await;
     let api = server.api();

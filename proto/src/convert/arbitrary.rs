@@ -1,6 +1,6 @@
 //! Arbitrary domain values for the round-trip tests.
 
-use immune_domain::baseline::{self, Moments, Profile};
+use immune_domain::baseline::{self, Changed, Moments, Profile, Version};
 use immune_domain::case::{
     Attempt, AttemptOutcome, Case, Containment, Decision, Entry, FirstApproval, LastDecision, Lease,
     LeverState, LeverStatus, Person, Quarantine, QuarantinePhase, State, Step, WaitReason,
@@ -106,27 +106,30 @@ fn moments() -> impl Strategy<Value = Moments> {
     (any::<u64>(), amount(), amount()).prop_map(|(count, mean, stddev)| Moments { count, mean, stddev })
 }
 
+fn agent_version() -> impl Strategy<Value = Version> {
+    let changed = any::<(bool, bool, bool)>();
+    (any::<u32>(), at(), changed).prop_map(|(epoch, since, (model, prompt, tools))| Version {
+        epoch,
+        since,
+        changed: Changed { model, prompt, tools },
+    })
+}
+
 pub fn profile() -> impl Strategy<Value = Profile> {
     use baseline::State;
     let state = select(vec![State::Learning, State::Active, State::Stale]);
-    (
-        key(),
-        any::<u64>(),
-        state,
-        any::<u64>(),
-        [moments(), moments(), moments()],
-        at(),
+    let numbers = (any::<u64>(), [moments(), moments(), moments()]);
+    (key(), any::<u64>(), state, numbers, at(), agent_version()).prop_map(
+        |(key, version, state, (sample_count, moments), updated_at, of)| Profile {
+            key,
+            version,
+            state,
+            sample_count,
+            moments,
+            updated_at,
+            of,
+        },
     )
-        .prop_map(
-            |(key, version, state, sample_count, moments, updated_at)| Profile {
-                key,
-                version,
-                state,
-                sample_count,
-                moments,
-                updated_at,
-            },
-        )
 }
 
 fn deviations() -> impl Strategy<Value = Deviations> {

@@ -7,6 +7,7 @@ pub mod bus;
 pub mod case;
 pub mod case_state;
 pub mod decision;
+pub mod fleet;
 pub mod healing;
 pub mod infection;
 pub mod json;

@@ -1,9 +1,9 @@
 //! Baseline profiles.
 
 use super::vitals::{metric, unknown};
-use super::{FINITE, POSITIVE, WireError, nested, number, time};
+use super::{FINITE, POSITIVE, WireError, nested, number, optional, time};
 use crate::v1;
-use immune_domain::baseline::{Moments, Profile, State};
+use immune_domain::baseline::{Changed, Moments, Profile, State, Version};
 use immune_domain::vitals::Metric;
 
 impl From<State> for v1::ProfileState {
@@ -44,7 +44,36 @@ impl From<&Profile> for v1::Profile {
             sample_count: profile.sample_count,
             moments: moments.into(),
             updated_at: Some(time::to_wire(profile.updated_at)),
+            agent_version: Some(profile.of.into()),
         }
+    }
+}
+
+impl From<Version> for v1::AgentVersion {
+    fn from(version: Version) -> Self {
+        v1::AgentVersion {
+            epoch: version.epoch,
+            since: Some(time::to_wire(version.since)),
+            model_changed: version.changed.model,
+            prompt_changed: version.changed.prompt,
+            tools_changed: version.changed.tools,
+        }
+    }
+}
+
+impl TryFrom<v1::AgentVersion> for Version {
+    type Error = WireError;
+
+    fn try_from(wire: v1::AgentVersion) -> Result<Self, Self::Error> {
+        Ok(Version {
+            epoch: wire.epoch,
+            since: time::from_wire("since", wire.since)?,
+            changed: Changed {
+                model: wire.model_changed,
+                prompt: wire.prompt_changed,
+                tools: wire.tools_changed,
+            },
+        })
     }
 }
 
@@ -79,6 +108,7 @@ impl TryFrom<v1::Profile> for Profile {
             sample_count: wire.sample_count,
             moments: moments.map(Option::unwrap_or_default),
             updated_at: time::from_wire("updated_at", wire.updated_at)?,
+            of: optional("agent_version", wire.agent_version)?.unwrap_or_default(),
         })
     }
 }

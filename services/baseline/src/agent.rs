@@ -1,7 +1,7 @@
 //! One agent's learner, and the form in which it is stored.
 
 use crate::recent::Recent;
-use immune_domain::baseline::{Learner, Profile, State};
+use immune_domain::baseline::{Learner, Lineage, Profile, State};
 use immune_domain::{AgentKey, Timestamp};
 use immune_store::baselines::StoredProfile;
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,21 @@ struct Saved {
     samples_min: u32,
     #[serde(default)]
     recent: Recent,
+    #[serde(default)]
+    lineage: Lineage,
 }
 
 const FORM: u32 = 1;
+
+/// A profile as it was stored, with the version of the agent, which only the learner's state has.
+pub(crate) fn shown(stored: StoredProfile) -> Profile {
+    let lineage = stored.learner.get("lineage").cloned();
+    let lineage: Option<Lineage> = lineage.and_then(|lineage| serde_json::from_value(lineage).ok());
+    Profile {
+        of: lineage.unwrap_or_default().current(),
+        ..stored.profile
+    }
+}
 
 /// What is known of an agent whose partition is held.
 #[derive(Debug)]
@@ -31,6 +43,7 @@ pub(crate) struct Agent {
     /// As last stored.
     pub(crate) state: State,
     pub(crate) recent: Recent,
+    pub(crate) lineage: Lineage,
     /// Tells the agent from one of its name that was reset.
     pub(crate) life: u64,
 }
@@ -44,6 +57,7 @@ impl Agent {
             updated_at: now,
             state: State::Learning,
             recent: Recent::default(),
+            lineage: Lineage::default(),
             life,
         }
     }
@@ -69,6 +83,7 @@ impl Agent {
             learner: Learner::of(&stored.profile),
             samples_min,
             recent: Recent::default(),
+            lineage: Lineage::default(),
         });
         Agent {
             learner: saved.learner,
@@ -77,8 +92,15 @@ impl Agent {
             updated_at,
             state,
             recent: saved.recent,
+            lineage: saved.lineage,
             life: 0,
         }
+    }
+
+    /// Another version of the agent begins: its baseline borrows from the old one's, and nothing of that is taken back.
+    pub(crate) fn begin_version(&mut self, life: u64) {
+        self.learner = self.learner.borrowed(self.samples_min);
+        self.life = life;
     }
 
     /// Whether its profile judges, so that its executions teach late.
@@ -101,7 +123,7 @@ impl Agent {
         stale_after: Duration,
     ) -> StoredProfile {
         self.version += 1;
-        let profile = self.learner.profile(
+        let mut profile = self.learner.profile(
             key.clone(),
             self.version,
             self.samples_min,
@@ -114,7 +136,9 @@ impl Agent {
             learner: self.learner,
             samples_min: self.samples_min,
             recent: self.recent.clone(),
+            lineage: self.lineage.clone(),
         };
+        profile.of = self.lineage.current();
         let learner = serde_json::to_value(&saved).expect("numbers and names serialise");
         StoredProfile { profile, learner }
     }

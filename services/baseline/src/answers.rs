@@ -1,5 +1,6 @@
 //! What becomes of the store's answers to the learning loop.
 
+use crate::agent::shown;
 use crate::gaining::Taken;
 use crate::learning::{Answer, Learning, ResetError, every};
 use crate::partition::Held;
@@ -59,7 +60,7 @@ impl Learning {
                 partition.index,
                 Held::new(self.parts.rules.clone(), tenure, &profiles),
             );
-            let shown = profiles.into_iter().map(|stored| Arc::new(stored.profile));
+            let shown = profiles.into_iter().map(|stored| Arc::new(shown(stored)));
             self.parts.board.gain(partition, shown.collect());
         }
         self.set_gauges();

@@ -2,7 +2,7 @@
 
 use crate::recent::identity;
 use immune_bus::Delivery;
-use immune_domain::baseline::{Learner, Sample, Ticket};
+use immune_domain::baseline::{Learner, Make, Sample, Ticket};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, Timestamp};
 use std::collections::VecDeque;
@@ -28,6 +28,10 @@ pub struct Lesson {
     pub revision: u32,
     /// The numbers.
     pub sample: Sample,
+    /// What the execution was made with.
+    pub make: Make,
+    /// When it began.
+    pub began: Timestamp,
     /// What policy is resolved by.
     pub agent_type: Option<String>,
     /// What policy is resolved by.
@@ -42,6 +46,8 @@ impl Lesson {
             identity: identity(&vitals.key, vitals.execution.as_str()),
             revision: vitals.revision,
             sample: Learner::sample(vitals),
+            make: Make::of(vitals),
+            began: vitals.started_at,
             agent_type: vitals.context.agent_type.clone(),
             namespace: vitals.context.namespace().map(str::to_owned),
         }

@@ -13,6 +13,8 @@ pub struct Metrics {
     pub withheld: Counter,
     /// Executions taken back because they were corrected or withdrawn.
     pub forgotten: Counter,
+    /// New versions of agents that began a baseline of their own.
+    pub versions: Counter,
     /// Executions whose verdict did not come in time; they taught nothing.
     pub unjudged: Counter,
     /// Executions with no credible metric.
@@ -54,6 +56,11 @@ impl Metrics {
             "executions_forgotten",
             "Executions taken back after a correction",
             &metrics.forgotten,
+        );
+        counter(
+            "versions",
+            "New versions of agents that began a baseline of their own",
+            &metrics.versions,
         );
         counter(
             "executions_unjudged",

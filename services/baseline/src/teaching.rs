@@ -85,6 +85,11 @@ impl Held {
             rules.metrics.incredible.inc();
             return None;
         }
+        if agent.lineage.take(lesson.make, lesson.began) {
+            agent.begin_version(self.lives);
+            self.lives += 1;
+            rules.metrics.versions.inc();
+        }
         let (agent_type, namespace) = (lesson.agent_type.as_deref(), lesson.namespace.as_deref());
         let policy = rules
             .policies

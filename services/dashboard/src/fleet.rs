@@ -29,7 +29,7 @@ const LOOKUPS: usize = 8;
 /// Which agents to list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    /// One of the statuses, or `suspect`.
+    /// One of the statuses, `suspect`, `silent` or `gone`.
     pub status: Option<String>,
     /// Text that id, type or model contain, in lower case.
     pub text: Option<String>,
@@ -121,7 +121,7 @@ pub(crate) async fn page(
     limit: u32,
     filter: &Filter,
 ) -> Answer<Page> {
-    let overlay = Overlay::load(app, run).await?;
+    let overlay = Box::pin(Overlay::load(app, run)).await?;
     let mut walk = Walk::start(app, run, after, Pages::Whole).await?;
     let is_filtered = filter.status.is_some() || filter.text.is_some();
     let (mut agents, mut matching, mut looked_at) = (Vec::new(), 0u64, 0u64);
@@ -199,6 +199,12 @@ impl Filter {
         let has_status = match self.status.as_deref() {
             None => true,
             Some("suspect") => agent.suspect,
+            Some("silent") => agent.telemetry == Some("silent"),
+            Some("gone") => agent.telemetry == Some("gone"),
+            // Of one that is not heard nobody knows.
+            Some("healthy") => {
+                agent.status == "healthy" && !matches!(agent.telemetry, Some("silent" | "gone"))
+            }
             Some(status) => agent.status == status,
         };
         let has_text = self.text.as_deref().is_none_or(|text| {

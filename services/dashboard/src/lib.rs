@@ -20,6 +20,7 @@ mod deployment;
 mod fleet;
 mod grpc;
 mod healings;
+mod incidents;
 mod live;
 mod metrics;
 mod openapi;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// Agents in the document at most.
 pub(crate) const AGENTS_MAX: usize = 50_000;
 /// Bytes that an agent takes, about, so that the document grows seldom.
-const AGENT_BYTES: usize = 360;
+const AGENT_BYTES: usize = 380;
 
 /// Every agent of a run in brief.
 #[derive(ToSchema)]
@@ -56,6 +56,7 @@ pub(crate) async fn collect(app: &App, run: &RunId) -> Answer<Vec<u8>> {
         // The replica that tells the fleet speaks for those that it judges; of others it does not know it.
         if let Some(judged) = suspects.remove(id).filter(|_| !state.live) {
             (state.suspect, state.severity) = (judged.suspect, judged.severity);
+            (state.telemetry, state.silent_seconds) = (judged.telemetry, judged.silent_seconds);
         }
         let id = AgentId::from(id);
         let brief = Brief::new(state, open.cases.get(&id), held.contains(&id))?;

@@ -42,6 +42,7 @@ impl Fleet {
                 stddev: 300.0,
             }; 3],
             updated_at: Timestamp::EPOCH,
+            of: Default::default(),
         };
         let agents = (0..agents)
             .map(|i| Agent {
@@ -144,5 +145,9 @@ fn main() {
             "{agents} agents: {bytes} bytes of window per agent ({IN_WINDOW} executions in it), {profile} of profile"
         );
     }
+    println!(
+        "{} bytes of guarded detector per agent, without kinds of work",
+        size_of::<Guard>()
+    );
     divan::main();
 }

@@ -12,6 +12,7 @@ pub mod case;
 pub mod detection;
 pub mod diagnosis;
 pub mod error;
+pub mod fleet;
 pub mod healing;
 pub mod id;
 pub mod memory;

@@ -5,6 +5,7 @@
 use crate::baseline;
 use crate::case::{AttemptOutcome, Containment, Decision, EventKind, LeverStatus, QuarantinePhase};
 use crate::detection::Anomaly;
+use crate::fleet::Sign;
 use crate::healing::{Outcome, Trigger};
 use crate::memory::Pin;
 use crate::policy::Mode;
@@ -80,6 +81,9 @@ read_back!(Metric, "a metric", Latency => "latency", Tokens => "tokens", Tools =
 read_back!(baseline::State, "a baseline state",
     Learning => "learning", Active => "active", Stale => "stale");
 
+words!(Sign, "a way to depart",
+    LatencyUp => "latency_up", LatencyDown => "latency_down", TokensUp => "tokens_up", TokensDown => "tokens_down",
+    ToolsUp => "tools_up", ToolsDown => "tools_down", Failures => "failures", Retries => "retries");
 words!(Completeness, "a completeness",
     Complete => "complete", Incomplete => "incomplete", Running => "running");
 words!(Source, "a source of vitals", Otlp => "otlp", Posted => "posted");
@@ -144,6 +148,7 @@ mod tests {
         both_ways::<Trigger>();
         both_ways::<Metric>();
         both_ways::<baseline::State>();
+        both_ways::<Sign>();
         both_ways::<Completeness>();
         both_ways::<Source>();
         both_ways::<Pin>();

@@ -29,7 +29,7 @@ pub(crate) fn what(kind: Kind) -> &'static str {
         Kind::Worsened => "Infection has become worse",
         Kind::Waiting => "A person must decide",
         Kind::Contained => "Quarantine confirmed",
-        Kind::Decided => "A person has decided",
+        Kind::Decided => "A decision was taken",
         Kind::Healing => "Healing",
         Kind::Healed => "Agent healed",
         Kind::Failed => "A healing step failed",

@@ -40,6 +40,8 @@ pub struct Desk {
     pub(crate) asking: Asking,
     /// The turn to say that a run's blast radius is used up.
     pub(crate) alerting: Semaphore,
+    /// The turn to record a fleet incident.
+    pub(crate) recording: Semaphore,
 }
 
 /// The answer to a command.
@@ -89,6 +91,7 @@ impl Desk {
             policies,
             asking: Asking::default(),
             alerting: Semaphore::new(1),
+            recording: Semaphore::new(1),
         }
     }
 

@@ -22,6 +22,10 @@ const LIST_DEFAULT: u32 = 100;
 const LIST_MAX: u32 = 1_000;
 /// The longest name of a worker, bytes.
 const WORKER_BYTES_MAX: usize = 200;
+/// Agents of a fleet incident that are named at most.
+const INCIDENT_AGENTS_MAX: usize = 100;
+/// Longest time before an incident from which cases are released, seconds.
+const LOOK_BACK_SECONDS_MAX: u32 = 3_600;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -153,6 +157,36 @@ impl QuarantineService for Service {
         let is_breached = self.desk.executed(&key, execution, started_at).await?;
         Ok(Response::new(v1::ReportExecutionResponse {
             breached: is_breached,
+        }))
+    }
+
+    async fn report_fleet_incident(
+        &self,
+        request: Request<v1::ReportFleetIncidentRequest>,
+    ) -> Answer<v1::ReportFleetIncidentResponse> {
+        let request = request.into_inner();
+        let incident = convert::nested("incident", request.incident).map_err(Error::from)?;
+        let (given, most) = (request.agent_ids.len(), INCIDENT_AGENTS_MAX);
+        if given > most {
+            let problem = format!("has {given} ids, the most is {most}");
+            return Err(Error::from(WireError::new("agent_ids", problem)).into());
+        }
+        let agents = request.agent_ids.into_iter();
+        let agents: Result<Vec<_>, _> = agents.map(|text| convert::id("agent_ids", text)).collect();
+        if request.look_back_seconds > LOOK_BACK_SECONDS_MAX {
+            return Err(Error::OutOfRange {
+                field: "look_back_seconds",
+                value: u64::from(request.look_back_seconds),
+                low: 0,
+                high: u64::from(LOOK_BACK_SECONDS_MAX),
+            }
+            .into());
+        }
+        let look_back = Duration::from_secs(u64::from(request.look_back_seconds));
+        let agents = agents.map_err(Error::from)?;
+        let released = self.desk.incident(&incident, &agents, look_back).await?;
+        Ok(Response::new(v1::ReportFleetIncidentResponse {
+            released_agent_ids: released.iter().map(ToString::to_string).collect(),
         }))
     }
 

@@ -14,6 +14,7 @@
 //! - [`opening`]: reports become cases.
 //! - `decisions`: people's decisions, the refused ones recorded, too.
 //! - `executions`: those of agents that should not be able to execute.
+//! - `incidents`: many agents that depart at once, whose cases are let go.
 //! - `healing`: which case a healer gets.
 //! - [`directory`]: open cases in memory, for the admission check and the blast radius.
 //! - [`follow`]: keeps the directory up to date with what every replica saves.
@@ -36,6 +37,7 @@ mod executions;
 pub mod follow;
 mod grpc;
 mod healing;
+mod incidents;
 pub mod metrics;
 pub mod opening;
 mod patrol;

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub beyond_blast_radius: Counter,
     /// Waits that escalated.
     pub escalations: Counter,
+    /// Cases released because a fleet incident explains them.
+    pub explained: Counter,
     /// Admission checks that said no.
     pub denied: Counter,
     /// Admission checks answered as last known, because the store could not be asked.
@@ -105,6 +107,11 @@ impl Metrics {
             &m.beyond_blast_radius,
         );
         counter("escalations", "Waits for a person that escalated", &m.escalations);
+        counter(
+            "cases_explained",
+            "Cases released because a fleet incident explains them",
+            &m.explained,
+        );
         counter("admissions_denied", "Admission checks that said no", &m.denied);
         counter(
             "admissions_uncertain",

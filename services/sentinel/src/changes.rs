@@ -5,6 +5,7 @@
 //! that falls behind gets fewer and newer messages.
 
 use crate::agent::Agent;
+use crate::silence::Telemetry;
 use immune_domain::baseline::Profile;
 use immune_domain::detection::rounded;
 use immune_domain::{AgentId, AgentKey, RunId};
@@ -22,6 +23,7 @@ const WATCHES_MAX: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Judged {
     is_suspect: bool,
+    telemetry: Telemetry,
     /// As people see it.
     severity: f64,
 }
@@ -32,6 +34,7 @@ impl Judged {
         let severity = agent.judgement.severity().filter(|_| is_suspect);
         Judged {
             is_suspect,
+            telemetry: agent.telemetry(),
             severity: severity.map_or(0.0, rounded),
         }
     }

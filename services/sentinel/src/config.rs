@@ -26,6 +26,8 @@ pub struct Config {
     pub settling_ms_max: u64,
     /// Verdicts kept for a baseline that connects late or again, default 16,384.
     pub verdicts_kept: usize,
+    /// Many agents that depart at once.
+    pub fleet: crate::fleet::Config,
 }
 
 impl Default for Config {
@@ -39,6 +41,7 @@ impl Default for Config {
             report_timeout_ms: 10_000,
             settling_ms_max: 10_000,
             verdicts_kept: 16_384,
+            fleet: crate::fleet::Config::default(),
         }
     }
 }
@@ -76,6 +79,7 @@ impl Config {
         within("report_timeout_ms", self.report_timeout_ms, 100, 300_000);
         within("settling_ms_max", self.settling_ms_max, 10, 300_000);
         within("verdicts_kept", self.verdicts_kept as u64, 1, 1_000_000);
+        self.fleet.check(&format!("{path}.fleet"), mistakes);
     }
 }
 

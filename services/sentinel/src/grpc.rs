@@ -104,13 +104,24 @@ impl SentinelService for Service {
         }))
     }
 
+    async fn backtest(
+        &self,
+        request: Request<v1::BacktestRequest>,
+    ) -> Result<Response<v1::BacktestResponse>, Status> {
+        let answer = tokio::select! {
+            answer = self.asking.answer(request.into_inner()) => answer?,
+            () = self.closed.cancelled() => return Err(Status::unavailable("the sentinel stops")),
+        };
+        Ok(Response::new(answer))
+    }
+
     async fn get_agent(
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
         let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
         self.check_held(&key).await?;
-        let agent = listing::get(&self.directory, &*self.store, &key)
+        let agent = listing::get(&self.directory, &*self.store, &key, self.clock.now())
             .await
             .map_err(stored)?;
         Ok(Response::new(v1::GetAgentResponse { agent }))
@@ -129,19 +140,19 @@ impl SentinelService for Service {
             suspects,
         } = request.into_inner();
         let run = run("run_id", run_id).map_err(invalid)?;
-        let (directory, store) = (&*self.directory, &*self.store);
+        let (directory, store, now) = (&*self.directory, &*self.store, self.clock.now());
         if suspects {
-            return Ok(Response::new(listing::suspects(directory, &run)));
+            return Ok(Response::new(listing::suspects(directory, &run, now)));
         }
         if !agent_ids.is_empty() {
             let agents = agents(agent_ids).map_err(invalid)?;
-            let found = listing::these(directory, store, &run, &agents, brief).await;
+            let found = listing::these(directory, store, &run, &agents, brief, now).await;
             return Ok(Response::new(listing::page(found.map_err(stored)?)));
         }
         let after = (!after.is_empty()).then_some(after.as_str());
         let page = match brief {
-            true => listing::brief(directory, store, &run, after, limit).await,
-            false => listing::list(directory, store, &run, after, limit, self.clock.now()).await,
+            true => listing::brief(directory, store, &run, after, limit, now).await,
+            false => listing::list(directory, store, &run, after, limit, now).await,
         };
         Ok(Response::new(page.map_err(stored)?))
     }
@@ -165,6 +176,17 @@ impl SentinelService for Service {
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_fleet_incidents(
+        &self,
+        request: Request<v1::ListFleetIncidentsRequest>,
+    ) -> Result<Response<v1::ListFleetIncidentsResponse>, Status> {
+        let run = run("run_id", request.into_inner().run_id).map_err(invalid)?;
+        let incidents = self.directory.fleet().list(&run);
+        Ok(Response::new(v1::ListFleetIncidentsResponse {
+            incidents: incidents.iter().map(Into::into).collect(),
+        }))
     }
 
     async fn get_sentinel_status(

@@ -32,6 +32,8 @@ pub struct Guarding {
     on_record_until: Timestamp,
     /// Live executions that wait for those on record; `None` while nothing is awaited.
     waiting: Option<Vec<Vitals>>,
+    /// Which version of the agent its baseline is of, once that is known.
+    epoch: Option<u32>,
     /// An execution that still runs and is far beyond the usual, and how far.
     running: Option<Box<(u64, Evidence)>>,
 }
@@ -45,6 +47,7 @@ impl Default for Guarding {
             on_record_until: Timestamp::EPOCH,
             waiting: None,
             running: None,
+            epoch: None,
         }
     }
 }
@@ -102,7 +105,10 @@ impl Guarding {
         };
         let mut history = history.into_iter().filter(|vitals| has_ended(vitals)).peekable();
         if history.peek().is_some() {
-            *self = Guarding::default();
+            *self = Guarding {
+                epoch: self.epoch,
+                ..Guarding::default()
+            };
         }
         let mut is_past = true;
         let mut newest = self.on_record_until;
@@ -126,6 +132,14 @@ impl Guarding {
         if self.guard.is_infected() {
             self.guard.restart();
         }
+    }
+
+    /// The agent's baseline is of this version of it.
+    pub fn follow_version(&mut self, epoch: u32) {
+        if self.epoch.is_some_and(|known| known < epoch) {
+            self.guard.begin_version();
+        }
+        self.epoch = Some(epoch);
     }
 
     /// Whether the evidence says that the agent is infected.

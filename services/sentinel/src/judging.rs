@@ -2,7 +2,8 @@
 //! and lets go of partitions.
 
 use crate::config::Config;
-use crate::directory::{Census, Directory};
+use crate::directory::{Census, Directory, SHARDS_A_SECOND};
+use crate::fleet;
 use crate::history;
 use crate::metrics::{Metrics, VerdictLabels};
 use crate::quarantine::{Contained, after_no_room};
@@ -36,6 +37,7 @@ pub(crate) struct Judging {
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) drafts: mpsc::Sender<Draft>,
     pub(crate) contained: mpsc::Sender<Contained>,
+    pub(crate) news: mpsc::Sender<fleet::News>,
     pub(crate) clock: SharedClock,
     pub(crate) metrics: Metrics,
 }
@@ -102,6 +104,7 @@ impl Judging {
             "a partition was gained"
         );
         self.directory.gain(partition);
+        self.directory.begin_hearing(self.clock.now());
         self.metrics.partitions.inc();
         let work = settling.clone().run(Settled { partition, gain }, since);
         Held {
@@ -132,6 +135,7 @@ impl Judging {
         };
         if let Some(latest) = delivery.batch.iter().filter_map(received).max() {
             self.standing.judged(now, latest);
+            self.directory.heard(latest.min(now));
             self.metrics.lag.set(now.since(latest).as_secs_f64());
         }
         for record in delivery.batch.iter() {
@@ -188,6 +192,7 @@ impl Judging {
 
     async fn look_at_all(&self) {
         let mut census = Census::default();
+        self.directory.fleet().begin_look();
         for shard in 0..self.directory.shards() {
             let now = self.clock.now();
             for draft in self.directory.tick(shard, now, &mut census) {
@@ -198,6 +203,12 @@ impl Judging {
         self.metrics.agents.set(census.agents as i64);
         self.metrics.active.set(census.active as i64);
         self.metrics.suspect.set(census.suspect as i64);
+        for _ in 0..SHARDS_A_SECOND {
+            self.directory.listen();
+            tokio::task::yield_now().await;
+        }
+        self.metrics.silent.set(self.directory.count_silent() as i64);
+        fleet::follow(&self.directory, &self.news, self.clock.now());
     }
 
     fn report(&self, draft: Draft, now: Timestamp) {

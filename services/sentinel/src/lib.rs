@@ -17,18 +17,24 @@
 //! - `settling`: what must be known of a gained partition first. `standing`: what is held and known.
 //! - [`guarding`]: the guarded detector of one agent, where policy asks for it. `history`: how it begins.
 //! - [`directory`]: every agent in memory, sharded and bounded. [`listing`]: the same with what the store knows.
+//! - [`fleet`]: many that depart at once are one incident of what they share.
+//! - [`silence`]: agents whose telemetry has stopped.
 //! - [`report`], [`quarantine`]: what is told, and telling it. [`watches`]: profiles and cases as they change.
 //! - `changes`: which agents have changed, for those who look. `telling`: telling them.
 //! - [`replay`]: recorded executions judged once more, in virtual time, by the same agent.
+//! - [`backtest`]: one agent's records under one policy and another; `asking`: of some agents, for whoever asks.
 //! - [`verdicts`]: may this execution teach? [`proof`]: did the healing help?
 //!
 //! To add a signal: a field in `notes.rs`, filled when a record is taken, handed on as a clue, and a rule in
 //! `immune_domain::diagnosis` that reads it.
 
 pub mod agent;
+mod asking;
+pub mod backtest;
 mod changes;
 pub mod config;
 pub mod directory;
+pub mod fleet;
 pub mod grpc;
 pub mod guarding;
 mod history;
@@ -42,6 +48,7 @@ pub mod reason;
 pub mod replay;
 pub mod report;
 mod settling;
+pub mod silence;
 mod standing;
 mod telling;
 pub mod verdicts;
@@ -88,6 +95,8 @@ pub struct Dependencies {
     pub clock: SharedClock,
     /// Where the role counts.
     pub metrics: Metrics,
+    /// How baselines learn, for back-tests.
+    pub replay: replay::Settings,
 }
 
 /// What [`Service::run`] takes.
@@ -95,6 +104,7 @@ struct Work {
     bus: Box<dyn Consumer>,
     drafts: mpsc::Receiver<Draft>,
     contained: mpsc::Receiver<Contained>,
+    news: mpsc::Receiver<fleet::News>,
     baseline: Peers,
 }
 
@@ -107,6 +117,7 @@ pub struct Service {
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) clock: SharedClock,
     pub(crate) closed: CancellationToken,
+    pub(crate) asking: asking::Asking,
     reporter: Reporter,
     judging: Judging,
     work: Arc<Mutex<Option<Work>>>,
@@ -123,19 +134,22 @@ impl Service {
             policies,
             clock,
             metrics,
+            replay,
         } = dependencies;
         let config = Arc::new(config);
         let (draft_sender, drafts) = mpsc::channel(config.reports_waiting_max);
         let (contained_sender, contained) = mpsc::channel(CONTAINED_MAX);
+        let (news_sender, news) = mpsc::channel(fleet::NEWS_MAX);
         let growth = config.severity_growth_min;
         let standing = Arc::new(Standing::new());
-        let directory = Arc::new(Directory::new(
+        let directory = Directory::new(
             policies,
             config.agents_max,
             growth,
             metrics.clone(),
             standing.clone(),
-        ));
+        );
+        let directory = Arc::new(directory.with_fleet(config.fleet.clone()));
         let verdicts = Arc::new(Verdicts::new(config.verdicts_kept));
         let reporter = Reporter {
             client: QuarantineServiceClient::new(quarantine.any()),
@@ -153,13 +167,16 @@ impl Service {
             verdicts: verdicts.clone(),
             drafts: draft_sender,
             contained: contained_sender,
+            news: news_sender,
             clock: clock.clone(),
             metrics,
         };
+        let asking = asking::Asking::new(reporter.clone(), replay);
         let work = Arc::new(Mutex::new(Some(Work {
             bus,
             drafts,
             contained,
+            news,
             baseline,
         })));
         Service {
@@ -169,6 +186,7 @@ impl Service {
             verdicts,
             clock,
             closed: CancellationToken::new(),
+            asking,
             reporter,
             judging,
             work,
@@ -192,6 +210,7 @@ impl Service {
             bus,
             drafts,
             contained,
+            news,
             baseline,
         }) = taken
         else {
@@ -221,7 +240,8 @@ impl Service {
                 stop.clone(),
             )),
             tokio::spawn(self.reporter.run(drafts, stop.clone())),
-            tokio::spawn(tell_contained(client, contained, timeout, metrics)),
+            tokio::spawn(tell_contained(client.clone(), contained, timeout, metrics)),
+            tokio::spawn(fleet::tell(client, news, timeout)),
         ]
         .map(AbortOnDropHandle::new);
         self.judging.run(bus, shutdown).await;

@@ -2,7 +2,9 @@
 
 use crate::agent::Agent;
 use crate::directory::Directory;
+use crate::silence::Telemetry;
 use immune_domain::baseline::{Profile, State};
+use immune_domain::policy::Silence;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentId, AgentKey, RunId, Timestamp};
 use immune_proto::convert::time;
@@ -39,7 +41,7 @@ pub async fn list(
     Ok(v1::ListAgentsResponse {
         agents: summaries
             .iter()
-            .map(|summary| state(directory, summary, false))
+            .map(|summary| state(directory, summary, false, now))
             .collect(),
         total: store.agents_seen(run, Timestamp::EPOCH).await?,
         seen_last_hour: store.agents_seen(run, now.minus(HOUR)).await?,
@@ -56,6 +58,7 @@ pub async fn brief(
     run: &RunId,
     after: Option<&str>,
     limit: u32,
+    now: Timestamp,
 ) -> Result<v1::ListAgentsResponse, StorageError> {
     let limit = if limit == 0 {
         PAGE_MAX
@@ -66,7 +69,7 @@ pub async fn brief(
     Ok(page(
         summaries
             .iter()
-            .map(|summary| state(directory, summary, true))
+            .map(|summary| state(directory, summary, true, now))
             .collect(),
     ))
 }
@@ -81,17 +84,19 @@ pub async fn these(
     run: &RunId,
     agents: &[AgentId],
     is_brief: bool,
+    now: Timestamp,
 ) -> Result<Vec<v1::AgentState>, StorageError> {
     let summaries = store.summaries(run, agents).await?;
     Ok(summaries
         .iter()
-        .map(|summary| state(directory, summary, is_brief))
+        .map(|summary| state(directory, summary, is_brief, now))
         .collect())
 }
 
-/// The agents of a run that are judged here and depart from their baseline now, from memory.
-pub fn suspects(directory: &Directory, run: &RunId) -> v1::ListAgentsResponse {
-    let keys = directory.suspects(run, SUSPECTS_MAX);
+/// The agents of a run that are judged here and depart from their baseline now, or are silent, from memory.
+pub fn suspects(directory: &Directory, run: &RunId, now: Timestamp) -> v1::ListAgentsResponse {
+    let mut keys = directory.suspects(run, SUSPECTS_MAX);
+    keys.extend(directory.silent(run, SUSPECTS_MAX));
     let known = |key: &AgentKey| {
         directory.look(key, |agent, profile| {
             let agent = agent?;
@@ -103,6 +108,8 @@ pub fn suspects(directory: &Directory, run: &RunId) -> v1::ListAgentsResponse {
                 baseline_samples: profile.map_or(0, |profile| profile.sample_count),
                 baseline_samples_min: u64::from(agent.policy.baseline_samples_min),
                 live: true,
+                telemetry: wire(agent.telemetry()).into(),
+                silent_seconds: silent_seconds(agent.telemetry(), agent.last_seen, now),
                 ..v1::AgentState::default()
             })
         })
@@ -127,14 +134,15 @@ pub async fn get(
     directory: &Directory,
     store: &dyn VitalsStore,
     key: &AgentKey,
+    now: Timestamp,
 ) -> Result<Option<v1::AgentState>, StorageError> {
     let before = just_before(key.agent.as_str());
     let summaries = store.agents(&key.run, before.as_deref(), 1).await?;
     let summary = summaries.into_iter().find(|summary| summary.key == *key);
-    Ok(summary.map(|summary| state(directory, &summary, false)))
+    Ok(summary.map(|summary| state(directory, &summary, false, now)))
 }
 
-fn state(directory: &Directory, summary: &AgentSummary, is_brief: bool) -> v1::AgentState {
+fn state(directory: &Directory, summary: &AgentSummary, is_brief: bool, now: Timestamp) -> v1::AgentState {
     directory.look(&summary.key, |agent, profile| {
         let context = &summary.latest.context;
         let judgement = agent.map(|agent| agent.judgement).unwrap_or_default();
@@ -143,6 +151,13 @@ fn state(directory: &Directory, summary: &AgentSummary, is_brief: bool) -> v1::A
             || policy().baseline_samples_min,
             |a| a.policy.baseline_samples_min,
         );
+        let last_seen = last_seen(agent, summary);
+        let telemetry = agent
+            .filter(|agent| agent.last_seen != Timestamp::EPOCH)
+            .map_or_else(
+                || telemetry_on_record(&policy().silence, last_seen, now),
+                Agent::telemetry,
+            );
         let says_something = judgement.deviations.largest().is_some();
         v1::AgentState {
             key: Some((&summary.key).into()),
@@ -154,7 +169,7 @@ fn state(directory: &Directory, summary: &AgentSummary, is_brief: bool) -> v1::A
                 context.mcp_servers.clone()
             },
             first_seen_at: Some(time::to_wire(summary.first_received_at)),
-            last_seen_at: Some(time::to_wire(last_seen(agent, summary))),
+            last_seen_at: Some(time::to_wire(last_seen)),
             executions: summary.executions,
             latest: Some(latest(&summary.latest, is_brief)),
             deviations: (says_something && !is_brief).then(|| judgement.deviations.into()),
@@ -178,6 +193,9 @@ fn state(directory: &Directory, summary: &AgentSummary, is_brief: bool) -> v1::A
                 .map(|evidence| f64::from(evidence.score)),
             infected_by_evidence: agent.is_some_and(Agent::is_infected_by_evidence),
             live: directory.holds(&summary.key),
+            telemetry: wire(telemetry).into(),
+            silent_seconds: silent_seconds(telemetry, last_seen, now),
+            agent_version: profile.map(|profile| profile.of.into()),
         }
     })
 }
@@ -206,6 +224,29 @@ fn last_seen(agent: Option<&Agent>, summary: &AgentSummary) -> Timestamp {
     agent.map_or(summary.latest.received_at, |agent| {
         agent.last_seen.max(summary.latest.received_at)
     })
+}
+
+/// Of an agent that is not in memory: nobody listens for it here, but whoever was heard this long ago is gone.
+fn telemetry_on_record(silence: &Silence, last_seen: Timestamp, now: Timestamp) -> Telemetry {
+    match now.since(last_seen) > silence.farewell(Duration::ZERO) {
+        true => Telemetry::Gone,
+        false => Telemetry::Live,
+    }
+}
+
+fn silent_seconds(telemetry: Telemetry, last_seen: Timestamp, now: Timestamp) -> Option<f64> {
+    match telemetry {
+        Telemetry::Live => None,
+        Telemetry::Silent | Telemetry::Gone => Some(now.since(last_seen).as_secs_f64()),
+    }
+}
+
+fn wire(telemetry: Telemetry) -> v1::agent_state::Telemetry {
+    match telemetry {
+        Telemetry::Live => v1::agent_state::Telemetry::Live,
+        Telemetry::Silent => v1::agent_state::Telemetry::Silent,
+        Telemetry::Gone => v1::agent_state::Telemetry::Gone,
+    }
 }
 
 fn profile_state(profile: Option<&Arc<Profile>>) -> State {

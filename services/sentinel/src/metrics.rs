@@ -43,8 +43,14 @@ pub struct Metrics {
     pub active: Gauge,
     /// Agents with an anomaly now.
     pub suspect: Gauge,
+    /// Active agents whose telemetry has stopped.
+    pub silent: Gauge,
     /// Watches on the agents of a run.
     pub watches: Gauge,
+    /// Fleet incidents that are open.
+    pub fleet_incidents: Gauge,
+    /// Reports of single agents that a fleet incident has held back.
+    pub held_back: Counter,
     /// How long the execution that was judged last had waited since ingestion received it, seconds.
     pub lag: Gauge<f64, AtomicU64>,
 }
@@ -98,6 +104,11 @@ impl Metrics {
             &metrics.breaches_dropped,
         );
         counter(
+            "held_back",
+            "Reports of single agents that a fleet incident has held back",
+            &metrics.held_back,
+        );
+        counter(
             "agents_evicted",
             "Agents that left memory because of the limit",
             &metrics.evicted,
@@ -123,9 +134,19 @@ impl Metrics {
             metrics.suspect.clone(),
         );
         registry.register(
+            "immune_sentinel_agents_silent",
+            "Active agents whose telemetry has stopped",
+            metrics.silent.clone(),
+        );
+        registry.register(
             "immune_sentinel_watches",
             "Watches on the agents of a run",
             metrics.watches.clone(),
+        );
+        registry.register(
+            "immune_sentinel_fleet_incidents",
+            "Fleet incidents that are open: many agents that depart at once",
+            metrics.fleet_incidents.clone(),
         );
         registry.register(
             "immune_sentinel_lag_seconds",

@@ -137,6 +137,11 @@ impl Reporter {
                 }
             }
         }
+        // A fleet incident may have been opened since it was drafted.
+        if !self.directory.lets_pass(draft, self.clock.now()) {
+            self.metrics.withdrawn.inc();
+            return Ok(());
+        }
         let infection = match infection {
             Some(infection) => infection,
             None => {

@@ -10,13 +10,15 @@
 
 use crate::agent::Agent;
 use crate::report::Draft;
-use immune_domain::baseline::{Late, Learner, Profile, Sample, Ticket};
+use immune_domain::baseline::{
+    Late, Learner, Lineage, Make, Moments, Profile, Sample, State, Ticket, WEIGHT_MAX,
+};
 use immune_domain::detection::window::EXECUTIONS_MAX;
-use immune_domain::detection::{Anomaly, guarded};
+use immune_domain::detection::{Anomaly, Infection, Rule, guarded, judge};
 use immune_domain::diagnosis::Diagnosis;
 use immune_domain::policy::{Detector, Policy};
-use immune_domain::vitals::Vitals;
-use immune_domain::{AgentKey, InfectionId, Timestamp};
+use immune_domain::vitals::{Metric, Vitals};
+use immune_domain::{AgentKey, CaseId, InfectionId, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,17 @@ pub struct Settings {
     pub stale_after: Duration,
 }
 
+impl Default for Settings {
+    /// As the roles are where nothing is configured.
+    fn default() -> Self {
+        Settings {
+            severity_growth_min: crate::Config::default().severity_growth_min,
+            learn_late: Duration::from_secs(10),
+            stale_after: Duration::from_secs(7 * 24 * 3_600),
+        }
+    }
+}
+
 /// The agent is in alarm: with a new execution, or worse than was told of the same one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
@@ -51,8 +64,23 @@ pub struct Alarm {
     pub anomalies: Vec<Anomaly>,
     /// The likeliest name for it.
     pub diagnosis: Diagnosis,
+    /// Why it has this name.
+    pub because: String,
+    /// How sure the guarded detector was; `None` where it was not asked.
+    pub evidence: Option<f64>,
     /// Whether the alarm begins here: after [`QUIET`] quiet executions, or for the first time.
     pub begins: bool,
+}
+
+/// What is on record of an agent's case.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Happened {
+    /// It was opened.
+    Opened(CaseId),
+    /// A healing went on probation.
+    Probation,
+    /// The agent was healed or released.
+    Closed(CaseId),
 }
 
 /// One agent under replay.
@@ -71,12 +99,31 @@ pub struct Replay {
     looked_at: Timestamp,
 }
 
+/// What an execution may teach.
+#[derive(Debug)]
+struct Lesson {
+    sample: Sample,
+    make: Make,
+    began: Timestamp,
+}
+
+impl Lesson {
+    fn of(vitals: &Vitals) -> Self {
+        Lesson {
+            sample: Learner::sample(vitals),
+            make: Make::of(vitals),
+            began: vitals.started_at,
+        }
+    }
+}
+
 /// The agent's baseline, as its role keeps it.
 #[derive(Debug)]
 struct Baseline {
     learner: Learner,
     late: Late,
-    lessons: VecDeque<(Ticket, Timestamp, Sample)>,
+    lessons: VecDeque<(Ticket, Timestamp, Lesson)>,
+    lineage: Lineage,
     profile: Option<Arc<Profile>>,
     version: u64,
     /// Whether it has learned since the agent was last judged.
@@ -94,6 +141,7 @@ impl Replay {
                 learner: Learner::default(),
                 late: Late::new(settings.learn_late),
                 lessons: VecDeque::new(),
+                lineage: Lineage::default(),
                 profile: None,
                 version: 0,
                 is_new: false,
@@ -118,7 +166,7 @@ impl Replay {
         self.baseline.is_new = false;
         match taken.reason {
             Some(reason) if reason.shows_sickness() => self.baseline.late.sicken(&self.key),
-            Some(reason) if reason.teaches() => self.wait(Learner::sample(vitals)),
+            Some(reason) if reason.teaches() => self.wait(Lesson::of(vitals)),
             Some(_) | None => {}
         }
         self.learn_what_is_due();
@@ -128,6 +176,45 @@ impl Replay {
     /// No execution follows: judges the window until it is empty.
     pub fn end(&mut self, alarms: &mut Vec<Alarm>) {
         self.pass(None, alarms);
+    }
+
+    /// What is on record of the agent's cases happened until this time: while one was open nothing taught, and what was
+    /// before a probation or an end is held against nobody afterwards.
+    pub(crate) fn happened(&mut self, event: &Happened, at: Timestamp) {
+        match event {
+            Happened::Opened(id) => {
+                self.agent.accepted(id.clone(), 0.0, false, 0);
+                self.baseline.late.sicken(&self.key);
+            }
+            Happened::Probation => self.agent.begin_anew(at),
+            Happened::Closed(id) => {
+                self.agent.closed(id.clone(), at);
+                self.alarmed = None;
+            }
+        }
+    }
+
+    /// Decides once more what was decided at a time that is on record, by the numbers of the baseline that are on record
+    /// with it: those are the one thing that the executions do not give to the last bit, since a lesson is in force
+    /// whenever it happens to have travelled. Everything else is what the replay has come to.
+    ///
+    /// Call it with all executions taken that were received until then, and none after.
+    pub(crate) fn decided(&mut self, recorded: &Infection) -> Infection {
+        let profile = Arc::new(profile_of(recorded));
+        self.agent.judge_at(&profile, recorded.detected_at);
+        let draft = self
+            .agent
+            .draft_now(&self.key, Some(&profile), recorded.detected_at);
+        draft.infection(recorded.id.clone(), &[])
+    }
+
+    /// The agent's report as it is now.
+    #[cfg(test)]
+    pub(crate) fn reported(&self, id: InfectionId) -> Infection {
+        let profile = self.baseline.profile.as_ref();
+        self.agent
+            .draft_now(&self.key, profile, self.now)
+            .infection(id, &[])
     }
 
     /// Samples that taught the baseline.
@@ -169,14 +256,14 @@ impl Replay {
         Some(Timestamp::from_micros(second.saturating_mul(SECOND).max(next)))
     }
 
-    fn wait(&mut self, sample: Sample) {
+    fn wait(&mut self, lesson: Lesson) {
         let Baseline { late, lessons, .. } = &mut self.baseline;
         if lessons.len() >= LESSONS_MAX {
             lessons.pop_front();
             late.end(&self.key);
         }
         let ticket = late.begin(&self.key, self.now);
-        lessons.push_back((ticket, self.now, sample));
+        lessons.push_back((ticket, self.now, lesson));
     }
 
     fn learn_what_is_due(&mut self) {
@@ -185,24 +272,28 @@ impl Replay {
             learner,
             late,
             lessons,
+            lineage,
             profile,
             version,
             is_new,
         } = &mut self.baseline;
         let before = *version;
-        while let Some((ticket, _, sample)) = lessons.front() {
+        while let Some((ticket, _, lesson)) = lessons.front() {
             if !late.is_due(&self.key, *ticket, learner.is_judging(samples_min), self.now) {
                 break;
             }
-            if late.is_well(&self.key, *ticket) && learner.learn(sample) {
+            if late.is_well(&self.key, *ticket) && learner.learn(&lesson.sample) {
                 *version += 1;
+                if lineage.take(lesson.make, lesson.began) {
+                    *learner = learner.borrowed(samples_min);
+                }
             }
             late.end(&self.key);
             lessons.pop_front();
         }
         if *version > before {
             let stale_after = self.settings.stale_after;
-            let learned = learner.profile(
+            let mut learned = learner.profile(
                 self.key.clone(),
                 *version,
                 samples_min,
@@ -210,6 +301,10 @@ impl Replay {
                 self.now,
                 stale_after,
             );
+            learned.of = lineage.current();
+            if let Some(guarding) = &mut self.agent.guarding {
+                guarding.follow_version(learned.of.epoch);
+            }
             *profile = Some(Arc::new(learned));
             *is_new = true;
         }
@@ -240,20 +335,56 @@ impl Replay {
 impl Alarm {
     fn of(draft: &Draft, begins: bool) -> Self {
         let infection = draft.infection(InfectionId::new("replay"), &[]);
+        let first = infection.hypotheses.into_iter().next();
+        let (diagnosis, because) = first.map_or((Diagnosis::Unknown, String::new()), |first| {
+            (first.diagnosis, first.because)
+        });
         Alarm {
             at: draft.drafted_at,
             severity: infection.severity,
             anomalies: infection.anomalies,
-            diagnosis: infection
-                .hypotheses
-                .first()
-                .map_or(Diagnosis::Unknown, |first| first.diagnosis),
+            diagnosis,
+            because,
+            evidence: infection.evidence_score,
             begins,
         }
     }
 }
 
+/// The profile that judged, as far as a report has it. What could not be judged had too few samples.
+fn profile_of(recorded: &Infection) -> Profile {
+    let moments = Metric::ALL.map(|metric| {
+        let i = metric.index();
+        let (mean, stddev) = (recorded.window.means[i], recorded.window.stddevs[i]);
+        let is_judgeable = recorded.deviations.of(metric).is_some() || stddev == Some(0.0);
+        Moments {
+            count: if is_judgeable {
+                WEIGHT_MAX
+            } else {
+                u64::from(mean.is_some())
+            },
+            mean: mean.unwrap_or_default(),
+            stddev: stddev.unwrap_or_default(),
+        }
+    });
+    Profile {
+        key: recorded.key.clone(),
+        version: recorded.baseline_version,
+        state: State::Active,
+        sample_count: WEIGHT_MAX,
+        moments,
+        updated_at: recorded.detected_at,
+        of: Default::default(),
+    }
+}
+
 impl Agent {
+    /// Judges the window as it was at a time.
+    fn judge_at(&mut self, profile: &Profile, at: Timestamp) {
+        self.window.evict(at, self.window_length());
+        self.judgement = judge(&self.window.recent(), profile, &Rule::of(&self.policy));
+    }
+
     /// Whether the latest execution, or the window as it is, speaks for an infection. Unlike [`Agent::is_infected`]
     /// not while an alarm is only held.
     fn is_alarming(&self) -> bool {

@@ -71,7 +71,8 @@ impl Settling {
             );
         }
         if !self.directory.has_guarded() {
-            return self.say(settled);
+            self.say(settled);
+            return self.remember(partition).await;
         }
         let history = async {
             // Which agents there are is known with their profiles.
@@ -85,6 +86,14 @@ impl Settling {
         if !is_loaded {
             history.await;
         }
+        self.remember(partition).await;
+    }
+
+    /// Who is silent by now was heard before: when, the records tell.
+    async fn remember(&self, partition: Partition) {
+        self.standing.until_profiles(partition).await;
+        let agents = self.directory.profiled(partition);
+        history::remember(agents, &self.directory, &*self.store).await;
     }
 
     fn say(&self, settled: Settled) {

@@ -51,7 +51,8 @@ impl Service {
                 waiting.extend(watch.take());
             }
             let some: Vec<AgentId> = waiting.drain(..waiting.len().min(AGENTS_MAX)).collect();
-            let found = listing::these(&self.directory, &*self.store, watch.run(), &some, true).await;
+            let now = self.clock.now();
+            let found = listing::these(&self.directory, &*self.store, watch.run(), &some, true, now).await;
             let mut agents = match found {
                 Ok(agents) => agents,
                 Err(error) => {

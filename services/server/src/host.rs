@@ -162,7 +162,7 @@ pub async fn start(checked: &Checked, clock: SharedClock) -> anyhow::Result<Runn
                     .sentinel
                     .take()
                     .expect("the bus has an end for each role of the process");
-                let service = roles::sentinel::build(&config.sentinel, &around, stores, bus, &mut registry);
+                let service = roles::sentinel::build(config, &around, stores, bus, &mut registry);
                 let routes = Routes::new(service.grpc());
                 stand(
                     &readiness,

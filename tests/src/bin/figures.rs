@@ -216,6 +216,8 @@ async fn fleet(targets: Vec<String>) -> Fleet {
 
 fn levers(fleet: &Fleet) -> Value {
     json!({
+        // Agents are struck one by one within seconds: the figure is of each alone.
+        "sentinel": { "fleet": { "enabled": false } },
         "levers": { "lifecycle": { "base_url": fleet.lifecycle_base_url() } },
         "policy": { "defaults": { "blast_radius": { "agents": 100_000 } } },
     })

@@ -93,9 +93,10 @@ impl World {
         })
         .await;
         let base = fleet.lifecycle_base_url().to_owned();
-        // Room for all that fall ill together: what is tried here is faults, not the blast radius.
+        // Room for all that fall ill together: what is tried here is faults, not the blast radius or the fleet check.
         cluster
             .start_with(json!({
+                "sentinel": { "fleet": { "enabled": false } },
                 "levers": { "lifecycle": { "base_url": base } },
                 "policy": { "defaults": { "blast_radius": { "agents": 1_000 } } },
             }))

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 immune_tests::in_both_wirings!(a_case_is_decided_from_the_command_line);
 
-async fn immune(world: &World, arguments: &[&str]) -> Output {
+pub async fn immune(world: &World, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command
         .args(arguments)

@@ -3,8 +3,10 @@
 
 mod approvals;
 mod automatic;
+mod backtest;
 mod command_line;
 mod edges;
+mod incidents;
 mod keys;
 mod kubernetes;
 mod notifications;

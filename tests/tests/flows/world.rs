@@ -25,10 +25,15 @@ pub struct World {
 impl World {
     /// Starts agents and a server that may act on them; `config` goes over the defaults.
     pub async fn start(wiring: Wiring, config: Value) -> Self {
+        World::start_with(wiring, config, 6).await
+    }
+
+    /// The same with so many agents.
+    pub async fn start_with(wiring: Wiring, config: Value, agents: usize) -> Self {
         let mut server = System::prepare(wiring).await;
         let agents = Simulator::start(immune_simulator::Config {
             otlp_endpoint: server.otlp_grpc(),
-            agents: 6,
+            agents,
             infect_every: None,
             ..immune_simulator::Config::default()
         })
@@ -101,10 +106,18 @@ impl World {
         wait_for("every agent has a baseline", STEP_MAX, || async {
             let agents = self.api.get("/api/agents").await?;
             let agents = agents.as_array()?;
-            (agents.len() == 6 && agents.iter().all(|agent| agent["has_baseline"] == true))
-                .then(|| agents[0]["id"].as_str().expect("an id is text").to_owned())
+            (agents.len() == self.agents.snapshot().len()
+                && agents.iter().all(|agent| agent["has_baseline"] == true))
+            .then(|| agents[0]["id"].as_str().expect("an id is text").to_owned())
         })
         .await
+    }
+
+    /// Another of the agents.
+    pub fn another(&self, but: &str) -> String {
+        let agents = self.agents.snapshot();
+        let other = agents.into_iter().find(|agent| agent.id != but);
+        other.expect("there are several").id
     }
 
     /// Waits until the agent has executed undisturbed for more than a window, so that what befalls it now looks as
@@ -133,6 +146,22 @@ impl World {
             self.agents.infect(agent, Infection::ToolLoop, Strength::Mild),
             "{agent} exists"
         );
+    }
+
+    /// The provider that all agents use answers late from now on.
+    pub async fn slow_down_everybody(&self) {
+        for agent in self.agents.snapshot() {
+            let id = &agent.id;
+            assert!(
+                self.agents.infect(id, Infection::LatencySpike, Strength::Severe),
+                "{id} exists"
+            );
+        }
+    }
+
+    /// Whether the platform holds any agent.
+    pub fn is_any_contained(&self) -> bool {
+        self.agents.snapshot().iter().any(|agent| agent.is_contained())
     }
 
     /// A drifted prompt, mild.

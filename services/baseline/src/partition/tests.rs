@@ -2,6 +2,7 @@ use super::*;
 use crate::writing::Write;
 use immune_bus::{Partition, Place};
 use immune_domain::ExecutionId;
+use immune_domain::baseline::{Profile, Version};
 use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::{Completeness, Context, Source, Vitals};
 use std::sync::Mutex;
@@ -353,4 +354,74 @@ fn without_places_nobody_waits_for_another() {
     assert_eq!(world.held.waiting(), 1, "only the new one");
     world.store(at(11));
     assert_eq!(world.acked(), [14, 15, 17]);
+}
+
+/// Scenario: an agent that has run for long gets another prompt; one of its first executions with it is sick. Then an
+/// execution from before is withdrawn, and the partition moves.
+/// Guarantees: another version begins with five healthy executions in a row and says what changed; its baseline goes on
+/// judging, with the weight of the fewest samples, so that the new normal is followed; nothing that the version before
+/// learned is taken back from it; the next holder knows the version.
+#[test]
+fn a_new_version_borrows_the_old_baseline() {
+    let config = Config {
+        learn_late_seconds: 0,
+        ..Config::default()
+    };
+    let mut world = World::new(config.clone());
+    let run = |world: &mut World, n: u32, prompt: &str, reason: &str| {
+        let Record::Vitals(mut vitals) = record("a", n, 0) else {
+            return;
+        };
+        vitals.context.prompt_hash = Some(prompt.to_owned());
+        vitals.started_at = at(u64::from(n));
+        let now = at(u64::from(n));
+        world.entry(n, vec![Record::Vitals(vitals)], now);
+        world.judge("a", n, 0, reason, now);
+        world.store(now);
+    };
+    (0..40).for_each(|n| run(&mut world, n, "old", ""));
+    (40..44).for_each(|n| run(&mut world, n, "new", ""));
+    let version = |world: &World| world.held.agents[&key("a")].lineage.current();
+    assert_eq!(version(&world).epoch, 0);
+    run(&mut world, 44, "new", "sick");
+    assert_eq!(
+        (version(&world).epoch, world.samples("a")),
+        (0, 44),
+        "what is sick begins nothing"
+    );
+    run(&mut world, 45, "new", "");
+    let begun = version(&world);
+    assert_eq!(
+        (begun.epoch, begun.since, begun.changed.prompt),
+        (1, at(40), true)
+    );
+    assert_eq!(world.samples("a"), 15);
+    assert!(world.held.agents[&key("a")].is_judged());
+
+    let retracted = Record::Retracted(key("a"), ExecutionId::new("a-39"));
+    world.entry(46, vec![retracted], at(46));
+    world.store(at(46));
+    assert_eq!(world.samples("a"), 15);
+
+    run(&mut world, 47, "new", "");
+    let stored = world
+        .held
+        .agents
+        .get_mut(&key("a"))
+        .expect("it is there")
+        .next_version(&key("a"), at(47), Duration::MAX);
+    assert_eq!(stored.profile.of, begun);
+    let stored = StoredProfile {
+        profile: Profile {
+            of: Version::default(),
+            ..stored.profile
+        },
+        ..stored
+    };
+    assert_eq!(
+        crate::agent::shown(stored.clone()).of,
+        begun,
+        "the store keeps it with the learner"
+    );
+    assert_eq!(Agent::of(&stored).lineage.current(), begun);
 }

@@ -138,6 +138,20 @@ impl SentinelService for Scripted {
         Err(Status::unimplemented("not expected"))
     }
 
+    async fn list_fleet_incidents(
+        &self,
+        _: Request<v1::ListFleetIncidentsRequest>,
+    ) -> Result<Response<v1::ListFleetIncidentsResponse>, Status> {
+        Err(Status::unimplemented("not expected"))
+    }
+
+    async fn backtest(
+        &self,
+        _: Request<v1::BacktestRequest>,
+    ) -> Result<Response<v1::BacktestResponse>, Status> {
+        Err(Status::unimplemented("not expected"))
+    }
+
     async fn get_sentinel_status(
         &self,
         _: Request<v1::GetSentinelStatusRequest>,

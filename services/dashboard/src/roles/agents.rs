@@ -21,6 +21,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Agents on a page of the sentinel, at most, and by default.
 const PAGE_MAX: u32 = 1_000;
+/// How long a page of a back-test may take: 50 agents of 10,000 executions, twice.
+const BACKTEST_MAX: Duration = Duration::from_secs(120);
 /// How long a list waits for the other replicas once one has answered: every replica lists every agent, so that only
 /// the present judgement of some is missing without them.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(1);
@@ -107,6 +109,12 @@ impl Roles {
             Some(problem) if pages.is_empty() => Err(problem),
             Some(_) | None => Ok(pages),
         }
+    }
+
+    /// Replays some agents of a run; any replica of the sentinel can.
+    pub async fn backtest(&self, request: v1::BacktestRequest) -> Answer<v1::BacktestResponse> {
+        let mut sentinel = sentinel(self.sentinel.any());
+        Self::ask_within(BACKTEST_MAX, "sentinel", sentinel.backtest(request)).await
     }
 
     /// How many agents of a run have executed.

@@ -7,6 +7,7 @@ use crate::view::brief::OpenCase;
 use futures::future::join_all;
 use immune_domain::baseline::Profile;
 use immune_domain::case::Case;
+use immune_domain::fleet::Incident;
 use immune_domain::{AgentId, ErrorKind, RunId};
 use immune_proto::convert;
 use immune_proto::v1;
@@ -55,6 +56,39 @@ impl Roles {
         let states = self.everywhere(request).await?.into_iter().flatten();
         let by_id = states.filter_map(|state| Some((state.key.as_ref()?.agent_id.clone(), state)));
         Ok(by_id.collect())
+    }
+
+    /// The fleet incidents of a run, as each replica of the sentinel sees them among its agents; without those that do
+    /// not answer, if any does.
+    pub async fn incidents(&self, run: &RunId) -> Answer<Vec<Incident>> {
+        let request = v1::ListFleetIncidentsRequest {
+            run_id: run.to_string(),
+        };
+        let peers = self.sentinel.each().borrow().clone();
+        let mut channels: Vec<RoleChannel> = peers.iter().map(|peer| peer.channel.clone()).collect();
+        if channels.is_empty() {
+            channels.push(self.sentinel.any());
+        }
+        let asked = channels.into_iter().map(|channel| {
+            let request = request.clone();
+            self.ask("sentinel", async move {
+                sentinel(channel).list_fleet_incidents(request).await
+            })
+        });
+        let (mut found, mut problem, mut is_answered) = (Vec::new(), None, false);
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(answer) => {
+                    is_answered = true;
+                    found.extend(convert::list("incidents", answer.incidents).map_err(garbled)?);
+                }
+                Err(refused) => problem = Some(refused),
+            }
+        }
+        match problem {
+            Some(problem) if !is_answered => Err(problem),
+            Some(_) | None => Ok(found),
+        }
     }
 
     /// These agents in brief, at most [`NAMED_MAX`], each as the replica says that judges it.

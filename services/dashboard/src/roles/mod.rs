@@ -83,13 +83,21 @@ impl Roles {
         role: &'static str,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Answer<T> {
-        match tokio::time::timeout(self.deadline, call).await {
+        Self::ask_within(self.deadline, role, call).await
+    }
+
+    async fn ask_within<T>(
+        deadline: Duration,
+        role: &'static str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Answer<T> {
+        match tokio::time::timeout(deadline, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(refused(role, &status)),
             Err(_) => Err(Problem::new(
                 ErrorKind::Timeout,
                 "dashboard.role_timeout",
-                format!("{role} did not answer within {} s", self.deadline.as_secs()),
+                format!("{role} did not answer within {} s", deadline.as_secs()),
             )),
         }
     }

@@ -5,6 +5,7 @@ use crate::approvals::{PENDING, REJECTED};
 use crate::healings::HealingView;
 use crate::problems::{Answer, garbled};
 use crate::view::case::CaseView;
+use immune_domain::baseline::Version;
 use immune_domain::case::Case;
 use immune_domain::detection::rounded;
 use immune_domain::memory::Memory;
@@ -47,6 +48,11 @@ pub struct AgentView {
     pub healing_pending: bool,
     /// Numbers of the latest execution; null before the first.
     pub latest_metrics: Option<LatestMetrics>,
+    /// `live`; `silent`: it was active and is not heard any more; `gone`: for so long that it is expected no longer; null
+    /// before the first execution. Of one that is silent or gone nobody knows whether it is healthy.
+    pub telemetry: Option<&'static str>,
+    /// Seconds since it was heard, when it is silent or gone.
+    pub silent_seconds: Option<f64>,
     /// A deviation is over the threshold now; shown, no action.
     pub suspect: bool,
     /// How sure the guarded detector is, in about standard deviations; null where it does not decide or cannot say.
@@ -92,6 +98,39 @@ pub struct BaselineState {
     pub samples: u64,
     /// Samples that make it ready.
     pub samples_min: u64,
+    /// The version of the agent that it is of; absent in lists, for the first version, and without a baseline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionView>,
+}
+
+/// A version of an agent that began while it was watched.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct VersionView {
+    /// How many there were before it.
+    pub epoch: u32,
+    /// When its first execution began, epoch seconds.
+    pub since: f64,
+    /// What is other than in the version before: `model`, `prompt`, `tools`.
+    pub changed: Vec<&'static str>,
+}
+
+impl VersionView {
+    fn of(version: &Version) -> Option<Self> {
+        let changed = [
+            ("model", version.changed.model),
+            ("prompt", version.changed.prompt),
+            ("tools", version.changed.tools),
+        ];
+        (version.epoch > 0).then(|| VersionView {
+            epoch: version.epoch,
+            since: seconds(version.since),
+            changed: changed
+                .into_iter()
+                .filter(|(_, is)| *is)
+                .map(|(what, _)| what)
+                .collect(),
+        })
+    }
 }
 
 /// What is normal for one metric.
@@ -188,9 +227,21 @@ impl Beside<'_> {
     }
 }
 
+/// How an agent's telemetry is, in a word.
+pub(super) fn telemetry(state: &v1::AgentState) -> Option<&'static str> {
+    match state.telemetry() {
+        v1::agent_state::Telemetry::Unspecified => None,
+        v1::agent_state::Telemetry::Live => Some("live"),
+        v1::agent_state::Telemetry::Silent => Some("silent"),
+        v1::agent_state::Telemetry::Gone => Some("gone"),
+    }
+}
+
 impl AgentView {
     /// What the sentinel knows of an agent, and what else is known.
     pub(crate) fn new(state: v1::AgentState, beside: Beside<'_>) -> Answer<Self> {
+        let telemetry = telemetry(&state);
+        let version: Option<Version> = optional("agent_version", state.agent_version).map_err(garbled)?;
         let agent_id = state.key.map(|key| key.agent_id).unwrap_or_default();
         let latest: Option<Vitals> = optional("latest", state.latest).map_err(garbled)?;
         let baseline = profile::state("baseline_state", state.baseline_state).map_err(garbled)?;
@@ -236,6 +287,8 @@ impl AgentView {
             healing_rejected: beside.decision == Some(REJECTED),
             healing_pending: beside.decision == Some(PENDING),
             latest_metrics,
+            telemetry,
+            silent_seconds: state.silent_seconds,
             suspect: state.suspect,
             evidence: state.evidence,
             severity: rounded(severity),
@@ -248,6 +301,7 @@ impl AgentView {
                 state: baseline.as_str(),
                 samples: state.baseline_samples,
                 samples_min: state.baseline_samples_min,
+                version: version.as_ref().and_then(VersionView::of),
             },
             first_seen_at: at("first_seen_at", state.first_seen_at)?,
             last_seen_at: at("last_seen_at", state.last_seen_at)?,

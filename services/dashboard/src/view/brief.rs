@@ -1,6 +1,6 @@
 //! An agent in the fewest words that a list of the whole fleet needs.
 
-use super::agent::{BaselineState, LatestMetrics};
+use super::agent::{BaselineState, LatestMetrics, telemetry};
 use super::vitals::seconds;
 use crate::problems::{Answer, garbled};
 use immune_domain::case::Case;
@@ -23,6 +23,11 @@ pub struct Brief {
     pub model: Option<String>,
     /// `healthy`, `infected`, `quarantined`.
     pub status: &'static str,
+    /// `live`, `silent`, `gone`; null before the first execution.
+    pub telemetry: Option<&'static str>,
+    /// Seconds since it was heard, when it is silent or gone; left out otherwise, for there are many agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<f64>,
     /// A deviation is over the threshold now; shown, no action.
     pub suspect: bool,
     /// Severity of the open case, else of the present suspicion; 0 when there is neither. One decimal.
@@ -89,11 +94,14 @@ impl Brief {
             None if held_by_client => "quarantined",
             None => "healthy",
         };
+        let telemetry = telemetry(&state);
         Ok(Brief {
             id: state.key.map(|key| key.agent_id).unwrap_or_default(),
             type_: state.agent_type.unwrap_or_else(|| "unknown".to_owned()),
             model: state.model,
             status,
+            telemetry,
+            silent_seconds: state.silent_seconds,
             suspect: state.suspect,
             severity: rounded(severity),
             diagnosis: case.map(|case| case.diagnosis.clone()),
@@ -105,6 +113,7 @@ impl Brief {
                 state: baseline.as_str(),
                 samples: state.baseline_samples,
                 samples_min: state.baseline_samples_min,
+                version: None,
             },
             last_seen_at,
             latest: state.latest.map(|latest| LatestMetrics {

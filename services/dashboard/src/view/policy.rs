@@ -75,6 +75,11 @@ fn words(policy: &Policy) -> Vec<String> {
         policy.probation.executions, policy.probation.seconds, policy.probation.silence_seconds_max
     ));
     words.push(format!(
+        "Its telemetry has stopped when nothing comes for {} s, or for {} times its usual gap, whichever is more; {} s \
+         later it counts as gone.",
+        policy.silence.after_seconds, policy.silence.factor, policy.silence.forget_after_seconds
+    ));
+    words.push(format!(
         "At most {} steps are tried for a case, {} s apart; then a person is asked.",
         policy.attempts_max, policy.cooldown_seconds
     ));

@@ -31,6 +31,7 @@ fn profile(agent: &str) -> Profile {
         sample_count: 20,
         moments: [moments(400.0, 10.0), moments(900.0, 0.0), moments(1.0, 1.0)],
         updated_at: Timestamp::EPOCH,
+        of: Default::default(),
     }
 }
 
@@ -162,6 +163,39 @@ async fn agents_are_paged_and_filtered() {
             .collect();
         assert_eq!(found, ids, "{query}");
     }
+}
+
+/// Scenario: of two agents without a case one is not heard any more.
+/// Guarantees: it is shown as such in the list, the fleet and alone; who asks for the silent gets it, and who asks for
+/// the healthy does not.
+#[tokio::test]
+async fn one_that_is_not_heard_is_not_healthy() {
+    let world = World::start().await;
+    execute(&world, "heard").await;
+    execute(&world, "unheard").await;
+    world.fleet.silent.lock().unwrap().push("unheard".to_owned());
+    let fleet = world.read("/api/fleet").await;
+    let heard = (
+        &fleet["agents"][0]["telemetry"],
+        &fleet["agents"][0]["silent_seconds"],
+    );
+    assert_eq!(heard, (&json!("live"), &json!(null)));
+    for agent in [
+        &world.read("/api/agents?status=silent").await[0],
+        &fleet["agents"][1],
+        &world.read("/api/agents/unheard").await,
+    ] {
+        assert_eq!(
+            (&agent["id"], &agent["telemetry"]),
+            (&json!("unheard"), &json!("silent"))
+        );
+        assert_eq!(agent["silent_seconds"], 75.0);
+    }
+    let healthy = world.read("/api/agents?status=healthy").await;
+    assert_eq!(
+        (healthy.as_array().unwrap().len(), &healthy[0]["id"]),
+        (1, &json!("heard"))
+    );
 }
 
 /// Guarantees: one agent is shown with its executions, the band of what is normal for it, its cases and its memory;

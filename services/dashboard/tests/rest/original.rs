@@ -214,6 +214,7 @@ async fn baselines_round_trip() {
         sample_count: 16,
         moments: [moments(400.0), moments(900.0), moments(3.0)],
         updated_at: Timestamp::EPOCH,
+        of: Default::default(),
     };
     world.fleet.profiles.lock().unwrap().push(profile.clone());
     assert_eq!(

@@ -4,6 +4,7 @@ use crate::world::{World, key, ring, said, secret};
 use immune_dashboard::Config;
 use immune_domain::baseline::{Moments, Profile, State};
 use immune_domain::detection::Evidence;
+use immune_domain::fleet::{Incident, Shared, Sign};
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, Timestamp};
 use immune_runtime::access::Role;
@@ -27,6 +28,7 @@ fn profile(agent: &str) -> Profile {
         sample_count: 20,
         moments: [moments; 3],
         updated_at: Timestamp::EPOCH,
+        of: Default::default(),
     }
 }
 
@@ -111,6 +113,36 @@ async fn the_fleet_comes_in_one_answer() {
         (&json!("case-1"), &json!("confirmed"))
     );
     assert_eq!(ill["diagnosis"], "prompt_drift");
+}
+
+/// Scenario: the sentinel sees a fleet incident in this run and one in another.
+/// Guarantees: this run's is told, with its share and what it is a sign of; no more is told without one.
+#[tokio::test]
+async fn fleet_incidents_are_told() {
+    let world = World::start().await;
+    assert_eq!(world.read("/api/incidents").await, json!([]));
+    let incident = |id: &str, run: &str| Incident {
+        id: id.to_owned(),
+        run: run.into(),
+        what: [Sign::LatencyUp].into_iter().collect(),
+        shared: Shared::Model("m-1".into()),
+        departing: 12,
+        active: 30,
+        opened_at: at(7),
+        closed_at: None,
+        held_back: 3,
+    };
+    *world.fleet.incidents.lock().unwrap() =
+        vec![incident("here", "default"), incident("elsewhere", "other")];
+    assert_eq!(
+        world.read("/api/incidents").await,
+        json!([{
+            "id": "here", "what": ["latency_up"], "shared": "model", "name": "m-1", "departing": 12, "active": 30,
+            "share": 0.4, "opened_at": at(7).as_epoch_seconds(), "closed_at": null, "held_back": 3,
+            "diagnosis": "external_cause",
+            "because": "12 of 30 agents of model m-1 depart in latency (up): 40 %",
+        }])
+    );
 }
 
 /// Scenario: a large and a small answer are asked for by one who reads gzip, and live events.

@@ -32,6 +32,10 @@ impl Half {
             executions: 1,
             live,
             suspect: live,
+            telemetry: match live {
+                true => v1::agent_state::Telemetry::Silent.into(),
+                false => v1::agent_state::Telemetry::Live.into(),
+            },
             baseline_state: v1::ProfileState::Active.into(),
             ..v1::AgentState::default()
         }
@@ -70,6 +74,20 @@ impl SentinelService for Half {
         &self,
         _: Request<v1::WatchAgentsRequest>,
     ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        Err(Status::unimplemented("no test expects this call"))
+    }
+
+    async fn list_fleet_incidents(
+        &self,
+        _: Request<v1::ListFleetIncidentsRequest>,
+    ) -> Result<Response<v1::ListFleetIncidentsResponse>, Status> {
+        Err(Status::unimplemented("no test expects this call"))
+    }
+
+    async fn backtest(
+        &self,
+        _: Request<v1::BacktestRequest>,
+    ) -> Result<Response<v1::BacktestResponse>, Status> {
         Err(Status::unimplemented("no test expects this call"))
     }
 
@@ -229,6 +247,8 @@ async fn the_fleet_is_whole_over_replicas() {
     let fleet = both.read("/api/fleet").await;
     let all: Vec<(&str, bool)> = AGENTS.iter().map(|agent| (*agent, true)).collect();
     assert_eq!(ids(&fleet["agents"]), all);
+    let silent = |agent: &Value| agent["telemetry"] == "silent";
+    assert!(fleet["agents"].as_array().unwrap().iter().all(silent), "{fleet}");
     let system = both.read("/api/system").await;
     let sentinel = &system["roles"][2];
     assert_eq!(sentinel["role"], "sentinel");

@@ -174,6 +174,7 @@ export interface Probation {
 export interface WholeCase extends Case {
   timeline: Entry[];
   hypotheses: Hypothesis[];
+  ruled_out: { diagnosis: string; because: string }[];
   evidence: Evidence[];
   window: Window;
   plan: Plan | null;
@@ -240,6 +241,8 @@ export interface Agent {
   infected: boolean;
   diagnosis: string | null;
   executions: number;
+  telemetry: "live" | "silent" | "gone" | null;
+  silent_seconds: number | null;
   suspect: boolean;
   evidence: number | null;
   severity: number;
@@ -248,7 +251,7 @@ export interface Agent {
   case_id: string | null;
   case_state: CaseState | null;
   quarantine_phase: string | null;
-  baseline: { state: "learning" | "active" | "stale"; samples: number; samples_min: number };
+  baseline: { state: "learning" | "active" | "stale"; samples: number; samples_min: number; version?: { epoch: number; since: number; changed: string[] } };
   latest_metrics: { latency: number; tokens: number | null; tools: number | null } | null;
   first_seen_at: number | null;
   last_seen_at: number | null;

@@ -5,7 +5,7 @@ import { condition } from "../lib/words.js";
 /** @typedef {{ agent: Agent, condition: string, rank: number }} Entry */
 
 /** Conditions, the most urgent first. */
-export const ORDER = ["waiting", "infected", "quarantined", "healing", "suspect", "learning", "healthy"];
+export const ORDER = ["waiting", "infected", "quarantined", "healing", "silent", "suspect", "learning", "gone", "healthy"];
 const RANKS = new Map(ORDER.map((word, rank) => [word, rank]));
 
 /** @param {string} a @param {string} b */

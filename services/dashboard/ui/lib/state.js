@@ -7,8 +7,9 @@ import { me } from "./session.js";
 
 /**
  * @typedef {{ id: string, type: string, model: string | null, status: "healthy" | "infected" | "quarantined",
- *   suspect: boolean, severity: number, diagnosis: string | null, case_id: string | null, case_state: string | null,
- *   phase: string | null, executions: number, baseline: { state: string, samples: number, samples_min: number },
+ *   telemetry: "live" | "silent" | "gone" | null, silent_seconds?: number, suspect: boolean, severity: number, diagnosis: string | null, case_id: string | null, case_state: string | null,
+ *   phase: string | null, executions: number, baseline: { state: string, samples: number, samples_min: number,
+ *     version?: { epoch: number, since: number, changed: string[] } },
  *   last_seen_at: number | null, latest: { latency: number, tokens: number | null, tools: number | null } | null }} Agent
  * @typedef {{ is_blind: boolean, silent_seconds: number | null, cause: string | null, why: string | null }} Blind
  */

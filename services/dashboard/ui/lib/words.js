@@ -50,6 +50,12 @@ export const ACTIONS = {
 };
 
 /** @type {Record<string, string>} */
+export const SIGNS = {
+  latency_up: "latency (up)", latency_down: "latency (down)", tokens_up: "tokens (up)", tokens_down: "tokens (down)",
+  tools_up: "tool calls (up)", tools_down: "tool calls (down)", failures: "failures", retries: "retries",
+};
+
+/** @type {Record<string, string>} */
 export const METRICS = { latency: "Latency", tokens: "Tokens", tools: "Tool calls", retry_rate: "Retries" };
 
 /** @type {Record<string, string>} */
@@ -72,6 +78,8 @@ export function condition(agent) {
   if (agent.case_state === "heal_queued" || agent.case_state === "healing" || agent.case_state === "probation") return "healing";
   if (agent.status === "quarantined") return "quarantined";
   if (agent.status === "infected") return "infected";
+  // Nobody knows how it is.
+  if (agent.telemetry === "silent" || agent.telemetry === "gone") return agent.telemetry;
   if (agent.suspect) return "suspect";
   return agent.baseline.state === "learning" ? "learning" : "healthy";
 }
@@ -82,7 +90,9 @@ export const CONDITIONS = {
   quarantined: { label: "Quarantined", mark: "■" },
   infected: { label: "Infected", mark: "▲" },
   healing: { label: "Being healed", mark: "✚" },
+  silent: { label: "No telemetry", mark: "⊘" },
   suspect: { label: "Suspect", mark: "△" },
   learning: { label: "Learning", mark: "…" },
+  gone: { label: "Gone", mark: "○" },
   healthy: { label: "Healthy", mark: "●" },
 };

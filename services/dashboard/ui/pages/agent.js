@@ -83,6 +83,8 @@ function Whole({ agent, path, error }) {
 /** How an agent without a case is, in a sentence. @param {WholeAgent} agent */
 function well(agent) {
   if (agent.status === "quarantined") return "A system on the agent's own side holds it in quarantine and decides on it; here is no case.";
+  if (agent.telemetry === "silent") return `No telemetry for ${span(agent.silent_seconds)}: it was active and is not heard any more. Nobody knows how it is.`;
+  if (agent.telemetry === "gone") return `Gone: it was last heard ${span(agent.silent_seconds)} ago, and is not expected any more.`;
   if (agent.baseline.state === "learning") return `Still being learned: ${agent.baseline.samples} of ${agent.baseline.samples_min} executions. Until then it is not judged.`;
   if (agent.suspect) return `Suspect: ${agent.anomalies.join(", ").replaceAll("_", " ")}. It departs from normal now, but not surely enough for a case; nothing is done.`;
   if (agent.baseline.state === "stale") return "Its baseline is stale: what was normal for it is too long ago.";
@@ -143,7 +145,7 @@ function Facts({ agent }) {
     <dt>Executions</dt><dd>${count(agent.executions)}</dd>
     <dt>First seen</dt><dd>${first == null ? "never" : html`${time(first)} <span class="muted">${span(now.value / 1_000 - first)} ago</span>`}</dd>
     <dt>Last seen</dt><dd><${When} at=${last} /></dd>
-    <dt>Baseline</dt><dd><${Progress} baseline=${baseline} /> <span class="muted">${count(baseline.samples)} executions taught it</span></dd>
+    <dt>Baseline</dt><dd><${Progress} baseline=${baseline} /> <span class="muted">${count(baseline.samples)} executions taught it</span>${baseline.version && html`<br /><span class="muted">Version ${baseline.version.epoch + 1} since <${When} at=${baseline.version.since} />: another ${baseline.version.changed.join(", ")}</span>`}</dd>
     <dt>Anomaly from</dt><dd>${agent.threshold_stddev} standard deviations</dd>
     <dt>May it act?</dt><dd>${load.value ? (load.value.allowed ? html`<span class="good">✓ yes</span>` : html`<span class="bad">✕ no</span>: ${load.value.reason}`) : load.error ? html`<span class="warn">not known: ${load.error.detail}</span>` : "…"}</dd>
   </dl>`;

@@ -7,6 +7,7 @@ import { Spark } from "../lib/spark.js";
 import { blind, fleet, fleetProblem, loadFleet, needFleet } from "../lib/state.js";
 import { Button, Chips, Condition, Empty, ErrorBox, Head, Loading, Progress, Severity, When } from "../lib/ui.js";
 import { CONDITIONS, DIAGNOSES, say } from "../lib/words.js";
+import { Incidents } from "../fleet/incidents.js";
 import { useRate } from "../fleet/rate.js";
 import { ORDER, SORTS, select, sortOf } from "../fleet/select.js";
 import { useSparks } from "../fleet/sparks.js";
@@ -40,6 +41,7 @@ export default function Fleet() {
   }
   return html`<div class="fleet">
     <${Head} title="Fleet"><${Summary} counts=${counts} /><//>
+    <${Incidents} />
     <div class="tools">
       <label class="hidden" for="fleet-search">Search agents</label>
       <input id="fleet-search" class="search" type="search" placeholder="Search id, type, model, diagnosis" value=${text}
@@ -67,6 +69,7 @@ function Summary({ counts }) {
     <li class=${ill ? "bad" : ""}><b>${count(ill)}</b> ill</li>
     <li><a class=${waiting ? "bad" : ""} href=${href("/approvals")}><b>${count(waiting)}</b> ${waiting === 1 ? "waits" : "wait"} for a person</a></li>
     <li><b>${count(counts.healing ?? 0)}</b> being healed</li>
+    ${(counts.silent ?? 0) > 0 && html`<li class="bad"><b>${count(counts.silent ?? 0)}</b> without telemetry</li>`}
     <li><b>${rate === null ? "–" : count(rate)}</b> executions/s</li>
     <li><a class=${isBlind ? "bad" : "good"} href=${href("/system")}><span aria-hidden="true">${isBlind ? "▲" : "●"}</span> the guard ${isBlind ? "is blind" : "sees"}</a></li>
   </ul>`;

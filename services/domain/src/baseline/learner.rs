@@ -1,6 +1,6 @@
 //! Learning: mean and spread, one execution at a time.
 
-use super::{Moments, Profile, State};
+use super::{Moments, Profile, State, Version};
 use crate::vitals::{Metric, Vitals};
 use crate::{AgentKey, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,24 @@ impl Learner {
             sample_count: self.samples,
             moments: self.metrics.map(|metric| metric.moments()),
             updated_at,
+            of: Version::default(),
+        }
+    }
+
+    /// What a new version of the agent begins with: the old one's mean and spread, with the weight of at most so many
+    /// samples. It is judged from its first execution on, and followed as quickly as an agent that was just learned.
+    pub fn borrowed(&self, samples_max: u32) -> Learner {
+        let max = u64::from(samples_max);
+        let lent = |metric: Accumulator| {
+            let moments = metric.moments();
+            Accumulator::of(Moments {
+                count: moments.count.min(max),
+                ..moments
+            })
+        };
+        Learner {
+            samples: self.samples.min(max),
+            metrics: self.metrics.map(lent),
         }
     }
 

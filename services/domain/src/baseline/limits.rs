@@ -52,6 +52,7 @@ mod tests {
             sample_count: 20,
             moments,
             updated_at: Timestamp::EPOCH,
+            of: Default::default(),
         }
     }
 

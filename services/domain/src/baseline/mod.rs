@@ -1,6 +1,7 @@
 //! Baseline: what is normal for an agent.
 //!
 //! - [`Learner`] accumulates mean and spread of healthy executions, one at a time.
+//! - [`Lineage`] tells when another version of the agent begins.
 //! - [`Late`] says how long an execution waits before it teaches.
 //! - [`Profile`] is what others see of it: the numbers that judge.
 //! - [`running_limits`] says from when on an execution that still runs is worth reporting.
@@ -8,10 +9,12 @@
 mod late;
 mod learner;
 mod limits;
+mod lineage;
 
 pub use late::{Late, Ticket};
 pub use learner::{Learner, Sample, WEIGHT_MAX};
 pub use limits::{Limits, running_limits};
+pub use lineage::{Changed, Lineage, Make, Version};
 
 use crate::vitals::Metric;
 use crate::{AgentKey, Timestamp};
@@ -44,6 +47,9 @@ pub struct Profile {
     pub moments: [Moments; 3],
     /// When it last learned or was set.
     pub updated_at: Timestamp,
+    /// Of which version of the agent.
+    #[serde(default)]
+    pub of: Version,
 }
 
 /// Whether a profile may judge.

@@ -139,6 +139,13 @@ pub enum Command {
         /// When it started, by the agent's clock.
         started_at: Timestamp,
     },
+    /// A fleet incident explains the agent's state: it is released, unless a person or its platform has had a word.
+    Explained {
+        /// Which incident.
+        incident: String,
+        /// What it says of itself.
+        because: String,
+    },
     /// Time has passed.
     Tick,
 }
@@ -174,6 +181,7 @@ impl Command {
             Command::LeverAnswered { .. } => "lever_answered",
             Command::LeverLost { .. } => "lever_lost",
             Command::ExecutionSeen { .. } => "execution_seen",
+            Command::Explained { .. } => "explained",
             Command::Tick => "tick",
         }
     }

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::levers::{self, Answered};
 use super::step::Ended;
-use super::{Case, Command, Decision, Effect, Refusal, lease, people, report, step, tick, verify};
+use super::{Case, Command, Decision, Effect, Refusal, explained, lease, people, report, step, tick, verify};
 use crate::Timestamp;
 use crate::policy::Policy;
 
@@ -78,6 +78,7 @@ pub fn decide(case: Case, command: Command, policy: &Policy, now: Timestamp) -> 
             execution,
             started_at,
         } => levers::seen(draft, &execution, started_at),
+        Command::Explained { incident, because } => explained::release(draft, &incident, &because),
         Command::Tick => tick::tick(draft),
     }
 }

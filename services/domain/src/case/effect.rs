@@ -25,8 +25,8 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogEntry {
     /// `approval_requested`, `user_approved`, `user_rejected`, `explicit_heal_requested`, `user_released`,
-    /// `second_person_wanted`, `first_approval_lapsed`, `case_opened`, `healing_attempt`, `quarantine_confirmed`,
-    /// `quarantine_breached`, `quarantine_released`, ...
+    /// `released_for_incident`, `second_person_wanted`, `first_approval_lapsed`, `case_opened`, `healing_attempt`,
+    /// `quarantine_confirmed`, `quarantine_breached`, `quarantine_released`, ...
     pub kind: &'static str,
     /// Who: a verified subject, or a role's name.
     pub actor: String,
@@ -56,7 +56,7 @@ pub enum EventKind {
     Waiting,
     /// Every lever has confirmed the quarantine.
     Contained,
-    /// A person decided.
+    /// A person decided, or the fleet check let the agent go.
     Decided,
     /// A healing step began, or the agent went on probation.
     Healing,

@@ -12,6 +12,7 @@ mod command;
 mod decide;
 mod draft;
 mod effect;
+mod explained;
 mod lease;
 mod levers;
 mod open;

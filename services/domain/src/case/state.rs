@@ -62,7 +62,7 @@ pub enum State {
         /// The action that did it.
         action: Action,
     },
-    /// A person released the agent. Closed.
+    /// A person released the agent, or the fleet check did in the name of an incident. Closed.
     Released {
         /// When.
         at: Timestamp,
@@ -97,7 +97,7 @@ pub enum WaitReason {
 pub struct Person {
     /// Subject of the login or name of the API key.
     pub subject: String,
-    /// How it was verified: `loopback`, `api_key`, `oidc`.
+    /// How it was verified: `loopback`, `api_key`, `oidc`; `fleet_incident` where no person but the fleet check released.
     pub via: String,
 }
 

@@ -20,6 +20,7 @@ fn profile() -> Profile {
             stddev: 10.0,
         }; 3],
         updated_at: Timestamp::EPOCH,
+        of: Default::default(),
     }
 }
 

@@ -57,6 +57,7 @@ fn judged(seen: Seen) -> (Vec<Hypothesis>, Vec<RuledOut>) {
             moments(10.0, 1.0),
         ],
         updated_at: Timestamp::EPOCH,
+        of: Default::default(),
     };
     let recent = Recent {
         executions: 5,

@@ -83,6 +83,19 @@ impl Policy {
         within("attempts_max", f64::from(self.attempts_max), 1.0, 100.0);
         let escalates = f64::from(self.approval_escalates_after_seconds);
         within("approval_escalates_after_seconds", escalates, 1.0, 604_800.0);
+        within(
+            "silence.after_seconds",
+            f64::from(self.silence.after_seconds),
+            10.0,
+            604_800.0,
+        );
+        within("silence.factor", self.silence.factor, 1.0, 1_000.0);
+        within(
+            "silence.forget_after_seconds",
+            f64::from(self.silence.forget_after_seconds),
+            60.0,
+            31_536_000.0,
+        );
         if self.probation.silence_seconds_max < self.probation.seconds {
             mistakes.push(format!(
                 "{path}.probation.silence_seconds_max = {}: must not be below probation.seconds = {}",

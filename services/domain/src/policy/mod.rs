@@ -4,9 +4,11 @@
 mod check;
 mod live;
 mod rules;
+mod silence;
 
 pub use live::LivePolicies;
 pub use rules::{Compiled, Match, Policies, Rule, matches_pattern};
+pub use silence::Silence;
 
 use crate::diagnosis::Diagnosis;
 use crate::healing::Action;
@@ -55,6 +57,8 @@ pub struct Policy {
     pub attempts_max: u32,
     /// Time until a waiting approval escalates, seconds, default 900.
     pub approval_escalates_after_seconds: u32,
+    /// When the telemetry of an agent has stopped.
+    pub silence: Silence,
     /// Names of the levers that contain and heal this agent; default `["lifecycle"]`.
     pub levers: Vec<String>,
 }
@@ -145,6 +149,7 @@ impl Default for Policy {
             cooldown_seconds: 2,
             attempts_max: 8,
             approval_escalates_after_seconds: 900,
+            silence: Silence::default(),
             levers: vec!["lifecycle".to_owned()],
         }
     }

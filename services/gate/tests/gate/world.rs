@@ -110,6 +110,7 @@ impl Ward {
             severity: 8.5,
             anomalies: vec![],
             deviations: Deviations::default(),
+            ruled_out: vec![],
             hypotheses: vec![Hypothesis {
                 diagnosis: Diagnosis::PromptDrift,
                 confidence: 0.9,

@@ -84,6 +84,7 @@ impl Quarantine {
             severity,
             anomalies: vec![],
             deviations: Deviations::default(),
+            ruled_out: vec![],
             hypotheses: vec![Hypothesis {
                 diagnosis: Diagnosis::PromptDrift,
                 confidence: 0.9,
@@ -374,6 +375,13 @@ impl QuarantineService for Quarantine {
         &self,
         _: Request<v1::CheckAdmissionRequest>,
     ) -> Answer<v1::CheckAdmissionResponse> {
+        not_asked()
+    }
+
+    async fn report_fleet_incident(
+        &self,
+        _: Request<v1::ReportFleetIncidentRequest>,
+    ) -> Answer<v1::ReportFleetIncidentResponse> {
         not_asked()
     }
 

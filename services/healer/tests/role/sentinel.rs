@@ -73,6 +73,20 @@ impl SentinelService for Sentinel {
         Err(Status::unimplemented("not asked by the healer"))
     }
 
+    async fn list_fleet_incidents(
+        &self,
+        _: Request<v1::ListFleetIncidentsRequest>,
+    ) -> Result<Response<v1::ListFleetIncidentsResponse>, Status> {
+        Err(Status::unimplemented("not asked by the healer"))
+    }
+
+    async fn backtest(
+        &self,
+        _: Request<v1::BacktestRequest>,
+    ) -> Result<Response<v1::BacktestResponse>, Status> {
+        Err(Status::unimplemented("not asked by the healer"))
+    }
+
     async fn get_sentinel_status(
         &self,
         _: Request<v1::GetSentinelStatusRequest>,

@@ -405,6 +405,7 @@ pub fn infection(agent: &str, id: &str, severity: f64) -> Infection {
             confidence: 0.9,
             because: "tokens are up".into(),
         }],
+        ruled_out: vec![],
         window: WindowSummary::default(),
         evidence: vec![],
         baseline_version: 1,

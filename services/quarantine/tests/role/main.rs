@@ -13,6 +13,7 @@ mod deaf;
 mod decisions;
 mod faults;
 mod harness;
+mod incidents;
 mod postgres;
 mod repeated;
 mod replicas;

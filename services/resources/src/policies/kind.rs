@@ -152,6 +152,9 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub approval_escalates_after_seconds: Option<u32>,
+    /// When the telemetry of an agent has stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
     /// Names of the levers that contain and heal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 64)))]
@@ -209,6 +212,24 @@ pub struct BlastRadius {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub share: Option<f64>,
+}
+
+/// When the telemetry of an agent has stopped.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Silence {
+    /// An agent is not silent before this time without telemetry, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 604_800))]
+    pub after_seconds: Option<u32>,
+    /// Nor before so many times its usual gap between two executions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1.0, max = 1_000.0))]
+    pub factor: Option<f64>,
+    /// After so much time of silence it is gone, and no longer alarmed; seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 31_536_000))]
+    pub forget_after_seconds: Option<u32>,
 }
 
 /// What came of a policy.

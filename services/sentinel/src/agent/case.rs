@@ -150,7 +150,7 @@ impl Agent {
         self.begin_anew(at);
     }
 
-    fn begin_anew(&mut self, at: Timestamp) {
+    pub(crate) fn begin_anew(&mut self, at: Timestamp) {
         if at > self.fresh_after {
             self.fresh_after = at;
             self.window.restart();

@@ -5,10 +5,12 @@ pub mod case;
 
 pub use case::{News, OpenCase};
 
+use crate::fleet::Member;
 use crate::guarding::Guarding;
 use crate::notes::Notes;
 use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
+use crate::silence::Presence;
 use immune_domain::baseline::Profile;
 use immune_domain::detection::window::{is_late, recent_of};
 use immune_domain::detection::{Entered, Judgement, Rule, Sample, Window, judge};
@@ -41,7 +43,7 @@ pub struct Agent {
     /// Whether a report is under way.
     pub reporting: Reporting,
     /// Executions that began earlier say nothing about the agent as it is: it was healed or released then.
-    fresh_after: Timestamp,
+    pub(crate) fresh_after: Timestamp,
     /// The case that was closed last, so that a late answer to a report does not open it again here.
     closed_case: Option<CaseId>,
     /// Quarantine was asked for its latest case.
@@ -49,6 +51,10 @@ pub struct Agent {
     /// The platform's word that waits to be told.
     platform_word: Option<Box<str>>,
     notes: Notes,
+    /// Its part in the fleet check.
+    pub(crate) fleet: Member,
+    /// Whether its telemetry comes.
+    pub(crate) presence: Presence,
     /// In the list of agents that are looked at every second.
     pub is_active: bool,
 }
@@ -92,6 +98,8 @@ impl Agent {
             has_asked: false,
             platform_word: None,
             notes: Notes::default(),
+            fleet: Member::default(),
+            presence: Presence::default(),
             is_active: false,
         }
     }

@@ -7,7 +7,7 @@ use immune_domain::{CaseId, baseline, case};
 
 const GROWTH: f64 = 0.5;
 
-fn at(seconds: f64) -> Timestamp {
+pub(crate) fn at(seconds: f64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + (seconds * 1e6) as i64)
 }
 
@@ -16,7 +16,7 @@ fn key() -> AgentKey {
 }
 
 /// Latency 1,000 ms with a deviation of 100; nothing else was ever measured.
-fn profile() -> Arc<Profile> {
+pub(crate) fn profile() -> Arc<Profile> {
     let latency = Moments {
         count: 15,
         mean: 1_000.0,
@@ -29,6 +29,7 @@ fn profile() -> Arc<Profile> {
         sample_count: 15,
         moments: [latency, Moments::default(), Moments::default()],
         updated_at: at(0.0),
+        of: Default::default(),
     })
 }
 

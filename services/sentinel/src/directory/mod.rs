@@ -6,26 +6,32 @@
 //! beside 880 of one that is judged. Of the cases of agents elsewhere the open ones are kept.
 //!
 //! - [`partitions`]: agents come and go with their partitions. [`profiles`], [`cases`]: what the watches tell.
-//! - [`policing`]: policies that change.
+//! - [`silent`]: agents that are not heard any more. [`policing`]: policies that change. [`incidents`]: whom a fleet incident explains.
 
 mod cases;
+mod incidents;
 mod partitions;
 mod policing;
 mod profiles;
+mod silent;
+
+pub use silent::SHARDS_A_SECOND;
 
 use crate::agent::{Agent, Taken};
 use crate::changes::{Changes, Judged};
+use crate::fleet::{self, Fleet};
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
+use crate::silence::{Hearing, Telemetry};
 use crate::standing::Standing;
 use immune_domain::baseline::Profile;
 use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, RunId, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
@@ -42,6 +48,8 @@ struct Shard {
     profiles: HashMap<AgentKey, Known>,
     /// Agents with something to look at every second.
     active: Vec<AgentKey>,
+    /// Agents whose telemetry has stopped.
+    silent: HashSet<AgentKey>,
 }
 
 #[derive(Debug)]
@@ -65,6 +73,10 @@ pub struct Directory {
     profile_generation: AtomicU64,
     case_generation: AtomicU64,
     changes: Arc<Changes>,
+    fleet: Fleet,
+    hearing: Mutex<Hearing>,
+    /// Which shard is listened for next.
+    listened: AtomicUsize,
 }
 
 /// What a look at all agents found.
@@ -94,11 +106,20 @@ impl Directory {
             agents_max: agents_max.div_ceil(SHARDS),
             growth,
             changes: Arc::new(Changes::new(metrics.watches.clone())),
+            hearing: Mutex::default(),
+            listened: AtomicUsize::new(0),
+            fleet: Fleet::new(fleet::Config::default(), metrics.clone()),
             metrics,
             standing,
             profile_generation: AtomicU64::new(0),
             case_generation: AtomicU64::new(0),
         }
+    }
+
+    /// The same with other settings of the fleet check.
+    pub(crate) fn with_fleet(self, config: fleet::Config) -> Self {
+        let fleet = Fleet::new(config, self.metrics.clone());
+        Directory { fleet, ..self }
     }
 
     /// Takes a record, see [`Agent::take`]. While the profiles of its partition are not known, no execution of an
@@ -109,6 +130,7 @@ impl Directory {
             agents,
             profiles,
             active,
+            silent,
             ..
         } = &mut *shard;
         self.make_room(agents, &vitals.key);
@@ -120,11 +142,19 @@ impl Directory {
             .entry(vitals.key.clone())
             .or_insert_with(|| Agent::new(self.policy(&vitals.key, None, None)));
         self.note_attributes(agent, vitals);
+        if agent.telemetry() == Telemetry::Silent {
+            silent.remove(&vitals.key);
+        }
+        agent.hear_from(vitals, &self.hearing(), now);
         let profile = profiles.get(&vitals.key).map(|known| &known.profile);
         let mut taken = agent.take(vitals, profile, self.growth, now);
         if !knows_profiles && profile.is_none() && taken.reason == Some(Reason::Healthy) {
             taken.reason = Some(Reason::ProfilesUnknown);
         }
+        self.fleet.take(vitals, agent, profile, now);
+        taken.draft = taken
+            .draft
+            .filter(|draft| self.fleet.lets_pass(agent, draft, now));
         keep_active(agent, &vitals.key, active);
         if before.is_some_and(|before| before != Some(Judged::of(agent))) {
             self.changes.mark(&vitals.key);
@@ -150,13 +180,17 @@ impl Directory {
             ..
         } = &mut *shard;
         let mut drafts = Vec::new();
+        let mut look = self.fleet.look();
         active.retain(|key| {
             let Some(agent) = agents.get_mut(key) else {
                 return false;
             };
             let profile = profiles.get(key).map(|known| &known.profile);
             let before = Judged::of(agent);
-            drafts.extend(agent.tick(key, profile, self.growth, now));
+            let draft = agent.tick(key, profile, self.growth, now);
+            self.fleet.follow(key, agent, profile, now);
+            self.fleet.count(&mut look, key, agent, profile, now);
+            drafts.extend(draft.filter(|draft| self.fleet.lets_pass(agent, draft, now)));
             if before != Judged::of(agent) {
                 self.changes.mark(key);
             }
@@ -201,6 +235,11 @@ impl Directory {
         Some(by(agent, profiles.get(key).map(|known| &known.profile)))
     }
 
+    /// The fleet check.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     /// Who is told of changes.
     pub(crate) fn changes(&self) -> &Arc<Changes> {
         &self.changes
@@ -240,6 +279,11 @@ impl Directory {
         namespace: Option<&str>,
     ) -> Arc<immune_domain::policy::Policy> {
         self.policies.resolve(&key.run, &key.agent, agent_type, namespace)
+    }
+
+    /// The policies that hold now.
+    pub fn policies(&self) -> Arc<immune_domain::policy::Compiled> {
+        self.policies.now()
     }
 
     /// A report could not be delivered.

@@ -2,6 +2,7 @@
 
 use super::{Directory, Shard, keep_active, lock};
 use crate::agent::Agent;
+use crate::silence::Presence;
 use immune_bus::Partition;
 use immune_domain::policy::Detector;
 use immune_domain::vitals::Vitals;
@@ -78,6 +79,10 @@ impl Directory {
             // Which policy holds depends on what telemetry says of the agent; live telemetry has said nothing yet.
             self.note_attributes(agent, latest);
             agent.last_seen = latest.received_at;
+            agent.presence = Presence::of(
+                history.iter().map(|vitals| vitals.received_at),
+                &agent.policy.silence,
+            );
         }
         agent.end_history(history, live_from);
         keep_active(agent, key, active);

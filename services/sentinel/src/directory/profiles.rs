@@ -26,6 +26,13 @@ impl Directory {
         };
         let is_watched = self.changes.is_watched() && self.holds(&key);
         let mut shard = self.shard(&key);
+        if let Some(guarding) = shard
+            .agents
+            .get_mut(&key)
+            .and_then(|agent| agent.guarding.as_mut())
+        {
+            guarding.follow_version(known.profile.of.epoch);
+        }
         let Some(agent) = shard.agents.get(&key).filter(|_| is_watched) else {
             shard.profiles.insert(key, known);
             return;
@@ -91,6 +98,7 @@ mod tests {
             sample_count: 20,
             moments: [Moments::default(); 3],
             updated_at: Timestamp::EPOCH,
+            of: Default::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use immune_runtime::clock;
 use immune_runtime::grpc::inproc::pair;
 use immune_runtime::grpc::server::serve_in_process;
 use immune_runtime::grpc::{Peers, RoleChannel};
+use immune_sentinel::replay::Settings;
 use immune_sentinel::{Config, Dependencies, Metrics, Service, State};
 use immune_store::VitalsStore;
 use immune_store::memory::{Limits, MemoryVitals};
@@ -81,6 +82,7 @@ impl Cluster {
                 policies: self.policies.clone().into(),
                 clock: clock::system(),
                 metrics: metrics.clone(),
+                replay: Settings::default(),
             },
         );
         let (channel, connections) = pair();

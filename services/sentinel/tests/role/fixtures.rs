@@ -31,6 +31,7 @@ pub fn profile_of(key: &AgentKey) -> Profile {
         sample_count: 15,
         moments: [latency, Moments::default(), Moments::default()],
         updated_at: Timestamp::EPOCH,
+        of: Default::default(),
     }
 }
 

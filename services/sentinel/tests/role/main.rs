@@ -7,6 +7,7 @@ mod bus;
 mod cases;
 mod cluster;
 mod fixtures;
+mod fleet;
 mod moves;
 mod ownership;
 mod reports;

@@ -7,6 +7,7 @@ use crate::fixtures::{execution, key, profile};
 use immune_bus::local::{LocalPublisher, local};
 use immune_bus::{Publisher, Record};
 use immune_domain::ExecutionId;
+use immune_domain::baseline::Profile;
 use immune_domain::detection::Infection;
 use immune_domain::policy::{Detector, Policies, Policy};
 use immune_domain::vitals::Vitals;
@@ -16,6 +17,7 @@ use immune_runtime::clock;
 use immune_runtime::grpc::inproc::pair;
 use immune_runtime::grpc::server::serve_in_process;
 use immune_runtime::grpc::{Peers, RoleChannel};
+use immune_sentinel::replay::Settings;
 use immune_sentinel::{Config, Dependencies, Metrics, Service};
 use immune_store::VitalsStore;
 use immune_store::memory::{Limits, MemoryVitals};
@@ -47,17 +49,33 @@ impl World {
         World::start_from(deciding(Detector::Guarded), history).await
     }
 
+    /// Starts with these profiles beside that of agent `a`. The specified rule decides.
+    pub async fn start_with(config: Config, profiles: Vec<Profile>) -> Self {
+        World::start_as(config, deciding(Detector::Specified), &[], profiles).await
+    }
+
     async fn start_from(policies: Policies, history: &[Vitals]) -> Self {
+        let config = Config {
+            tick_interval_ms: 20,
+            ..Config::default()
+        };
+        World::start_as(config, policies, history, Vec::new()).await
+    }
+
+    async fn start_as(
+        config: Config,
+        policies: Policies,
+        history: &[Vitals],
+        mut profiles: Vec<Profile>,
+    ) -> Self {
+        profiles.push(profile());
         let quarantine = Quarantine::new();
-        let baseline = Baseline::holding(&[0], 1, vec![profile()]);
+        let baseline = Baseline::holding(&[0], 1, profiles);
         let store = Arc::new(MemoryVitals::new(Limits::default()));
         store.append(history).await.unwrap();
         let (bus, consumers) = local(&["sentinel"], 64);
         let service = Service::new(
-            Config {
-                tick_interval_ms: 20,
-                ..Config::default()
-            },
+            config,
             Dependencies {
                 bus: Box::new(consumers.into_iter().next().unwrap()),
                 store: store.clone(),
@@ -66,6 +84,7 @@ impl World {
                 policies: policies.into(),
                 clock: clock::system(),
                 metrics: Metrics::default(),
+                replay: Settings::default(),
             },
         );
         let (channel, connections) = pair();

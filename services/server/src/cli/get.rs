@@ -26,7 +26,7 @@ pub struct Args {
 enum What {
     /// Agents of the run, ordered by id.
     Agents {
-        /// Only `healthy`, `infected`, `quarantined` or `suspect` ones.
+        /// Only `healthy` (and heard), `infected`, `quarantined`, `suspect`, `silent` or `gone` ones.
         #[arg(long)]
         status: Option<String>,
         /// Begin after this agent.
@@ -66,6 +66,8 @@ enum What {
     },
     /// Agents that wait for a person's decision, the oldest first.
     Approvals,
+    /// Fleet incidents: many agents that departed at once. Open ones first, the newest first.
+    Incidents,
     /// Healings, the newest first.
     Healings {
         /// Only of this agent.
@@ -139,6 +141,7 @@ impl What {
             What::Agent { id } => return (format!("/api/agents/{}", segment(id)), Vec::new()),
             What::Case { id } => return (format!("/api/cases/{}", segment(id)), Vec::new()),
             What::Approvals => ("/api/pending-approvals", Vec::new()),
+            What::Incidents => ("/api/incidents", Vec::new()),
             What::Agents { status, after, limit } => (
                 "/api/agents",
                 vec![
@@ -206,6 +209,7 @@ impl What {
             What::Agent { .. }
             | What::Case { .. }
             | What::Approvals
+            | What::Incidents
             | What::Healings { .. }
             | What::Memory { .. }
             | What::Log { .. } => None,
@@ -227,6 +231,7 @@ impl What {
             What::Cases { .. } => list(&columns::CASES, "cases"),
             What::Case { .. } => facts::case(answer, now),
             What::Approvals => list(&columns::APPROVALS, "case waits for a person"),
+            What::Incidents => list(&columns::INCIDENTS, "fleet incidents"),
             What::Healings { .. } => list(&columns::HEALINGS, "healings"),
             What::Memory { .. } => list(&columns::MEMORY, "memory yet"),
             What::Log { .. } => list(&columns::LOG, "entries in the action log"),
@@ -284,6 +289,7 @@ mod tests {
         );
         assert_eq!(request("case c-1"), "/api/cases/c-1?");
         assert_eq!(request("approvals"), "/api/pending-approvals?");
+        assert_eq!(request("incidents"), "/api/incidents?");
         assert_eq!(request("healings --case c-1"), "/api/healings?case_id=c-1");
         assert_eq!(
             request("memory --diagnosis prompt_drift"),

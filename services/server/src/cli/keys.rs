@@ -53,7 +53,7 @@ fn role(text: &str) -> Result<Role, String> {
 }
 
 /// A time such as `30d`.
-fn lasting(text: &str) -> Result<Duration, String> {
+pub(super) fn lasting(text: &str) -> Result<Duration, String> {
     let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
     let unit = |(letter, seconds): (char, u64)| {
         let number: u64 = text.strip_suffix(letter)?.parse().ok()?;

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 failed or refused, 2 wrong usage or configuration.
 
+pub mod backtest;
 pub mod check_config;
 pub mod client;
 pub mod completions;
@@ -49,6 +50,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Judge recorded executions once more, and write down every alarm.
     Replay(replay::Args),
+    /// Judge the executions that a running server has on record once more, under another policy as well.
+    Backtest(backtest::Args),
     /// Bring the store to the newest schema.
     Migrate(migrate::Args),
     /// Check a configuration and print it whole, defaults included, secrets masked.
@@ -128,6 +131,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Replay(args) => replay::run(args).await,
+        Command::Backtest(args) => backtest::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi(args) => openapi::run(&args),

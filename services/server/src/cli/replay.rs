@@ -148,7 +148,7 @@ fn replay(args: &Args) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// All of its mistakes.
-fn policies(path: Option<&Path>) -> anyhow::Result<Policies> {
+pub(super) fn policies(path: Option<&Path>) -> anyhow::Result<Policies> {
     let Some(path) = path else {
         return Ok(Policies::default());
     };

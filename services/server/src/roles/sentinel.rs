@@ -1,10 +1,13 @@
 //! Judging.
 
 use super::{Role, Surroundings};
+use crate::config::Config;
 use immune_bus::Consumer;
-use immune_sentinel::{Config, Dependencies, Metrics, Service};
+use immune_sentinel::replay::Settings;
+use immune_sentinel::{Dependencies, Metrics, Service};
 use immune_store::Stores;
 use prometheus_client::registry::Registry;
+use std::time::Duration;
 
 /// Builds the role.
 pub fn build(
@@ -22,6 +25,11 @@ pub fn build(
         policies: around.policies.clone(),
         clock: around.clock.clone(),
         metrics: Metrics::register(registry),
+        replay: Settings {
+            severity_growth_min: config.sentinel.severity_growth_min,
+            learn_late: Duration::from_secs(config.baseline.learn_late_seconds),
+            stale_after: Duration::from_secs(config.baseline.stale_after_seconds),
+        },
     };
-    Service::new(config.clone(), dependencies)
+    Service::new(config.sentinel.clone(), dependencies)
 }

@@ -120,6 +120,7 @@ impl World {
             sample_count: self.learner.samples(),
             moments: self.learner.moments(),
             updated_at: self.now,
+            of: Default::default(),
         }
     }
 

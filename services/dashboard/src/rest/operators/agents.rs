@@ -31,7 +31,7 @@ const SHOWN: u32 = 100;
 #[utoipa::path(get, path = "/api/agents", tag = "operators",
     params(("after" = Option<String>, Query, description = "The page begins after this id"),
            ("limit" = Option<u32>, Query, description = "How many; default 1,000, at most 10,000"),
-           ("status" = Option<String>, Query, description = "Only `healthy`, `infected`, `quarantined` or `suspect` ones"),
+           ("status" = Option<String>, Query, description = "Only `healthy` (and heard), `infected`, `quarantined`, `suspect`, `silent` or `gone` ones"),
            ("q" = Option<String>, Query, description = "Only with this text in id, type or model")),
     responses((status = 200, description = "Agents; `X-Total-Count` says how many match (absent when there are too \
         many to look at each), `X-Next-After` where the next page begins", body = Vec<AgentView>)))]
@@ -44,7 +44,7 @@ pub async fn list(
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
     let status = params.text("status")?;
     if let Some(status) = &status {
-        let known = ["healthy", "infected", "quarantined", "suspect"];
+        let known = ["healthy", "infected", "quarantined", "suspect", "silent", "gone"];
         if !known.contains(&status.as_str()) {
             return Err(field(
                 "status",

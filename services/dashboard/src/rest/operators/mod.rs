@@ -6,12 +6,14 @@ mod action_log_export;
 mod admission;
 mod agents;
 mod approvals;
+mod backtest;
 mod cases;
 pub(crate) mod chat;
 mod events;
 mod feedback;
 mod fleet;
 mod healings;
+mod incidents;
 mod infected;
 mod ingest;
 mod keys;
@@ -40,6 +42,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(agents::list))
         .routes(routes!(agents::get))
         .routes(routes!(fleet::get))
+        .routes(routes!(incidents::list))
         .routes(routes!(sparks::get))
         .routes(routes!(series::get))
         .routes(routes!(policy::get))
@@ -50,6 +53,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(approvals::approve_all))
         .routes(routes!(approvals::heal_explicitly))
         .routes(routes!(approvals::heal_all_rejected))
+        .routes(routes!(backtest::post))
         .routes(routes!(feedback::post))
         .routes(routes!(healings::list))
         .routes(routes!(cases::list))

@@ -8,6 +8,7 @@ use immune_domain::baseline::Profile;
 use immune_domain::case::{self, Case, QuarantinePhase};
 use immune_domain::detection::{Anomaly, Deviations, Infection, WindowSummary};
 use immune_domain::diagnosis::{Diagnosis, Hypothesis};
+use immune_domain::fleet::Incident;
 use immune_domain::memory::Memory;
 use immune_domain::policy::Policy;
 use immune_domain::vitals::Vitals;
@@ -47,6 +48,10 @@ pub struct Fleet {
     pub watched: Arc<AtomicUsize>,
     /// Agents that depart from their baseline now.
     pub suspects: Arc<Mutex<Vec<String>>>,
+    /// Agents that are not heard any more.
+    pub silent: Arc<Mutex<Vec<String>>>,
+    /// Fleet incidents that the sentinel sees.
+    pub incidents: Arc<Mutex<Vec<Incident>>>,
     /// How often profiles were asked for.
     pub profiles_asked: Arc<AtomicUsize>,
     /// Seconds since the last telemetry.
@@ -67,6 +72,8 @@ impl Fleet {
             changes: broadcast::Sender::new(16),
             watched: Arc::default(),
             suspects: Arc::default(),
+            silent: Arc::default(),
+            incidents: Arc::default(),
             profiles_asked: Arc::default(),
             silent_seconds: Arc::new(Mutex::new(Some(1.0))),
             policy: Arc::default(),
@@ -247,6 +254,22 @@ impl SentinelService for Fleet {
         ok(ReceiverStream::new(receiver))
     }
 
+    async fn list_fleet_incidents(
+        &self,
+        request: Request<v1::ListFleetIncidentsRequest>,
+    ) -> Answer<v1::ListFleetIncidentsResponse> {
+        let run = request.into_inner().run_id;
+        let incidents = self.incidents.lock().unwrap();
+        let incidents = incidents.iter().filter(|incident| incident.run.as_str() == run);
+        ok(v1::ListFleetIncidentsResponse {
+            incidents: incidents.map(Into::into).collect(),
+        })
+    }
+
+    async fn backtest(&self, _: Request<v1::BacktestRequest>) -> Answer<v1::BacktestResponse> {
+        unused()
+    }
+
     async fn get_sentinel_status(
         &self,
         _: Request<v1::GetSentinelStatusRequest>,
@@ -351,7 +374,15 @@ impl Fleet {
             .lock()
             .unwrap()
             .contains(&summary.key.agent.to_string());
+        let id = summary.key.agent.to_string();
+        let is_silent = self.silent.lock().unwrap().contains(&id);
+        let telemetry = match is_silent {
+            true => v1::agent_state::Telemetry::Silent,
+            false => v1::agent_state::Telemetry::Live,
+        };
         v1::AgentState {
+            telemetry: telemetry.into(),
+            silent_seconds: is_silent.then_some(75.0),
             suspect,
             severity: if suspect { 4.5 } else { 0.0 },
             agent_type: context.agent_type.clone(),

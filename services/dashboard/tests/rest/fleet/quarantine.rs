@@ -179,6 +179,13 @@ impl QuarantineService for Fleet {
         unused()
     }
 
+    async fn report_fleet_incident(
+        &self,
+        _: Request<v1::ReportFleetIncidentRequest>,
+    ) -> Answer<v1::ReportFleetIncidentResponse> {
+        unused()
+    }
+
     async fn report_execution(
         &self,
         _: Request<v1::ReportExecutionRequest>,

@@ -1,6 +1,7 @@
 //! The world of the tests: an agent, reports, people, a healer called `w1`, and one lever.
 
 mod containment;
+mod explained;
 mod properties;
 mod scenarios;
 mod second;

@@ -254,6 +254,7 @@ proptest! {
                 | Command::LeverAnswered { .. }
                 | Command::LeverLost { .. }
                 | Command::ExecutionSeen { .. }
+                | Command::Explained { .. }
                 | Command::Tick => {}
             }
             let is_freed = next.quarantine.levers.iter().any(|l| l.wanted == Containment::Free)

@@ -66,11 +66,15 @@ fn commands(case: &Case) -> Vec<Command> {
             generation: case.quarantine.levers[0].generation,
             detail: "gone".into(),
         },
+        Command::Explained {
+            incident: "incident-1".into(),
+            because: "many".into(),
+        },
         Command::Tick,
     ]
 }
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "approve",
     "reject",
     "heal_now",
@@ -91,6 +95,7 @@ const COMMANDS: [&str; 21] = [
     "lever confirmed",
     "execution",
     "lever lost",
+    "explained",
     "tick",
 ];
 

@@ -167,6 +167,13 @@ impl Guard {
         }
     }
 
+    /// Another version of the agent has begun: what is known of the old one is lent to it, with the weight of what an agent
+    /// is first judged by, so that its own normal is followed quickly.
+    pub fn begin_version(&mut self) {
+        self.known.lend(SEED as f32);
+        self.provisional = None;
+    }
+
     fn judge(&mut self) -> Evidence {
         let known = if self.is_infected() && self.reach > RETURN_EXECUTIONS && self.has_returned() {
             self.reach = RETURN_EXECUTIONS;

@@ -72,6 +72,22 @@ impl Reference {
         }
     }
 
+    /// Keeps what is known, with the weight of at most so many executions.
+    pub(super) fn lend(&mut self, max: f32) {
+        for level in &mut self.levels {
+            if level.count > max {
+                level.squares *= (max - 1.0) / (level.count - 1.0);
+                level.count = max;
+            }
+        }
+        for rate in &mut self.rates {
+            if rate.count > max {
+                rate.bad *= max / rate.count;
+                rate.count = max;
+            }
+        }
+    }
+
     /// `None` until two executions taught this metric.
     pub(super) fn scale(&self, metric: Metric) -> Option<Scale> {
         let level = &self.levels[metric.index()];

@@ -222,3 +222,39 @@ fn kinds_are_bounded() {
     }
     assert!(guard.heap_bytes() <= 4 * 1024, "{} bytes", guard.heap_bytes());
 }
+
+/// Scenario: a learned agent goes on with a tenth more tokens; beside it one that is told that another version has
+/// begun.
+/// Guarantees: neither is accused, and the version's own normal is followed several times as quickly; a fault is found all
+/// the same.
+#[test]
+fn a_new_version_is_followed_quickly() {
+    let executed = |begins: bool| {
+        let mut guard = learned();
+        for i in 60..140 {
+            guard.observe(&healthy(i));
+        }
+        if begins {
+            guard.begin_version();
+        }
+        for i in 0..30 {
+            let mut vitals = healthy(i);
+            vitals.token_count = vitals.token_count.map(|tokens| tokens * 11 / 10);
+            guard.observe(&vitals);
+            assert!(!guard.is_infected(), "execution {i}: {:?}", guard.evidence());
+        }
+        let mean = guard.known.scale(Metric::Tokens).map(|scale| scale.mean);
+        for _ in 0..8 {
+            guard.observe(&execution(1_000.0, Some(6_000), Some(3), true));
+        }
+        assert!(guard.is_infected());
+        mean.expect("tokens were seen")
+    };
+    let before = learned()
+        .known
+        .scale(Metric::Tokens)
+        .map(|scale| scale.mean)
+        .expect("tokens were seen");
+    let (slow, quick) = (executed(false) - before, executed(true) - before);
+    assert!(quick > 2.0 * slow && quick > 0.4 * 1.1_f32.ln(), "{slow} {quick}");
+}

@@ -26,6 +26,8 @@ pub struct Quarantine {
     pub refusals: Arc<Mutex<u32>>,
     /// Executions of contained agents that it heard of.
     pub executions: Arc<Mutex<Vec<String>>>,
+    /// What it heard of fleet incidents.
+    pub incidents: Arc<Mutex<Vec<v1::ReportFleetIncidentRequest>>>,
     /// Every case, oldest first, with whether it is open.
     kept: Arc<Mutex<Vec<(v1::Case, bool)>>>,
     /// Whether the open cases are told to whoever watches from now on.
@@ -39,6 +41,7 @@ impl Quarantine {
             reports: Arc::default(),
             refusals: Arc::default(),
             executions: Arc::default(),
+            incidents: Arc::default(),
             kept: Arc::default(),
             tells_open: true,
         }
@@ -144,6 +147,14 @@ impl QuarantineService for Quarantine {
         };
         self.reports.lock().unwrap().push(infection);
         ok(v1::ReportInfectionResponse { case_id, opened })
+    }
+
+    async fn report_fleet_incident(
+        &self,
+        request: Request<v1::ReportFleetIncidentRequest>,
+    ) -> Answer<v1::ReportFleetIncidentResponse> {
+        self.incidents.lock().unwrap().push(request.into_inner());
+        ok(v1::ReportFleetIncidentResponse::default())
     }
 
     async fn report_execution(

@@ -9,8 +9,14 @@ const fn column(title: &'static str, cell: fn(&Value, Timestamp) -> Shown) -> Co
     Column { title, cell }
 }
 
-/// An agent's status, where a suspicion that has no case yet is a word of its own.
+/// An agent's status, where a suspicion that has no case yet is a word of its own, and one that is not heard is never
+/// called healthy.
 pub fn status(agent: &Value) -> Shown {
+    match (agent["status"].as_str(), agent["telemetry"].as_str()) {
+        (Some("healthy"), Some("silent")) => return Shown::plain("no telemetry").meant(Tone::Warning),
+        (Some("healthy"), Some("gone")) => return Shown::plain("gone"),
+        _ => {}
+    }
     match (agent["status"].as_str(), agent["suspect"].as_bool()) {
         (Some("healthy"), Some(true)) => Shown::plain("suspect").meant(Tone::Warning),
         _ => pick::state(agent, "/status"),
@@ -62,6 +68,32 @@ pub const APPROVALS: [Column; 6] = [
     column("WAITING SINCE", |row, now| pick::age(row, "/requested_at", now)),
     column("WHY", |row, _| pick::text(row, "/reasoning")),
 ];
+
+/// `immune get incidents`.
+pub const INCIDENTS: [Column; 7] = [
+    column("OPENED", |row, now| pick::age(row, "/opened_at", now)),
+    column("STATE", |row, _| incident_state(row)),
+    column("SHARED", |row, _| shared(row)),
+    column("DEPARTING", |row, _| pick::text(row, "/departing")),
+    column("OF", |row, _| pick::text(row, "/active")),
+    column("HELD BACK", |row, _| pick::text(row, "/held_back")),
+    column("WHAT", |row, _| pick::text(row, "/because")),
+];
+
+fn incident_state(incident: &Value) -> Shown {
+    match incident["closed_at"].is_null() {
+        true => Shown::plain("open").meant(Tone::Warning),
+        false => Shown::plain("closed"),
+    }
+}
+
+/// What the agents of an incident share: the run, or a model or a tool by name.
+fn shared(incident: &Value) -> Shown {
+    match (incident["shared"].as_str(), incident["name"].as_str()) {
+        (Some(kind), Some(name)) => Shown::plain(format!("{kind} {name}")),
+        _ => pick::text(incident, "/shared"),
+    }
+}
 
 /// `immune get healings`.
 pub const HEALINGS: [Column; 8] = [

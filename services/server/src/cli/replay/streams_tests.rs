@@ -10,7 +10,7 @@ fn streams() -> Streams {
     Streams::new(Rules {
         run: "default".into(),
         policies: Policies::default().compile(),
-        detector: None,
+        detector: Some(Detector::Specified),
         settings,
     })
 }
@@ -25,6 +25,7 @@ fn row(stream: &str, t: f64, latency_ms: f64) -> Row {
         tool_calls: None,
         retries: None,
         success: Some(true),
+        task: None,
     }
 }
 
