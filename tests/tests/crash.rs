@@ -91,7 +91,9 @@ async fn killed_fifty_times_nothing_is_lost_or_doubled() {
         .collect();
     server.configure(json!({
         "levers": { "lifecycle": { "base_url": agents.lifecycle_base_url() } },
-        "policy": { "defaults": { "ladders": ladders } },
+        // The rule whose baseline outlives a crash: what is mild takes the guarded detector more executions in a row than
+        // a process that dies every second lives, and this test is about crashes.
+        "policy": { "defaults": { "detector": "specified", "ladders": ladders } },
         // Many are ill at once here, each by itself.
         "sentinel": { "fleet": { "enabled": false } },
     }));

@@ -12,6 +12,9 @@ const LONE: f32 = 0.5;
 /// Spreads beyond which a value is drawn in before it is averaged. More than where it teaches: drawn in as far, a lasting
 /// departure of two or three spreads would hardly ever be certain, and be learned before it is.
 const WINSOR: f32 = 2.4;
+/// Weight of two executions in a row that are both at least so far: a lone outlier does not come twice, and what is drawn in
+/// would take many more executions, during which a young reference would learn a fault of a hundred times the usual.
+const TWICE: f32 = 0.7;
 /// Weight of two metrics together: they depart together more often than independent ones would.
 const PAIR: f32 = 0.85;
 /// Weight of failures and retries.
@@ -86,7 +89,10 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
                 *peak = Peak { z: z[i], size };
             }
         }
-        let score = joined(z);
+        let score = match window {
+            2 => joined(z).max(joined(twice(scales, [back(0), back(1)]))),
+            _ => joined(z),
+        };
         if score > best.score {
             best = Evidence {
                 score,
@@ -129,6 +135,20 @@ pub(super) fn z(sum: f32, count: f32, scale: Scale) -> f32 {
     let magnitude =
         (8.0 * degrees + 1.0) / (8.0 * degrees + 3.0) * (degrees * (t * t / degrees).ln_1p()).sqrt();
     magnitude.copysign(t)
+}
+
+/// The nearer of two executions, where both lie on the same side of the reference: not drawn in, as one execution.
+fn twice(scales: [Option<Scale>; 3], seen: [Seen; 2]) -> [f32; 3] {
+    std::array::from_fn(|i| {
+        let Some(scale) = scales[i] else { return 0.0 };
+        let [one, other] = seen.map(|seen| (seen.logs[i] - scale.mean) / (scale.spread * seen.spread));
+        // Not so where one is NaN: it was not measured.
+        if one * other > 0.0 {
+            TWICE * z(one.abs().min(other.abs()).copysign(one), 1.0, scale)
+        } else {
+            0.0
+        }
+    })
 }
 
 /// The largest of one metric and of two together.

@@ -258,3 +258,22 @@ fn a_new_version_is_followed_quickly() {
     let (slow, quick) = (executed(false) - before, executed(true) - before);
     assert!(quick > 2.0 * slow && quick > 0.4 * 1.1_f32.ln(), "{slow} {quick}");
 }
+
+/// Scenario: an agent that has only just been learned calls a hundred times as many tools as usual, once, and then twice in
+/// a row.
+/// Guarantees: once is an outlier, twice an infection, however few executions are known.
+#[test]
+fn twice_in_a_row_is_no_outlier() {
+    let mut guard = Guard::default();
+    for i in 0..=SEED {
+        guard.observe(&healthy(i));
+    }
+    let looping = execution(1_000.0, Some(500), Some(300), true);
+    guard.observe(&looping);
+    assert!(!guard.is_infected(), "{:?}", guard.evidence());
+    guard.observe(&healthy(3));
+    guard.observe(&looping);
+    assert!(!guard.is_infected(), "{:?}", guard.evidence());
+    guard.observe(&looping);
+    assert!(guard.is_infected(), "{:?}", guard.evidence());
+}
