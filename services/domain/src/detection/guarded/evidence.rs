@@ -52,7 +52,15 @@ pub struct Peak {
 }
 
 /// Weighs the latest executions (`back(0)` is the last) against a reference, reaching back at most `reach`.
-pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> Seen) -> Evidence {
+///
+/// Two in a row count against the known reference only: an agent that comes back from a level that lasted departs from the
+/// provisional one with every execution, and must not be accused of that.
+pub(super) fn score(
+    reference: &Reference,
+    is_known: bool,
+    reach: u32,
+    back: impl Fn(u32) -> Seen,
+) -> Evidence {
     let scales = Metric::ALL.map(|metric| reference.scale(metric));
     let mut best = Evidence::default();
     let (mut sums, mut counts, mut bad, mut taken) = ([0f32; 3], [0f32; 3], [0f32; 2], 0);
@@ -90,7 +98,7 @@ pub(super) fn score(reference: &Reference, reach: u32, back: impl Fn(u32) -> See
             }
         }
         let score = match window {
-            2 => joined(z).max(joined(twice(scales, [back(0), back(1)]))),
+            2 if is_known => joined(z).max(joined(twice(scales, [back(0), back(1)]))),
             _ => joined(z),
         };
         if score > best.score {

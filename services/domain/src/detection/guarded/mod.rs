@@ -177,9 +177,9 @@ impl Guard {
     fn judge(&mut self) -> Evidence {
         let known = if self.is_infected() && self.reach > RETURN_EXECUTIONS && self.has_returned() {
             self.reach = RETURN_EXECUTIONS;
-            self.score(&self.known)
+            self.score(&self.known, true)
         } else {
-            self.score(&self.known)
+            self.score(&self.known, true)
         };
         let Some(provisional) = &self.provisional else {
             self.history = ((self.history << 1) | u64::from(known.score > ALARM)) & ((1 << LASTING_OF) - 1);
@@ -195,7 +195,7 @@ impl Guard {
             self.history = 0;
             return known;
         }
-        let lasting = self.score(provisional);
+        let lasting = self.score(provisional, false);
         if lasting.score < known.score {
             lasting
         } else {
@@ -204,11 +204,13 @@ impl Guard {
     }
 
     fn has_returned(&self) -> bool {
-        score(&self.known, RETURN_EXECUTIONS, |back| self.back(back)).score < RETURN_BELOW
+        score(&self.known, true, RETURN_EXECUTIONS, |back| self.back(back)).score < RETURN_BELOW
     }
 
-    fn score(&self, reference: &Reference) -> Evidence {
-        score(reference, self.reach.min(self.count), |back| self.back(back))
+    fn score(&self, reference: &Reference, is_known: bool) -> Evidence {
+        score(reference, is_known, self.reach.min(self.count), |back| {
+            self.back(back)
+        })
     }
 
     fn hold(&mut self) {
