@@ -197,10 +197,11 @@ scenario('several at once', async (stage) => {
   }
 });
 
-// Scenario: an agent that policy only watches is a little ill, and then very ill, while its case is open on the page.
+// Scenario: an agent that policy only watches is a little ill, so that the rule alone tells it, and then very ill, while its
+// case is open on the page.
 // Guarantees: the page follows: whoever decides sees how bad it is now.
 scenario('what grows worse shows', async (stage) => {
-  const { agents, server } = await stage.fleet(NAMES, { policy: { mode: 'observe' } });
+  const { agents, server } = await stage.fleet(NAMES, { policy: { mode: 'observe', detector: 'specified' } });
   agents.infect('data-1', 1.4);
   const found = await server.caseOf('data-1', 'awaiting_approval');
   assert.ok(found.severity < 9, `${found.severity}`);
