@@ -109,3 +109,38 @@ test('what is not there is said', async () => {
   assert.deepEqual(await axe(page), []);
   await leave();
 });
+
+// Scenario: somebody freezes an agent's baseline, is asked why, lets it learn again, exports it and gives it to another agent.
+// Guarantees: nothing happens without a reason; each act shows in the panel and in the action log; the file that was exported
+// is the one that is taken.
+test('what is normal is looked after', async () => {
+  const { page, leave } = await person(server.base);
+  const panel = page.getByRole('region', { name: 'Baseline' });
+  const act = async (button, reason, prepare = async () => {}) => {
+    await panel.getByRole('button', { name: button, exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: button, exact: true }).click();
+    await dialog.getByText('Say why').waitFor();
+    assert.deepEqual(await axe(page), []);
+    await prepare(dialog);
+    await dialog.getByLabel('Why?').fill(reason);
+    await dialog.getByRole('button', { name: button, exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+  };
+  await page.goto('/agents/data-5');
+  await act('Freeze', 'a release is under way');
+  await panel.getByText('It is frozen').waitFor();
+  const downloading = page.waitForEvent('download');
+  await panel.getByRole('button', { name: 'Export' }).click();
+  const file = await (await downloading).path();
+  await act('Let it learn', 'it is out');
+  await panel.getByText('It is frozen').waitFor({ state: 'detached' });
+  await page.goto('/agents/data-8');
+  await act('Import', 'it does the same work', (dialog) => dialog.getByLabel('File').setInputFiles(file));
+  await page.getByText('imported by a person').waitFor();
+  await page.goto('/log');
+  for (const reason of ['a release is under way', 'it is out', 'it does the same work']) {
+    await page.getByText(reason).first().waitFor();
+  }
+  await leave();
+});

@@ -1,10 +1,11 @@
 //! Arbitrary domain values for the round-trip tests.
 
-use immune_domain::baseline::{self, Changed, Moments, Profile, Version};
+use immune_domain::baseline::{self, Changed, Learned, Moments, Origin, Profile, Version};
 use immune_domain::case::{
     Attempt, AttemptOutcome, Case, Containment, Decision, Entry, FirstApproval, LastDecision, Lease,
     LeverState, LeverStatus, Person, Quarantine, QuarantinePhase, State, Step, WaitReason,
 };
+use immune_domain::detection::guarded::Known;
 use immune_domain::detection::{Anomaly, Deviations, EVIDENCE_MAX, Evidence, Infection, WindowSummary};
 use immune_domain::diagnosis::{Diagnosis, Hypothesis, RuledOut};
 use immune_domain::healing::{Action, Healing, Outcome, Trigger};
@@ -15,6 +16,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use std::sync::Arc;
 
 fn id() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9/_: -]{1,24}"
@@ -108,19 +110,22 @@ fn moments() -> impl Strategy<Value = Moments> {
 
 fn agent_version() -> impl Strategy<Value = Version> {
     let changed = any::<(bool, bool, bool)>();
-    (any::<u32>(), at(), changed).prop_map(|(epoch, since, (model, prompt, tools))| Version {
+    let origin = select(Origin::ALL.to_vec());
+    (any::<u32>(), at(), changed, origin).prop_map(|(epoch, since, (model, prompt, tools), origin)| Version {
         epoch,
         since,
         changed: Changed { model, prompt, tools },
+        origin,
     })
 }
 
 pub fn profile() -> impl Strategy<Value = Profile> {
     use baseline::State;
-    let state = select(vec![State::Learning, State::Active, State::Stale]);
+    let state = select(vec![State::Learning, State::Active, State::Stale, State::Suspect]);
     let numbers = (any::<u64>(), [moments(), moments(), moments()]);
-    (key(), any::<u64>(), state, numbers, at(), agent_version()).prop_map(
-        |(key, version, state, (sample_count, moments), updated_at, of)| Profile {
+    let more = (at(), agent_version(), any::<bool>(), option::of(known()));
+    (key(), any::<u64>(), state, numbers, more).prop_map(
+        |(key, version, state, (sample_count, moments), (updated_at, of, is_frozen, known))| Profile {
             key,
             version,
             state,
@@ -128,8 +133,14 @@ pub fn profile() -> impl Strategy<Value = Profile> {
             moments,
             updated_at,
             of,
+            is_frozen,
+            known: known.map(Arc::new),
         },
     )
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    vec(vitals(), 1..5).prop_map(|executions| Learned::of(&executions).known)
 }
 
 fn deviations() -> impl Strategy<Value = Deviations> {

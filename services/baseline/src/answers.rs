@@ -1,8 +1,7 @@
 //! What becomes of the store's answers to the learning loop.
 
-use crate::agent::shown;
 use crate::gaining::Taken;
-use crate::learning::{Answer, Learning, ResetError, every};
+use crate::learning::{Answer, Learning, every};
 use crate::partition::Held;
 use crate::writing::Part;
 use immune_bus::{Begin, Partition};
@@ -12,7 +11,6 @@ use immune_store::baselines::{Put, StoredProfile};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tracing::{info, warn};
 
@@ -22,7 +20,6 @@ impl Learning {
         match answer {
             Ok(Answer::TakenOver(taken)) => return self.taken_over(taken),
             Ok(Answer::Written(profiles, put)) => self.written(profiles, put),
-            Ok(Answer::Removed(key, answer, removed)) => self.removed(&key, answer, removed),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(error) => warn!(%error, "a call of the store was given up"),
@@ -60,7 +57,7 @@ impl Learning {
                 partition.index,
                 Held::new(self.parts.rules.clone(), tenure, &profiles),
             );
-            let shown = profiles.into_iter().map(|stored| Arc::new(shown(stored)));
+            let shown = profiles.into_iter().map(|stored| Arc::new(stored.profile));
             self.parts.board.gain(partition, shown.collect());
         }
         self.set_gauges();
@@ -74,9 +71,10 @@ impl Learning {
         match put {
             Ok(Put::Done) => {
                 metrics.stored.inc_by(profiles.len() as u64);
+                let mut acts = Vec::new();
                 for part in parts {
                     if let Some(held) = holder(&mut self.held, &part) {
-                        held.stored(part);
+                        acts.extend(held.stored(part));
                     }
                 }
                 let (held, count) = (&self.held, self.count);
@@ -85,6 +83,11 @@ impl Learning {
                 self.parts
                     .board
                     .show(shown.filter(|profile| is_held(&profile.key)));
+                for act in acts {
+                    if let Some(profile) = self.parts.board.get(&act.key) {
+                        act.done(profile);
+                    }
+                }
                 self.store_answered(None);
                 if self.is_cut {
                     self.flush();
@@ -123,26 +126,6 @@ impl Learning {
         self.drop_partition(partition);
         self.gaining.overtaken(partition);
         self.tell_state();
-    }
-
-    fn removed(
-        &mut self,
-        key: &AgentKey,
-        answer: oneshot::Sender<Result<bool, ResetError>>,
-        removed: Result<bool, StorageError>,
-    ) {
-        self.is_removing = false;
-        if let Ok(was_stored) = removed {
-            let held = self.held.get_mut(&Partition::of(key, self.count).index);
-            let was_known = held.is_some_and(|held| held.reset(key));
-            if was_known || was_stored {
-                self.parts.board.take_away(key);
-            }
-            self.set_gauges();
-        }
-        self.store_answered(removed.as_ref().err());
-        // The asker may be gone; the profile is too.
-        let _ = answer.send(removed.map_err(ResetError::Store));
     }
 
     /// Stores what has taken effect; what cannot be stored is tried again for as long as it is waited for.

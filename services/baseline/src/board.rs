@@ -22,8 +22,6 @@ const STARTING_WAIT: Duration = Duration::from_secs(5);
 pub enum Change {
     /// Stored, new or again.
     Stored(Arc<Profile>),
-    /// Forgotten.
-    Removed(AgentKey),
     /// A partition is held from now on, with these profiles.
     Gained(Partition, Arc<[Arc<Profile>]>),
 }
@@ -186,12 +184,6 @@ impl Board {
             self.write(|holdings| holdings.profiles.insert(profile.key.clone(), profile.clone()));
             let _ = self.changes.send(Change::Stored(profile));
         }
-    }
-
-    /// Takes away a profile that is forgotten.
-    pub(crate) fn take_away(&self, key: &AgentKey) {
-        self.write(|holdings| holdings.profiles.remove(key));
-        let _ = self.changes.send(Change::Removed(key.clone()));
     }
 
     /// Ends every watch, so that the server can drain.

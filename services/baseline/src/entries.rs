@@ -3,6 +3,7 @@
 use crate::recent::identity;
 use immune_bus::Delivery;
 use immune_domain::baseline::{Learner, Make, Sample, Ticket};
+use immune_domain::detection::guarded::Told;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, Timestamp};
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ pub struct Lesson {
     pub revision: u32,
     /// The numbers.
     pub sample: Sample,
+    /// What it tells a guarded detector; a failed execution teaches nothing else.
+    pub told: Told,
     /// What the execution was made with.
     pub make: Make,
     /// When it began.
@@ -46,6 +49,7 @@ impl Lesson {
             identity: identity(&vitals.key, vitals.execution.as_str()),
             revision: vitals.revision,
             sample: Learner::sample(vitals),
+            told: Told::of(vitals),
             make: Make::of(vitals),
             began: vitals.started_at,
             agent_type: vitals.context.agent_type.clone(),

@@ -1,14 +1,16 @@
 //! `immune.v1.BaselineService`: translation only.
 
 use crate::Service;
+use crate::acting::{Act, Asked, Refusal};
 use crate::board::{self, Change};
-use crate::learning::{Command, ResetError};
-use immune_domain::baseline::Profile;
+use immune_domain::baseline::{Learned, Origin, Profile};
+use immune_domain::case::Person;
 use immune_domain::{AgentKey, ErrorKind};
-use immune_proto::convert::{WireError, id, nested, run};
+use immune_proto::convert::{WireError, id, nested, profile, run, word};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_server::BaselineService;
 use immune_proto::v1::watch_profiles_response::{Change as WireChange, Snapshot};
+use immune_runtime::access::person_of;
 use immune_runtime::grpc::{not_owner, status};
 use immune_store::StorageError;
 use std::sync::Arc;
@@ -22,6 +24,9 @@ const STREAM_MAX: usize = 256;
 
 /// Profiles that are asked for at once at most.
 const PROFILES_MAX: usize = 1_000;
+
+/// Bytes of a person's reason.
+const REASON_BYTES_MAX: usize = 2_048;
 
 #[tonic::async_trait]
 impl BaselineService for Service {
@@ -78,28 +83,57 @@ impl BaselineService for Service {
         &self,
         request: Request<v1::ResetProfileRequest>,
     ) -> Result<Response<v1::ResetProfileResponse>, Status> {
-        let key: AgentKey = nested("key", request.into_inner().key).map_err(invalid)?;
-        self.check_held(&key).await?;
-        let (answer, answered) = oneshot::channel();
-        let stopped = || {
-            status(
-                ErrorKind::Unavailable,
-                "baseline.stopped",
-                "the baseline role has stopped",
-            )
-        };
-        self.commands
-            .send(Command::Reset { key, answer })
-            .await
-            .map_err(|_| stopped())?;
-        let existed = answered
-            .await
-            .map_err(|_| stopped())?
-            .map_err(|error| match error {
-                ResetError::NotHeld => not_owner::status(),
-                ResetError::Store(error) => stored(error),
-            })?;
+        let by = person_of(&request)?;
+        let v1::ResetProfileRequest { key, reason } = request.into_inner();
+        let existed = self.act(key, Act::Reset, by, reason).await?.is_some();
         Ok(Response::new(v1::ResetProfileResponse { existed }))
+    }
+
+    async fn freeze_profile(
+        &self,
+        request: Request<v1::FreezeProfileRequest>,
+    ) -> Result<Response<v1::FreezeProfileResponse>, Status> {
+        let by = person_of(&request)?;
+        let v1::FreezeProfileRequest {
+            key,
+            is_frozen,
+            reason,
+        } = request.into_inner();
+        let profile = self.act(key, Act::Freeze(is_frozen), by, reason).await?;
+        let profile = profile.map(|profile| v1::Profile::from(&*profile));
+        Ok(Response::new(v1::FreezeProfileResponse { profile }))
+    }
+
+    async fn set_profile(
+        &self,
+        request: Request<v1::SetProfileRequest>,
+    ) -> Result<Response<v1::SetProfileResponse>, Status> {
+        let by = person_of(&request)?;
+        let v1::SetProfileRequest {
+            key,
+            origin,
+            sample_count,
+            moments,
+            known,
+            reason,
+        } = request.into_inner();
+        let origin = match word("origin", &origin).map_err(invalid)? {
+            origin @ (Origin::Pinned | Origin::Imported | Origin::Accepted) => origin,
+            Origin::Seen | Origin::Reset => {
+                let problem =
+                    format!("{origin} is not given by a person; known: `pinned` `imported` `accepted`");
+                return Err(invalid(WireError::new("origin", problem)));
+            }
+        };
+        let moments = profile::moments_from_wire(moments).map_err(invalid)?;
+        let known = profile::known("known", &known).map_err(invalid)?;
+        let learned = Learned::from_numbers(sample_count, moments, known)
+            .map_err(|error| invalid(WireError::new("moments", error.to_string())))?;
+        let profile = self
+            .act(key, Act::Set(Box::new(learned), origin), by, reason)
+            .await?;
+        let profile = profile.map(|profile| v1::Profile::from(&*profile));
+        Ok(Response::new(v1::SetProfileResponse { profile }))
     }
 
     async fn count_ready_profiles(
@@ -115,6 +149,40 @@ impl BaselineService for Service {
 type WatchSender = mpsc::Sender<Result<v1::WatchProfilesResponse, Status>>;
 
 impl Service {
+    /// Has the learning loop do what a person wants, and waits until it is stored.
+    async fn act(
+        &self,
+        key: Option<v1::AgentKey>,
+        act: Act,
+        by: Person,
+        reason: String,
+    ) -> Result<Option<Arc<Profile>>, Status> {
+        let key: AgentKey = nested("key", key).map_err(invalid)?;
+        if reason.len() > REASON_BYTES_MAX {
+            let problem = format!("has {} bytes, the most is {REASON_BYTES_MAX}", reason.len());
+            return Err(invalid(WireError::new("reason", problem)));
+        }
+        self.check_held(&key).await?;
+        let (answer, answered) = oneshot::channel();
+        let gone = || {
+            let message =
+                "the partition moved or the role stopped before the change was stored; look, and try again";
+            status(ErrorKind::Unavailable, "baseline.stopped", message)
+        };
+        let asked = Asked {
+            key,
+            act,
+            by,
+            reason,
+            answer,
+        };
+        self.commands.send(asked).await.map_err(|_| gone())?;
+        answered
+            .await
+            .map_err(|_| gone())?
+            .map_err(|refusal| refused(&refusal))
+    }
+
     /// Refuses to speak of an agent whose partition is held elsewhere.
     async fn check_held(&self, key: &AgentKey) -> Result<(), Status> {
         if self.board.holds(key).await {
@@ -135,7 +203,6 @@ impl Service {
         while send(sender, next).await.is_ok() {
             next = match changes.recv().await {
                 Ok(Change::Stored(profile)) => WireChange::Stored((&*profile).into()),
-                Ok(Change::Removed(key)) => WireChange::Removed(key.into()),
                 Ok(Change::Gained(partition, profiles)) => {
                     if send_profiles(sender, &profiles).await.is_err() {
                         return;
@@ -183,6 +250,18 @@ async fn send(sender: &WatchSender, change: WireChange) -> Result<(), ()> {
 
 fn invalid(error: WireError) -> Status {
     status(error.kind(), "baseline.invalid_request", error.to_string())
+}
+
+fn refused(refusal: &Refusal) -> Status {
+    let (kind, word) = match refusal {
+        Refusal::NotHeld => return not_owner::status(),
+        Refusal::Unknown => (ErrorKind::NotFound, "baseline.unknown_agent"),
+        Refusal::Learning { .. } => (ErrorKind::Conflict, "baseline.learning"),
+        Refusal::TooFew { .. } => (ErrorKind::Invalid, "baseline.too_few_executions"),
+        Refusal::Full { .. } => (ErrorKind::Overloaded, "baseline.full"),
+        Refusal::Busy => (ErrorKind::Overloaded, "baseline.busy"),
+    };
+    status(kind, word, refusal.to_string())
 }
 
 fn stored(error: StorageError) -> Status {

@@ -1,5 +1,6 @@
 //! The one loop that changes profiles and stores them.
 
+use crate::acting::{Asked, Refusal};
 use crate::board::Board;
 use crate::gaining::{Gaining, Taken, take_over};
 use crate::partition::{Held, Rules};
@@ -7,7 +8,6 @@ use crate::state::State;
 use crate::verdicts::{Verdict, Verdicts};
 use crate::writing::{BATCH_MAX, Part, Write};
 use immune_bus::{Arrival, Consumer, Delivery, Partition};
-use immune_domain::AgentKey;
 use immune_runtime::clock::SharedClock;
 use immune_store::baselines::{Put, StoredProfile};
 use immune_store::{BaselineStore, StorageError};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,33 +30,10 @@ const VERDICTS_MAX: usize = 256;
 /// How long the role takes to store what it learned when it is shut down.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
-/// What others ask of the loop; it alone changes profiles, so that no write can undo another.
-pub(crate) enum Command {
-    /// Forget an agent's profile.
-    Reset {
-        /// Whose.
-        key: AgentKey,
-        /// Whether there was one.
-        answer: oneshot::Sender<Result<bool, ResetError>>,
-    },
-}
-
-/// Why a profile was not forgotten.
-pub(crate) enum ResetError {
-    /// The agent's partition is held elsewhere.
-    NotHeld,
-    Store(StorageError),
-}
-
 /// What the store has answered.
 pub(crate) enum Answer {
     TakenOver(Result<Vec<Taken>, StorageError>),
     Written(Vec<StoredProfile>, Result<Put, StorageError>),
-    Removed(
-        AgentKey,
-        oneshot::Sender<Result<bool, ResetError>>,
-        Result<bool, StorageError>,
-    ),
 }
 
 /// What the loop is built from.
@@ -66,7 +43,8 @@ pub(crate) struct Parts {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: SharedClock,
     pub(crate) state: watch::Sender<State>,
-    pub(crate) inbox: mpsc::Receiver<Command>,
+    /// What people ask; the loop alone changes profiles, so that no write can undo another.
+    pub(crate) inbox: mpsc::Receiver<Asked>,
 }
 
 /// The loop's state.
@@ -76,11 +54,10 @@ pub(crate) struct Learning {
     /// Partitions in all; 0 before the first is given.
     pub(crate) count: u16,
     pub(crate) gaining: Gaining,
-    /// Calls of the store under way: at most one that takes over, and one that writes or removes.
+    /// Calls of the store under way: at most one that takes over, and one that writes.
     pub(crate) calls: JoinSet<Answer>,
     /// What is being written.
     pub(crate) writing: Option<Vec<Part>>,
-    pub(crate) is_removing: bool,
     /// The partition with which the next write begins.
     turn: u16,
     /// Whether there was more for the last write than it has room for.
@@ -99,7 +76,6 @@ impl Learning {
             gaining: Gaining::default(),
             calls: JoinSet::new(),
             writing: None,
-            is_removing: false,
             turn: 0,
             is_cut: false,
             has_refused: false,
@@ -133,7 +109,7 @@ impl Learning {
                     self.judge(&heard);
                     heard.clear();
                 }
-                Some(command) = self.parts.inbox.recv(), if !self.is_busy() => self.obey(command),
+                Some(asked) = self.parts.inbox.recv(), if !self.is_busy() => self.act(asked),
                 Some(answer) = self.calls.join_next() => {
                     let begins = self.answered(answer);
                     if !begins.is_empty() {
@@ -170,7 +146,7 @@ impl Learning {
 
     /// Whether the store has a call of ours that changes profiles.
     pub(crate) fn is_busy(&self) -> bool {
-        self.writing.is_some() || self.is_removing
+        self.writing.is_some()
     }
 
     fn gain(&mut self, partition: Partition) {
@@ -280,12 +256,13 @@ impl Learning {
             Write {
                 profiles,
                 tenures,
+                rows,
                 parts,
             },
         ) = (self.parts.store.clone(), write);
         self.writing = Some(parts);
         self.calls.spawn(async move {
-            let put = store.put(&profiles, &tenures).await;
+            let put = store.put_with(&profiles, &tenures, &rows).await;
             Answer::Written(profiles, put)
         });
     }
@@ -307,20 +284,16 @@ impl Learning {
         self.held.values_mut().for_each(|held| held.mark_stale(now));
     }
 
-    fn obey(&mut self, command: Command) {
-        let Command::Reset { key, answer } = command;
-        let is_held = self.count > 0 && self.held.contains_key(&Partition::of(&key, self.count).index);
-        if !is_held {
+    /// Does what a person wants, and stores it at once.
+    fn act(&mut self, asked: Asked) {
+        let now = self.parts.clock.now();
+        let partition = (self.count > 0).then(|| Partition::of(&asked.key, self.count).index);
+        match partition.and_then(|index| self.held.get_mut(&index)) {
+            Some(held) => held.act(asked, now),
             // The asker may be gone.
-            let _ = answer.send(Err(ResetError::NotHeld));
-            return;
+            None => drop(asked.answer.send(Err(Refusal::NotHeld))),
         }
-        self.is_removing = true;
-        let store = self.parts.store.clone();
-        self.calls.spawn(async move {
-            let removed = store.remove(&key).await;
-            Answer::Removed(key, answer, removed)
-        });
+        self.flush();
     }
 
     pub(crate) fn tell_state(&self) {

@@ -18,6 +18,7 @@
 //!   partition's share of a write.
 //! - [`entries`], [`matching`], [`early`]: what waits, in its order; what belongs together; verdicts without a
 //!   record.
+//! - `acting`: what people do to a baseline.
 //! - `agent`, [`recent`], `changes`: an agent as stored, its last lessons, and who has changed.
 //! - [`board`]: the stored profiles, for readers and watchers.
 //! - [`verdicts`]: the watches on the sentinel's replicas.
@@ -25,6 +26,7 @@
 //! To teach the baseline something new: a field in `immune_domain::baseline::Learner`, filled in
 //! `teaching` from what [`entries::Lesson`] keeps of an execution.
 
+mod acting;
 mod agent;
 mod answers;
 pub mod board;
@@ -48,6 +50,7 @@ pub use config::Config;
 pub use metrics::Metrics;
 pub use state::State;
 
+use acting::Asked;
 use board::Board;
 use immune_bus::Consumer;
 use immune_domain::policy::LivePolicies;
@@ -55,7 +58,7 @@ use immune_proto::v1::baseline_service_server::BaselineServiceServer;
 use immune_runtime::clock::SharedClock;
 use immune_runtime::grpc::Peers;
 use immune_store::BaselineStore;
-use learning::{Command, Learning, Parts};
+use learning::{Learning, Parts};
 use partition::Rules;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,7 +66,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use verdicts::Verdicts;
 
-/// Commands that may wait for the learning loop.
+/// Acts of people that may wait for the learning loop.
 const COMMANDS_MAX: usize = 64;
 
 /// What the role is built from.
@@ -93,7 +96,7 @@ struct Work {
 pub struct Service {
     pub(crate) board: Arc<Board>,
     pub(crate) store: Arc<dyn BaselineStore>,
-    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Asked>,
     sentinel: Peers,
     state: watch::Receiver<State>,
     work: Arc<Mutex<Option<Work>>>,

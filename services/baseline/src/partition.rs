@@ -4,6 +4,7 @@
 //! their order, so that one place says what the profiles contain. Elsewhere each record takes effect as soon as it
 //! may, and an agent that begins to learn does not wait for one that is judged.
 
+use crate::acting::Pending;
 use crate::agent::Agent;
 use crate::changes::Changes;
 use crate::config::Config;
@@ -63,6 +64,8 @@ pub(crate) struct Held {
     pub(crate) has_moved: bool,
     /// Whether there was more for the last write than it has room for.
     pub(crate) is_cut: bool,
+    /// What people have done that is not stored.
+    pub(crate) pending: Vec<Pending>,
     /// Agents whose stored state time has changed.
     pub(crate) stale: Vec<AgentKey>,
     /// The last entry that has taken effect, to be acknowledged: that is the acknowledgement of all before it.
@@ -94,6 +97,7 @@ impl Held {
             is_placed: false,
             has_moved: false,
             is_cut: false,
+            pending: Vec::new(),
             stale: Vec::new(),
             acknowledging: None,
             done: None,
@@ -193,6 +197,10 @@ impl Held {
         let identity = identity(&verdict.key, &verdict.execution);
         let (revision, teaches) = (verdict.revision, verdict.teaches);
         let met = self.matching.verdict(identity, revision, teaches, has_room, now);
+        match met {
+            Met::Judged | Met::Refused => {}
+            Met::Record(_) | Met::Nothing => self.note_standing(verdict),
+        }
         // A verdict that is only repeated tells of an old sickness.
         if verdict.is_sick && met != Met::Judged {
             self.late.sicken(&verdict.key);
@@ -207,6 +215,18 @@ impl Held {
             Met::Judged => {}
         }
         met != Met::Refused
+    }
+
+    /// Whether the agent was well or sick, for the question of which is right after long: the agent or its baseline.
+    fn note_standing(&mut self, verdict: &Verdict) {
+        let agent = self.agents.get_mut(&verdict.key);
+        if let Some(agent) = agent.filter(|_| verdict.is_well || verdict.is_sick) {
+            let before = agent.lasting.is_suspect();
+            agent.lasting.take(verdict.is_sick);
+            if agent.lasting.is_suspect() != before {
+                self.changes.mark(&verdict.key);
+            }
+        }
     }
 
     /// A record has its verdict.

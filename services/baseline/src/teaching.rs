@@ -74,17 +74,29 @@ impl Held {
         let (key, rules) = (&lesson.key, self.rules.clone());
         let mut newcomer = None;
         let agent = match self.agents.get_mut(key) {
+            Some(agent) if agent.is_frozen || !agent.counts(lesson.began) => {
+                rules.metrics.withheld.inc();
+                return None;
+            }
             Some(agent) => agent,
+            None if !lesson.told.succeeded() => return None,
             None if rules.agents.load(Ordering::Relaxed) >= rules.config.agents_max => {
                 rules.metrics.refused.inc();
                 return None;
             }
             None => newcomer.insert(Agent::new(now, self.lives)),
         };
+        if !lesson.told.succeeded() {
+            agent.known.learn(&lesson.told);
+            agent.recent.push(lesson.identity);
+            self.changes.mark(key);
+            return None;
+        }
         if !agent.learner.learn(&lesson.sample) {
             rules.metrics.incredible.inc();
             return None;
         }
+        agent.known.learn(&lesson.told);
         if agent.lineage.take(lesson.make, lesson.began) {
             agent.begin_version(self.lives);
             self.lives += 1;

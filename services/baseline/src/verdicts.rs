@@ -1,6 +1,7 @@
 //! The watches on the verdicts of every replica of the sentinel.
 
 use immune_domain::AgentKey;
+use immune_domain::baseline::Reason;
 use immune_proto::convert::nested;
 use immune_proto::v1;
 use immune_proto::v1::sentinel_service_client::SentinelServiceClient;
@@ -17,9 +18,6 @@ const QUEUE_MAX: usize = 4_096;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Reasons that show an agent sick, as `sentinel.proto` names them; the others concern one execution alone.
-const SICK: [&str; 4] = ["anomalous_window", "infected", "platform_report", "open_case"];
-
 /// The sentinel's word on one execution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -29,8 +27,10 @@ pub struct Verdict {
     pub execution: String,
     /// At which revision.
     pub revision: u32,
-    /// Whether it may teach.
+    /// Whether it may teach; one that failed teaches how often the agent fails.
     pub teaches: bool,
+    /// Whether it shows the agent well.
+    pub is_well: bool,
     /// Whether it shows the agent sick, so that what it did just before may not teach either.
     pub is_sick: bool,
 }
@@ -165,13 +165,18 @@ impl Watcher {
 
 fn read(message: v1::WatchVerdictsResponse) -> Option<Verdict> {
     match nested("key", message.key) {
-        Ok(key) => Some(Verdict {
-            key,
-            execution: message.execution_id,
-            revision: message.revision,
-            teaches: message.teaches,
-            is_sick: SICK.contains(&message.reason.as_str()),
-        }),
+        Ok(key) => {
+            // One of a newer sentinel that is not known here is about that execution alone.
+            let reason = Reason::named(&message.reason);
+            Some(Verdict {
+                key,
+                execution: message.execution_id,
+                revision: message.revision,
+                teaches: message.teaches || reason == Some(Reason::Failed),
+                is_well: message.teaches,
+                is_sick: reason.is_some_and(Reason::shows_sickness),
+            })
+        }
         Err(error) => {
             warn!(%error, "a verdict cannot be read");
             None

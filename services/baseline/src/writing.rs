@@ -1,11 +1,13 @@
 //! What a partition gives to a write, and what becomes of it afterwards.
 
+use crate::acting::Pending;
 use crate::agent::Agent;
 use crate::changes::Numbered;
 use crate::partition::Held;
 use immune_bus::Delivery;
 use immune_domain::baseline::State;
 use immune_domain::{AgentKey, Timestamp};
+use immune_store::action_log::LogRow;
 use immune_store::baselines::{StoredProfile, Tenure};
 
 /// Profiles per write; entries beyond take effect with the next one.
@@ -16,6 +18,7 @@ pub(crate) const BATCH_MAX: usize = 500;
 pub(crate) struct Write {
     pub(crate) profiles: Vec<StoredProfile>,
     pub(crate) tenures: Vec<Tenure>,
+    pub(crate) rows: Vec<LogRow>,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -24,6 +27,8 @@ pub(crate) struct Part {
     pub(crate) partition: u16,
     pub(crate) fence: u64,
     agents: Vec<(Numbered, State)>,
+    /// What people have done to agents of this write.
+    acts: Vec<Pending>,
     /// Where the bus names places, the last entry whose effects are all in this write.
     done: Option<Delivery>,
 }
@@ -54,6 +59,13 @@ impl Held {
         }
         let mut agents = Vec::with_capacity(taken.len());
         let stale_after = self.rules.stale_after();
+        let (acts, later) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|act: &Pending| taken.iter().any(|(_, key)| *key == act.key));
+        self.pending = later;
+        write
+            .rows
+            .extend(acts.iter().map(|act: &Pending| act.row.clone()));
         for (number, key) in taken {
             if let Some(agent) = self.agents.get_mut(&key) {
                 let stored = agent.next_version(&key, now, stale_after);
@@ -67,12 +79,13 @@ impl Held {
             partition: self.tenure.partition,
             fence: self.tenure.fence,
             agents,
+            acts,
             done: self.done.take_if(|_| self.is_placed),
         });
     }
 
-    /// Its part of a write is stored.
-    pub(crate) fn stored(&mut self, part: Part) {
+    /// Its part of a write is stored. Returns what people have done with it, to be answered.
+    pub(crate) fn stored(&mut self, part: Part) -> Vec<Pending> {
         self.changes.stored();
         for ((_, key), state) in part.agents {
             if let Some(agent) = self.agents.get_mut(&key) {
@@ -83,12 +96,14 @@ impl Held {
             done.ack();
         }
         self.acknowledge();
+        part.acts
     }
 
     /// Its part of a write is not stored, as far as is known: it has its turn again.
     pub(crate) fn put_back(&mut self, part: Part) {
         // The acknowledgement of a later entry is that of this one too.
         self.done = self.done.take().or(part.done);
+        self.pending.splice(0..0, part.acts);
         self.changes
             .put_back(part.agents.into_iter().map(|(numbered, _)| numbered).collect());
         self.has_moved |= self.is_placed;
@@ -100,17 +115,6 @@ impl Held {
         if let Some((_, delivery)) = self.acknowledging.take_if(|(number, _)| *number <= below) {
             delivery.ack();
         }
-    }
-
-    /// Forgets an agent whose profile is no longer stored; whether it was known. What it has yet to learn it learns
-    /// anew.
-    pub(crate) fn reset(&mut self, key: &AgentKey) -> bool {
-        self.changes.remove(key);
-        let was_known = self.agents.remove(key).is_some();
-        if was_known {
-            self.count_agents_gone(1);
-        }
-        was_known
     }
 
     /// Notes the agents whose stored state is no longer true, because time has passed.

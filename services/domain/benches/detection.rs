@@ -43,6 +43,8 @@ impl Fleet {
             }; 3],
             updated_at: Timestamp::EPOCH,
             of: Default::default(),
+            is_frozen: false,
+            known: None,
         };
         let agents = (0..agents)
             .map(|i| Agent {

@@ -78,8 +78,11 @@ read_back!(Anomaly, "an anomaly",
 read_back!(Trigger, "a trigger",
     Auto => "auto", AfterApproval => "after_approval", ExplicitAfterReject => "explicit_after_reject");
 read_back!(Metric, "a metric", Latency => "latency", Tokens => "tokens", Tools => "tools");
+read_back!(baseline::Origin, "where a baseline comes from",
+    Seen => "seen", Reset => "reset", Pinned => "pinned", Imported => "imported", Accepted => "accepted");
 read_back!(baseline::State, "a baseline state",
-    Learning => "learning", Active => "active", Stale => "stale");
+    Learning => "learning", Active => "active", Stale => "stale",
+    Suspect => "suspect");
 
 words!(Sign, "a way to depart",
     LatencyUp => "latency_up", LatencyDown => "latency_down", TokensUp => "tokens_up", TokensDown => "tokens_down",

@@ -37,11 +37,6 @@ impl Known {
                     limits.insert(profile.key.clone(), running_limits(&profile));
                 }
             }
-            Change::Removed(key) => {
-                if let Ok(key) = AgentKey::try_from(key) {
-                    limits.remove(&key);
-                }
-            }
             Change::SnapshotDone(_) => {}
         }
     }

@@ -3,16 +3,19 @@
 //!
 //! While the records are being read, live executions wait and are observed after them. What was on record before the
 //! time from which the bus delivers again gives the reference, not the accusation: it was judged when it came. What
-//! came since counts as live, whether the record or the bus has it first; each execution once.
+//! came since counts as live, whether the record or the bus has it first; each execution once. Where the baseline has
+//! told what it knows, the reference is that, and the records are only shown: an illness on record is not learned.
 //!
 //! An execution that is retracted was observed all the same; its parent is observed as one of its own.
 
 use crate::agent::Agent;
 use immune_domain::Timestamp;
-use immune_domain::detection::guarded::{Evidence, Guard, RUNNING_ALARM};
+use immune_domain::baseline::Profile;
+use immune_domain::detection::guarded::{Evidence, Guard, Known, RUNNING_ALARM, SEED};
 use immune_domain::detection::window::{fingerprint, is_late};
 use immune_domain::policy::Detector;
 use immune_domain::vitals::{Completeness, Vitals};
+use std::sync::Arc;
 
 /// Executions on record that are observed when a partition is gained.
 pub const HISTORY: usize = 60;
@@ -32,8 +35,6 @@ pub struct Guarding {
     on_record_until: Timestamp,
     /// Live executions that wait for those on record; `None` while nothing is awaited.
     waiting: Option<Vec<Vitals>>,
-    /// Which version of the agent its baseline is of, once that is known.
-    epoch: Option<u32>,
     /// An execution that still runs and is far beyond the usual, and how far.
     running: Option<Box<(u64, Evidence)>>,
 }
@@ -47,12 +48,35 @@ impl Default for Guarding {
             on_record_until: Timestamp::EPOCH,
             waiting: None,
             running: None,
-            epoch: None,
         }
     }
 }
 
 impl Guarding {
+    /// A detector that begins from what the baseline knows.
+    pub fn of(profile: &Profile) -> Self {
+        let mut guarding = Guarding::default();
+        guarding.begin(profile.known.as_deref());
+        guarding.freeze(profile.is_frozen);
+        guarding
+    }
+
+    /// Begins from what is known, or from nothing; what was observed is not observed again.
+    pub fn begin(&mut self, known: Option<&Known>) {
+        self.guard = known.map(Guard::begin).unwrap_or_default();
+        self.running = None;
+    }
+
+    /// Another version of the agent has begun.
+    pub fn begin_version(&mut self) {
+        self.guard.begin_version();
+    }
+
+    /// From now on nothing is learned, or again.
+    pub fn freeze(&mut self, is_frozen: bool) {
+        self.guard.freeze(is_frozen);
+    }
+
     /// Observes a live execution, unless it was observed. One that still runs is only weighed: it is observed when it
     /// has ended.
     pub fn observe(&mut self, vitals: &Vitals) {
@@ -94,21 +118,29 @@ impl Guarding {
         true
     }
 
-    /// Begins anew from the executions on record, oldest first, then goes on with those that waited.
+    /// Begins anew from what the baseline knows and the executions on record, oldest first, then goes on with those that
+    /// waited.
     ///
     /// Live executions that were observed before the reading began are on record too: a record is stored before it
     /// is judged. An alarm over executions received before `live_from` is ended, so that only later ones can accuse.
-    pub fn end_history<'a>(&mut self, history: impl IntoIterator<Item = &'a Vitals>, live_from: Timestamp) {
+    pub fn end_history<'a>(
+        &mut self,
+        profile: Option<&Profile>,
+        history: impl IntoIterator<Item = &'a Vitals>,
+        live_from: Timestamp,
+    ) {
         // Without waiting the guard went on by itself in the meantime; its word is newer than the record's.
         let Some(waiting) = self.waiting.take() else {
             return;
         };
         let mut history = history.into_iter().filter(|vitals| has_ended(vitals)).peekable();
-        if history.peek().is_some() {
-            *self = Guarding {
-                epoch: self.epoch,
-                ..Guarding::default()
-            };
+        let is_enough = |known: &Arc<Known>| known.weight() >= SEED;
+        let known = profile.filter(|profile| profile.known.as_ref().is_some_and(is_enough));
+        if let Some(profile) = known {
+            *self = Guarding::of(profile);
+        } else if history.peek().is_some() {
+            *self = Guarding::default();
+            self.freeze(profile.is_some_and(|profile| profile.is_frozen));
         }
         let mut is_past = true;
         let mut newest = self.on_record_until;
@@ -117,7 +149,10 @@ impl Guarding {
                 is_past = false;
                 self.end_alarm();
             }
-            self.observe_once(vitals);
+            match known {
+                Some(_) if is_past => self.observe_with(vitals, Guard::recall),
+                Some(_) | None => self.observe_once(vitals),
+            }
             newest = newest.max(vitals.received_at);
         }
         if is_past {
@@ -134,17 +169,14 @@ impl Guarding {
         }
     }
 
-    /// The agent's baseline is of this version of it.
-    pub fn follow_version(&mut self, epoch: u32) {
-        if self.epoch.is_some_and(|known| known < epoch) {
-            self.guard.begin_version();
-        }
-        self.epoch = Some(epoch);
-    }
-
     /// Whether the evidence says that the agent is infected.
     pub fn is_infected(&self) -> bool {
         self.guard.is_infected() || self.is_running_away()
+    }
+
+    /// Whether the agent has been at another level for long, see [`Guard::is_elsewhere`].
+    pub fn is_elsewhere(&self) -> bool {
+        self.guard.is_elsewhere()
     }
 
     /// Whether it says so of an execution that still runs.
@@ -188,13 +220,19 @@ impl Guarding {
     }
 
     fn observe_once(&mut self, vitals: &Vitals) {
+        self.observe_with(vitals, |guard, vitals| {
+            guard.observe(vitals);
+        });
+    }
+
+    fn observe_with(&mut self, vitals: &Vitals, observe: impl FnOnce(&mut Guard, &Vitals)) {
         let execution = fingerprint(&vitals.execution);
         if vitals.received_at < self.on_record_until || self.observed.contains(&execution) {
             return;
         }
         self.observed[self.next] = execution;
         self.next = (self.next + 1) % REMEMBERED;
-        self.guard.observe(vitals);
+        observe(&mut self.guard, vitals);
     }
 }
 
@@ -223,11 +261,11 @@ impl Agent {
     ///
     /// Policy may say otherwise once telemetry has told the agent's type: then the detector goes again.
     pub fn begin_history(&mut self) -> bool {
-        self.guarding.get_or_insert_default().begin_history()
+        self.guarding(None).begin_history()
     }
 
     /// The executions on record, oldest first, see [`Guarding::end_history`].
-    pub fn end_history(&mut self, history: &[Vitals], live_from: Timestamp) {
+    pub fn end_history(&mut self, profile: Option<&Profile>, history: &[Vitals], live_from: Timestamp) {
         if self.policy.detector == Detector::Specified {
             self.guarding = None;
             return;
@@ -237,17 +275,20 @@ impl Agent {
         };
         let judged = |vitals: &&Vitals| {
             let is_answered = vitals.received_at >= live_from && !self.counts(vitals);
-            !(is_answered || self.ignores(vitals.source) || is_late(vitals.timestamp, vitals.received_at))
+            !(is_answered
+                || !self.followed.counts(vitals)
+                || self.ignores(vitals.source)
+                || is_late(vitals.timestamp, vitals.received_at))
         };
-        guarding.end_history(history.iter().filter(judged), live_from);
+        guarding.end_history(profile, history.iter().filter(judged), live_from);
         self.guarding = Some(guarding);
     }
 
     /// Lets the detector that policy asks see a live execution.
-    pub(crate) fn observe(&mut self, vitals: &Vitals) {
+    pub(crate) fn observe(&mut self, vitals: &Vitals, profile: Option<&Profile>) {
         match self.policy.detector {
             Detector::Specified => self.guarding = None,
-            Detector::Guarded => self.guarding.get_or_insert_default().observe(vitals),
+            Detector::Guarded => self.guarding(profile).observe(vitals),
         }
     }
 }

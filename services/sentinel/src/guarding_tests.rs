@@ -1,5 +1,6 @@
 use super::*;
 use immune_domain::AgentKey;
+use immune_domain::detection::guarded::Told;
 use immune_domain::vitals::Source;
 
 /// Everything that these tests have on record was received before.
@@ -51,7 +52,7 @@ fn live_executions_wait_for_those_on_record() {
         guarding.observe(vitals);
     }
     assert_eq!(guarding.observations(), 1);
-    guarding.end_history(&history, LIVE);
+    guarding.end_history(None, &history, LIVE);
     assert_eq!(guarding.observations(), 41);
     assert!(guarding.evidence().is_some() && !guarding.is_infected());
     assert!(!guarding.begin_history(), "nothing more is needed");
@@ -64,7 +65,7 @@ fn without_records_nothing_is_lost() {
     guarding.observe(&ran("1", 1_000.0));
     assert!(guarding.begin_history());
     guarding.observe(&ran("2", 1_000.0));
-    guarding.end_history(&[], LIVE);
+    guarding.end_history(None, &[], LIVE);
     assert_eq!(guarding.observations(), 2);
 }
 
@@ -76,7 +77,7 @@ fn waiting_is_bounded() {
     let live = healthy(HISTORY as u32);
     live.iter().for_each(|vitals| guarding.observe(vitals));
     assert_eq!(guarding.observations(), HISTORY);
-    guarding.end_history(&healthy(20), LIVE);
+    guarding.end_history(None, &healthy(20), LIVE);
     assert_eq!(
         guarding.observations(),
         HISTORY,
@@ -92,12 +93,40 @@ fn records_do_not_accuse() {
     guarding.begin_history();
     let mut history = healthy(50);
     history.extend((0..8).map(|i| ran(&format!("s{i}"), 4_000.0)));
-    guarding.end_history(&history, LIVE);
+    guarding.end_history(None, &history, LIVE);
     assert!(!guarding.is_infected());
     for i in 0..5 {
         guarding.observe(&ran(&format!("l{i}"), 4_000.0));
     }
     assert!(guarding.is_infected(), "{:?}", guarding.evidence());
+}
+
+/// Scenario: a mild illness has filled the record; the sentinel begins anew, once with what the baseline knew before it,
+/// once without, and the illness goes on.
+/// Guarantees: what the baseline knows finds it, however often the sentinel begins anew; the record alone takes it for
+/// normal, which is why the baseline is asked.
+#[test]
+fn an_illness_on_record_is_not_learned() {
+    let mut known = Known::default();
+    for vitals in healthy(60) {
+        known.learn(&Told::of(&vitals));
+    }
+    let profile = Profile {
+        known: Some(Arc::new(known)),
+        ..Profile::clone(&crate::agent::tests::profile())
+    };
+    let sick = |i: usize| ran(&format!("s{i}"), 1_600.0 * [0.9, 1.1, 1.0][i % 3]);
+    let record: Vec<Vitals> = (0..HISTORY).map(sick).collect();
+    for (profile, is_found) in [(Some(&profile), true), (None, false)] {
+        let mut guarding = Guarding::default();
+        for again in 1..4 {
+            guarding = Guarding::default();
+            guarding.begin_history();
+            guarding.end_history(profile, &record, LIVE);
+            (0..8).for_each(|i| guarding.observe(&sick(100 * again + i)));
+        }
+        assert_eq!(guarding.is_infected() || guarding.is_elsewhere(), is_found);
+    }
 }
 
 fn received(mut vitals: Vitals, second: i64) -> Vitals {
@@ -119,12 +148,12 @@ fn on_record_and_delivered_again_counts_once() {
     let live_from = Timestamp::from_micros(0);
     let mut alone = Guarding::default();
     alone.begin_history();
-    alone.end_history(record, live_from);
+    alone.end_history(None, record, live_from);
     let mut guarding = Guarding::default();
     all[..10].iter().for_each(|vitals| guarding.observe(vitals));
     assert!(guarding.begin_history());
     all[10..50].iter().for_each(|vitals| guarding.observe(vitals));
-    guarding.end_history(record, live_from);
+    guarding.end_history(None, record, live_from);
     all.iter().for_each(|vitals| guarding.observe(vitals));
     assert_eq!(guarding.observations(), record.len());
     assert_eq!(guarding.evidence(), alone.evidence());
@@ -142,7 +171,7 @@ fn records_that_nobody_judged_accuse() {
     history.extend((0..8).map(|i| received(ran(&format!("s{i}"), 4_000.0), 200 + i)));
     let mut guarding = Guarding::default();
     guarding.begin_history();
-    guarding.end_history(&history, Timestamp::from_micros(200_000_000));
+    guarding.end_history(None, &history, Timestamp::from_micros(200_000_000));
     assert!(guarding.is_infected(), "{:?}", guarding.evidence());
     let score = guarding.evidence();
     history.iter().for_each(|vitals| guarding.observe(vitals));

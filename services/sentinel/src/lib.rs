@@ -44,7 +44,6 @@ pub mod metrics;
 mod notes;
 pub mod proof;
 pub mod quarantine;
-pub mod reason;
 pub mod replay;
 pub mod report;
 mod settling;

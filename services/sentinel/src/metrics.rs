@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 /// Why an execution may or may not teach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct VerdictLabels {
-    /// A word of the closed list in [`crate::reason::Reason`].
+    /// A word of the closed list in [`immune_domain::baseline::Reason`].
     pub reason: &'static str,
 }
 

@@ -1,7 +1,7 @@
 //! What a diagnosis may need beside the numbers of the window. None of it makes an agent sick: it names what a detector
 //! has found.
 
-use crate::reason::Reason;
+use immune_domain::baseline::Reason;
 use immune_domain::diagnosis::Clues;
 use immune_domain::vitals::{RepeatedCall, Vitals};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -302,9 +302,7 @@ impl Replay {
                 stale_after,
             );
             learned.of = lineage.current();
-            if let Some(guarding) = &mut self.agent.guarding {
-                guarding.follow_version(learned.of.epoch);
-            }
+            self.agent.follow(&learned);
             *profile = Some(Arc::new(learned));
             *is_new = true;
         }
@@ -375,6 +373,8 @@ fn profile_of(recorded: &Infection) -> Profile {
         moments,
         updated_at: recorded.detected_at,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The verdicts, for the baseline: a stream with a memory, so that a watcher that comes late or again misses little.
 
-use crate::reason::Reason;
 use immune_bus::Partition;
+use immune_domain::baseline::Reason;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, ExecutionId};
 use std::collections::VecDeque;

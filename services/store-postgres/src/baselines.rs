@@ -1,5 +1,6 @@
 //! Profiles in PostgreSQL.
 
+use crate::action_log::entries;
 use crate::database::{Database, Repeat};
 use crate::nul;
 use crate::rows::{Reader, json, jsonb, page_limit, signed};
@@ -7,6 +8,7 @@ use crate::types::{Json, Jsonb};
 use async_trait::async_trait;
 use immune_domain::{AgentKey, RunId};
 use immune_store::StorageError;
+use immune_store::action_log::LogRow;
 use immune_store::baselines::{BaselineStore, Put, StoredProfile, Tenure};
 use immune_store::error::Result;
 use sqlx::postgres::PgRow;
@@ -74,11 +76,12 @@ impl BaselineStore for PgBaselines {
         })
     }
 
-    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
+    async fn put_with(&self, batch: &[StoredProfile], tenures: &[Tenure], rows: &[LogRow]) -> Result<Put> {
         const DOING: &str = "storing profiles";
-        if batch.is_empty() && tenures.is_empty() {
+        if batch.is_empty() && tenures.is_empty() && rows.is_empty() {
             return Ok(Put::Done);
         }
+        let log = entries(DOING, rows)?;
         let columns = columns(DOING, batch)?;
         let partitions: Vec<i32> = tenures.iter().map(|tenure| i32::from(tenure.partition)).collect();
         let fences = tenures.iter().map(|tenure| signed(DOING, tenure.fence));
@@ -87,9 +90,13 @@ impl BaselineStore for PgBaselines {
             .iter()
             .map(|tenure| tenure.place.as_deref().map(nul::hide));
         let places: Vec<_> = places.collect();
-        // Repeated after a lost answer it stores nothing new.
+        // Repeated after a lost answer it stores nothing new, but would write rows twice.
+        let repeat = match log {
+            None => Repeat::Always,
+            Some(_) => Repeat::IfUndone,
+        };
         let query = || {
-            sqlx::query("SELECT immune.put_profiles($1, $2, $3, $4, $5, $6, $7, $8, $9) AS overtaken")
+            sqlx::query("SELECT immune.put_profiles($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS overtaken")
                 .bind(columns.runs.as_slice())
                 .bind(columns.agents.as_slice())
                 .bind(columns.versions.as_slice())
@@ -99,8 +106,9 @@ impl BaselineStore for PgBaselines {
                 .bind(partitions.as_slice())
                 .bind(fences.as_slice())
                 .bind(places.as_slice())
+                .bind(log.clone())
         };
-        let answer = self.0.run(DOING, Repeat::Always, query).await?;
+        let answer = self.0.run(DOING, repeat, query).await?;
         let Some(row) = answer.rows.first() else {
             return Err(StorageError::refused(
                 DOING,
@@ -110,7 +118,12 @@ impl BaselineStore for PgBaselines {
         let row = Reader::new(row, "partition", "overtaken");
         let overtaken: Option<i32> = row.get("overtaken")?;
         Ok(match overtaken {
-            None => Put::Done,
+            None => {
+                if log.is_some() {
+                    self.0.chain_soon();
+                }
+                Put::Done
+            }
             Some(partition) => Put::Overtaken {
                 partition: u16::try_from(partition).map_err(|error| row.damaged(error))?,
             },
@@ -148,16 +161,5 @@ impl BaselineStore for PgBaselines {
         let rows = self.0.read("counting profiles", query).await?;
         rows.first()
             .map_or(Ok(0), |row| Reader::new(row, "count", "count").number("count"))
-    }
-
-    async fn remove(&self, key: &AgentKey) -> Result<bool> {
-        let sql = "DELETE FROM immune.profiles WHERE run = $1 AND agent = $2 RETURNING 1";
-        let query = || {
-            sqlx::query(sql)
-                .bind(nul::hide(key.run.as_str()))
-                .bind(nul::hide(key.agent.as_str()))
-        };
-        let answer = self.0.run("removing a profile", Repeat::Always, query).await?;
-        Ok(!answer.rows.is_empty())
     }
 }

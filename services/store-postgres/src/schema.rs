@@ -26,7 +26,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; the position plus one is the schema it leads to.
-pub(crate) const MIGRATIONS: [Migration; 11] = [
+pub(crate) const MIGRATIONS: [Migration; 12] = [
     migration!("0001_action_log", needs: 1),
     migration!("0002_baseline", needs: 2),
     migration!("0003_quarantine", needs: 3),
@@ -38,6 +38,7 @@ pub(crate) const MIGRATIONS: [Migration; 11] = [
     migration!("0009_action_log_chain", needs: 9),
     migration!("0010_notifications", needs: 9),
     migration!("0011_reports_delivered_at_once", needs: 10),
+    migration!("0012_profiles_with_rows", needs: 10),
 ];
 
 /// The schema that this program reads and writes.

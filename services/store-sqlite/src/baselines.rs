@@ -1,10 +1,13 @@
 //! Profiles in SQLite.
 
+use crate::case_rows::ready_log;
 use crate::error::storage;
+use crate::log_chain;
 use crate::open::Database;
 use crate::rows::{Reader, count, encode, encode_unchecked, page_limit, signed};
 use async_trait::async_trait;
 use immune_domain::{AgentKey, RunId};
+use immune_store::action_log::LogRow;
 use immune_store::baselines::{BaselineStore, Put, StoredProfile, Tenure};
 use immune_store::error::Result;
 use sqlx::sqlite::SqliteRow;
@@ -60,11 +63,12 @@ impl BaselineStore for SqliteBaselines {
         work.await
     }
 
-    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
+    async fn put_with(&self, batch: &[StoredProfile], tenures: &[Tenure], rows: &[LogRow]) -> Result<Put> {
         const DOING: &str = "storing profiles";
-        if batch.is_empty() && tenures.is_empty() {
+        if batch.is_empty() && tenures.is_empty() && rows.is_empty() {
             return Ok(Put::Done);
         }
+        let rows = ready_log(DOING, rows)?;
         let tenures = tenures.to_vec();
         let batch: Vec<Ready> = batch
             .iter()
@@ -101,6 +105,7 @@ impl BaselineStore for SqliteBaselines {
                     let query = query.bind(ready.profile).bind(ready.learner);
                     query.execute(&mut *conn).await.map_err(storage(DOING))?;
                 }
+                log_chain::append(conn, DOING, rows).await?;
                 Ok(Put::Done)
             })
         });
@@ -136,22 +141,5 @@ impl BaselineStore for SqliteBaselines {
             .await
             .map(count)
             .map_err(storage("counting profiles"))
-    }
-
-    async fn remove(&self, key: &AgentKey) -> Result<bool> {
-        const DOING: &str = "removing a profile";
-        let key = key.clone();
-        let work = self.0.writer.write(DOING, move |conn| {
-            Box::pin(async move {
-                let query = sqlx::query("DELETE FROM profiles WHERE run = ? AND agent = ?");
-                let query = query.bind(key.run.as_str()).bind(key.agent.as_str());
-                query
-                    .execute(conn)
-                    .await
-                    .map(|done| done.rows_affected() > 0)
-                    .map_err(storage(DOING))
-            })
-        });
-        work.await
     }
 }

@@ -1,5 +1,6 @@
 //! Profiles and the state that learns them.
 
+use crate::action_log::LogRow;
 use crate::error::Result;
 use async_trait::async_trait;
 use immune_domain::baseline::Profile;
@@ -46,7 +47,13 @@ pub trait BaselineStore: Send + Sync {
     /// Stores a batch and how far the partitions are with it, all or nothing, unless one of the tenures is no longer
     /// the latest of its partition. A profile replaces one of lower version, others are ignored. A tenure without a
     /// place leaves the stored place as it is.
-    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put>;
+    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
+        self.put_with(batch, tenures, &[]).await
+    }
+
+    /// The same, with rows of the action log that say what a person has changed: with it or not at all. After an answer
+    /// that was lost, a caller that repeats the call may have written its rows twice.
+    async fn put_with(&self, batch: &[StoredProfile], tenures: &[Tenure], rows: &[LogRow]) -> Result<Put>;
 
     /// One profile.
     async fn get(&self, key: &AgentKey) -> Result<Option<StoredProfile>>;
@@ -56,7 +63,4 @@ pub trait BaselineStore: Send + Sync {
 
     /// Profiles of a run that may judge.
     async fn count_ready(&self, run: &RunId) -> Result<u64>;
-
-    /// Forgets a profile; whether there was one.
-    async fn remove(&self, key: &AgentKey) -> Result<bool>;
 }

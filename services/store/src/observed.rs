@@ -169,11 +169,18 @@ impl BaselineStore for Watched<dyn BaselineStore> {
         self.inner.take_over(partition).await
     }
 
-    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
-        let put = self.inner.put(batch, tenures).await?;
+    async fn put_with(&self, batch: &[StoredProfile], tenures: &[Tenure], rows: &[LogRow]) -> Result<Put> {
+        let put = self.inner.put_with(batch, tenures, rows).await?;
         match put {
-            Put::Done if !batch.is_empty() => self.observer.profiles(batch),
-            Put::Done | Put::Overtaken { .. } => {}
+            Put::Done => {
+                if !batch.is_empty() {
+                    self.observer.profiles(batch);
+                }
+                if !rows.is_empty() {
+                    self.observer.log(rows);
+                }
+            }
+            Put::Overtaken { .. } => {}
         }
         Ok(put)
     }
@@ -188,9 +195,5 @@ impl BaselineStore for Watched<dyn BaselineStore> {
 
     async fn count_ready(&self, run: &RunId) -> Result<u64> {
         self.inner.count_ready(run).await
-    }
-
-    async fn remove(&self, key: &AgentKey) -> Result<bool> {
-        self.inner.remove(key).await
     }
 }

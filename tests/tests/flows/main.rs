@@ -4,6 +4,7 @@
 mod approvals;
 mod automatic;
 mod backtest;
+mod baseline;
 mod command_line;
 mod edges;
 mod incidents;

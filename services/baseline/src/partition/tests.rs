@@ -1,11 +1,13 @@
 use super::*;
+use crate::acting::{Act, Asked};
 use crate::writing::Write;
 use immune_bus::{Partition, Place};
 use immune_domain::ExecutionId;
-use immune_domain::baseline::{Profile, Version};
+use immune_domain::case::Person;
 use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::{Completeness, Context, Source, Vitals};
 use std::sync::Mutex;
+use tokio::sync::oneshot;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(seconds))
@@ -79,6 +81,7 @@ impl World {
             execution: format!("{agent}-{n}"),
             revision,
             teaches: reason.is_empty(),
+            is_well: reason.is_empty(),
             is_sick: reason == "sick",
         };
         self.held.judge(&verdict, true, now);
@@ -135,7 +138,10 @@ fn entries_take_effect_in_their_order() {
     assert_eq!(world.acked(), [0u32; 0], "before it is stored");
     assert_eq!(write.tenures[0].place.as_deref(), Some("3"));
     assert_eq!(write.profiles[0].profile.sample_count, 2);
-    write.parts.into_iter().for_each(|part| world.held.stored(part));
+    write
+        .parts
+        .into_iter()
+        .for_each(|part| drop(world.held.stored(part)));
     assert_eq!(world.acked(), [3]);
 }
 
@@ -167,7 +173,10 @@ fn a_failed_write_is_repeated_whole() {
     assert_eq!(versions, [2, 2]);
     assert_eq!(world.samples("b"), 2);
     assert!(world.acked().is_empty());
-    again.parts.into_iter().for_each(|part| world.held.stored(part));
+    again
+        .parts
+        .into_iter()
+        .for_each(|part| drop(world.held.stored(part)));
     assert_eq!(world.acked(), [2]);
     world.entry(3, vec![], at(0));
     assert_eq!(world.store(at(0)).0.as_deref(), Some("3"));
@@ -295,7 +304,18 @@ fn a_reset_profile_gives_nothing_back() {
     world.entry(1, vec![record("a", 1, 0)], at(0));
     world.judge("a", 1, 0, "", at(0));
     world.store(at(0));
-    assert!(world.held.reset(&key("a")));
+    let (answer, _answered) = oneshot::channel();
+    let asked = Asked {
+        key: key("a"),
+        act: Act::Reset,
+        by: Person {
+            subject: "alice".to_owned(),
+            via: "api_key".to_owned(),
+        },
+        reason: String::new(),
+        answer,
+    };
+    world.held.act(asked, at(0));
     world.entry(2, vec![record("a", 2, 0), record("a", 1, 1)], at(0));
     world.judge("a", 2, 0, "", at(0));
     world.judge("a", 1, 1, "withheld", at(0));
@@ -411,17 +431,12 @@ fn a_new_version_borrows_the_old_baseline() {
         .expect("it is there")
         .next_version(&key("a"), at(47), Duration::MAX);
     assert_eq!(stored.profile.of, begun);
-    let stored = StoredProfile {
-        profile: Profile {
-            of: Version::default(),
-            ..stored.profile
-        },
+    assert_eq!(Agent::of(&stored).lineage.current(), begun);
+    let unreadable = StoredProfile {
+        learner: serde_json::Value::Null,
         ..stored
     };
-    assert_eq!(
-        crate::agent::shown(stored.clone()).of,
-        begun,
-        "the store keeps it with the learner"
-    );
-    assert_eq!(Agent::of(&stored).lineage.current(), begun);
+    let again = Agent::of(&unreadable);
+    assert_eq!(again.lineage.current(), begun, "the profile says it, too");
+    assert_eq!(again.known.weight(), world.held.agents[&key("a")].known.weight());
 }

@@ -1,6 +1,6 @@
 //! One replica on the in-process bus.
 
-use crate::world::{DEADLINE, World, execution, key, latency};
+use crate::world::{DEADLINE, World, execution, key, latency, now};
 use immune_bus::{Publisher, Record};
 use immune_domain::vitals::Vitals;
 use immune_proto::v1;
@@ -130,30 +130,11 @@ async fn watches_tell_profiles_changes_and_resets() {
         matches!(next().await, Some(Change::SnapshotDone(done)) if done.profiles == 1
         && done.partitions == [0] && done.partition_count == 1)
     );
-    let request = v1::ResetProfileRequest {
-        key: Some(key().into()),
-    };
-    assert!(
-        world
-            .client()
-            .reset_profile(request.clone())
-            .await
-            .unwrap()
-            .into_inner()
-            .existed
-    );
-    assert!(matches!(next().await, Some(Change::Removed(key)) if key.agent_id == "a"));
-    assert!(world.profile().await.is_none());
-    assert!(
-        !world
-            .client()
-            .reset_profile(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .existed
-    );
-    world.teach(10..11, true).await;
+    assert!(world.reset().await);
+    assert!(matches!(next().await, Some(Change::Stored(profile)) if profile.sample_count == 0));
+    let after = now(10);
+    world.send(&after).await;
+    world.sentinel.judge(&after, true);
     assert!(matches!(next().await, Some(Change::Stored(profile)) if profile.sample_count == 1));
     world.stop().await;
     assert!(next().await.is_none());

@@ -6,6 +6,7 @@
 mod alone;
 mod bus;
 mod crashes;
+mod people;
 mod replicas;
 mod sentinel;
 mod store;

@@ -3,13 +3,14 @@
 use crate::bus::Bus;
 use crate::sentinel::Scripted;
 use crate::store::Troubled;
-use crate::world::{DEADLINE, Replica, eventually, execution_of, peers, quick, sentinels};
+use crate::world::{DEADLINE, Replica, alice, eventually, execution_of, peers, quick, sentinels};
 use immune_baseline::Config;
 use immune_bus::Record;
 use immune_domain::AgentKey;
 use immune_domain::vitals::Vitals;
 use immune_proto::v1;
 use immune_proto::v1::watch_profiles_response::Change;
+use immune_runtime::access::with_person;
 use immune_runtime::grpc::not_owner;
 use immune_store::BaselineStore;
 use std::sync::Arc;
@@ -100,7 +101,9 @@ async fn two_replicas_share_the_agents() {
         assert!(not_owner::is(&other.profile_of(key).await.unwrap_err()));
         let request = v1::ResetProfileRequest {
             key: Some(key.into()),
+            reason: String::new(),
         };
+        let request = with_person(request, &alice());
         assert!(not_owner::is(
             &other.client.clone().reset_profile(request).await.unwrap_err()
         ));

@@ -57,12 +57,21 @@ impl Scripted {
     }
 
     pub fn judge(&self, vitals: &Vitals, teaches: bool) {
+        self.give(vitals, teaches, "");
+    }
+
+    /// A verdict with its reason; the empty one is that of the healthy.
+    pub fn judge_because(&self, vitals: &Vitals, reason: &str) {
+        self.give(vitals, reason.is_empty(), reason);
+    }
+
+    fn give(&self, vitals: &Vitals, teaches: bool, reason: &str) {
         let verdict = v1::WatchVerdictsResponse {
             key: Some((&vitals.key).into()),
             execution_id: vitals.execution.to_string(),
             revision: vitals.revision,
             teaches,
-            reason: String::new(),
+            reason: reason.to_owned(),
         };
         self.given.lock().unwrap().push(verdict.clone());
         let _ = self.stream.send(Ok(verdict));

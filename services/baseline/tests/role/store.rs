@@ -2,6 +2,7 @@
 
 use crate::crashes::Chance;
 use immune_domain::{AgentKey, RunId};
+use immune_store::action_log::LogRow;
 use immune_store::baselines::{Put, StoredProfile, Tenure};
 use immune_store::memory::MemoryBaselines;
 use immune_store::{BaselineStore, StorageError};
@@ -67,9 +68,9 @@ impl BaselineStore for Troubled {
         self.around(self.inner.take_over(partition)).await
     }
 
-    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
+    async fn put_with(&self, batch: &[StoredProfile], tenures: &[Tenure], rows: &[LogRow]) -> Result<Put> {
         self.puts.fetch_add(1, Ordering::SeqCst);
-        self.around(self.inner.put(batch, tenures)).await
+        self.around(self.inner.put_with(batch, tenures, rows)).await
     }
 
     async fn get(&self, key: &AgentKey) -> Result<Option<StoredProfile>> {
@@ -82,9 +83,5 @@ impl BaselineStore for Troubled {
 
     async fn count_ready(&self, run: &RunId) -> Result<u64> {
         self.inner.count_ready(run).await
-    }
-
-    async fn remove(&self, key: &AgentKey) -> Result<bool> {
-        self.around(self.inner.remove(key)).await
     }
 }

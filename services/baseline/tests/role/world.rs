@@ -4,12 +4,13 @@ use crate::sentinel::Scripted;
 use immune_baseline::{Config, Dependencies, Metrics, Service, State};
 use immune_bus::local::{LocalPublisher, local};
 use immune_bus::{Consumer, Publisher, Record};
+use immune_domain::case::Person;
 use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::{Completeness, Source, Vitals};
 use immune_domain::{AgentKey, Timestamp};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_client::BaselineServiceClient;
-use immune_runtime::access::RoleName;
+use immune_runtime::access::{RoleName, with_person};
 use immune_runtime::clock;
 use immune_runtime::grpc::inproc::pair;
 use immune_runtime::grpc::server::serve_in_process;
@@ -165,6 +166,17 @@ impl World {
         }
     }
 
+    /// A person has the profile reset; whether there was one.
+    pub async fn reset(&self) -> bool {
+        let request = v1::ResetProfileRequest {
+            key: Some(key().into()),
+            reason: "the test wants it".to_owned(),
+        };
+        let request = with_person(request, &alice());
+        let answer = self.client().reset_profile(request).await.unwrap();
+        answer.into_inner().existed
+    }
+
     pub async fn profile(&self) -> Option<v1::Profile> {
         self.replica.profile_of(&key()).await.unwrap()
     }
@@ -202,6 +214,14 @@ pub async fn sentinels<const N: usize>() -> ([Scripted; N], Vec<String>) {
     (sentinels, addresses)
 }
 
+/// Somebody who is known.
+pub fn alice() -> Person {
+    Person {
+        subject: "alice".to_owned(),
+        via: "api_key".to_owned(),
+    }
+}
+
 pub fn key() -> AgentKey {
     AgentKey::new("default", "a")
 }
@@ -209,6 +229,14 @@ pub fn key() -> AgentKey {
 /// The i-th execution of the first agent: latency 1,000 + i milliseconds.
 pub fn execution(i: u32) -> Vitals {
     execution_of(&key(), i)
+}
+
+/// The i-th execution, which began just now rather than long ago.
+pub fn now(i: u32) -> Vitals {
+    let mut vitals = execution(i);
+    let now = clock::system().now();
+    (vitals.started_at, vitals.timestamp, vitals.received_at) = (now, now, now);
+    vitals
 }
 
 /// The i-th execution of an agent.

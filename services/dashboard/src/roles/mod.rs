@@ -1,6 +1,7 @@
 //! The other roles, asked over gRPC: domain values in, domain values or problems out.
 
 mod agents;
+mod baseline;
 pub(crate) mod fleet;
 pub(crate) mod status;
 

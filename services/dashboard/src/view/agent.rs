@@ -92,7 +92,7 @@ pub struct LatestMetrics {
 /// How far a baseline is.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BaselineState {
-    /// `learning`, `active`, `stale`.
+    /// `learning`, `active`, `stale`, or `suspect`: at another level for long, a person should say which is right.
     pub state: &'static str,
     /// Samples that taught it.
     pub samples: u64,
@@ -103,19 +103,21 @@ pub struct BaselineState {
     pub version: Option<VersionView>,
 }
 
-/// A version of an agent that began while it was watched.
+/// A version of an agent that began while it was watched, or whose baseline a person has set.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct VersionView {
     /// How many there were before it.
     pub epoch: u32,
-    /// When its first execution began, epoch seconds.
+    /// When its first execution began, or its baseline was set, epoch seconds.
     pub since: f64,
     /// What is other than in the version before: `model`, `prompt`, `tools`.
     pub changed: Vec<&'static str>,
+    /// Where its baseline comes from: `seen`, or, set by a person, `reset`, `pinned`, `imported`, `accepted`.
+    pub origin: &'static str,
 }
 
 impl VersionView {
-    fn of(version: &Version) -> Option<Self> {
+    pub(crate) fn of(version: &Version) -> Option<Self> {
         let changed = [
             ("model", version.changed.model),
             ("prompt", version.changed.prompt),
@@ -124,6 +126,7 @@ impl VersionView {
         (version.epoch > 0).then(|| VersionView {
             epoch: version.epoch,
             since: seconds(version.since),
+            origin: version.origin.as_str(),
             changed: changed
                 .into_iter()
                 .filter(|(_, is)| *is)

@@ -58,6 +58,29 @@ fn smallest() -> Vec<(&'static str, Value)> {
         ),
         ("/api/agents/a/infected", json!({ "reason": "it says so" })),
         (
+            "/api/agents/a/baseline/reset",
+            json!({ "reason": "another owner" }),
+        ),
+        ("/api/agents/a/baseline/freeze", json!({ "reason": "a release" })),
+        (
+            "/api/agents/a/baseline/unfreeze",
+            json!({ "reason": "it is out" }),
+        ),
+        (
+            "/api/agents/a/baseline/pin",
+            json!({ "from": 1_700_000_000, "reason": "last week was good" }),
+        ),
+        (
+            "/api/agents/a/baseline/accept",
+            json!({ "reason": "a bigger model" }),
+        ),
+        (
+            "/api/agents/a/baseline/import",
+            json!({
+                "samples": 20, "metrics": { "latency": { "count": 20, "mean": 900.5, "stddev": 80 } }, "reason": "moved",
+            }),
+        ),
+        (
             "/api/memory/pin",
             json!({ "agent_id": "a", "diagnosis_type": "unknown", "action": "reset_memory" }),
         ),

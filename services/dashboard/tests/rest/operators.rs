@@ -32,6 +32,8 @@ fn profile(agent: &str) -> Profile {
         moments: [moments(400.0, 10.0), moments(900.0, 0.0), moments(1.0, 1.0)],
         updated_at: Timestamp::EPOCH,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     }
 }
 

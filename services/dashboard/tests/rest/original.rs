@@ -215,6 +215,8 @@ async fn baselines_round_trip() {
         moments: [moments(400.0), moments(900.0), moments(3.0)],
         updated_at: Timestamp::EPOCH,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     };
     world.fleet.profiles.lock().unwrap().push(profile.clone());
     assert_eq!(

@@ -29,6 +29,8 @@ fn profile(agent: &str) -> Profile {
         moments: [moments; 3],
         updated_at: Timestamp::EPOCH,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     }
 }
 

@@ -251,10 +251,38 @@ export interface Agent {
   case_id: string | null;
   case_state: CaseState | null;
   quarantine_phase: string | null;
-  baseline: { state: "learning" | "active" | "stale"; samples: number; samples_min: number; version?: { epoch: number; since: number; changed: string[] } };
+  baseline: { state: BaselineState; samples: number; samples_min: number; version?: AgentVersion };
   latest_metrics: { latency: number; tokens: number | null; tools: number | null } | null;
   first_seen_at: number | null;
   last_seen_at: number | null;
+}
+
+export type BaselineState = "learning" | "active" | "stale" | "suspect";
+
+/** A version of an agent, or of its baseline where a person has set that. */
+export interface AgentVersion {
+  epoch: number;
+  since: number;
+  changed: string[];
+  origin: "seen" | "reset" | "pinned" | "imported" | "accepted";
+}
+
+export interface Moments {
+  count: number;
+  mean: number;
+  stddev: number;
+}
+
+/** What is normal for an agent. */
+export interface Baseline {
+  agent_id: string;
+  state: BaselineState;
+  is_frozen: boolean;
+  samples: number;
+  metrics: { latency: Moments; tokens: Moments; tools: Moments };
+  reference: string | null;
+  updated_at: number;
+  version: AgentVersion | null;
 }
 
 /** An agent in full. */

@@ -52,7 +52,7 @@ export function Countdown({ until }) {
 export function Progress({ baseline }) {
   const { state, samples, samples_min: needed } = baseline;
   if (state === "active") return html`<span class="muted">ready</span>`;
-  if (state === "stale") return html`<span class="warn">stale</span>`;
+  if (state === "stale" || state === "suspect") return html`<span class="warn">${state}</span>`;
   return html`<span class="progress"><progress max=${needed} value=${Math.min(samples, needed)} aria-label="baseline">${samples} of ${needed}</progress>
     <span class="muted">${samples}/${needed}</span></span>`;
 }

@@ -14,6 +14,7 @@ import { Decide, REASON_MAX } from "../case/decide.js";
 import { HealingTable, MemoryTable } from "../case/history.js";
 import { askLimits } from "../case/limits.js";
 import { Bars } from "../case/bars.js";
+import { Baseline, origin } from "../case/baseline.js";
 import { Headline, SecondPerson, StatePill, Waiting } from "../case/parts.js";
 import { useWhole } from "../case/seen.js";
 import { containment } from "../case/story.js";
@@ -54,11 +55,11 @@ export default function Agent({ params }) {
   if (load.value === undefined) {
     return html`<${Head} title=${id} />${load.error?.status === 404 ? html`<div class="state"><h2>Nobody has seen this agent</h2><p>It appears with its first execution. <a href=${href("/fleet")}>Go to the fleet</a></p></div>` : load.error ? html`<${ErrorBox} error=${load.error} onRetry=${load.reload} />` : html`<${Loading} what="Loading the agent" />`}`;
   }
-  return html`<${Whole} agent=${load.value} path=${path} error=${load.error} />`;
+  return html`<${Whole} agent=${load.value} path=${path} error=${load.error} onChange=${load.reload} />`;
 }
 
-/** @param {{ agent: WholeAgent, path: string, error: any }} props */
-function Whole({ agent, path, error }) {
+/** @param {{ agent: WholeAgent, path: string, error: any, onChange: () => void }} props */
+function Whole({ agent, path, error, onChange }) {
   const [isReporting, setReporting] = useState(false);
   const live = fleet.value.agents.get(agent.agent_id);
   const openCase = agent.cases.find((one) => one.open);
@@ -75,6 +76,7 @@ function Whole({ agent, path, error }) {
       <section class="panel"><h2>Identity</h2><${Facts} agent=${agent} /></section>
       <section class="panel"><h2>Cases</h2>${agent.cases.length === 0 ? html`<p class="muted">It has never been ill, as far as is on record.</p>` : html`<ul class="plain-list">${agent.cases.slice(0, 10).map((one) => html`<li key=${one.case_id}><${StatePill} state=${one.state} /> <a href=${href(casePath(one.case_id))}>${say(DIAGNOSES, one.diagnosis)}</a>, severity ${one.severity.toFixed(1)} <span class="muted"><${When} at=${one.opened_at} /></span></li>`)}</ul>${agent.cases.length > 10 && html`<p><a href=${href("/cases", { agent: agent.agent_id })}>All its cases</a></p>`}`}</section>
     </div>
+    <${Baseline} agent=${agent} path=${path} onChange=${onChange} />
     <section class="panel"><h2>Healings</h2><${HealingTable} healings=${agent.healings} /></section>
     <section class="panel"><h2>What immune memory knows</h2><${MemoryTable} memory=${agent.memory} empty="Nothing yet: no healing of this agent has ended." /></section>
   </div>`;
@@ -87,6 +89,7 @@ function well(agent) {
   if (agent.telemetry === "gone") return `Gone: it was last heard ${span(agent.silent_seconds)} ago, and is not expected any more.`;
   if (agent.baseline.state === "learning") return `Still being learned: ${agent.baseline.samples} of ${agent.baseline.samples_min} executions. Until then it is not judged.`;
   if (agent.suspect) return `Suspect: ${agent.anomalies.join(", ").replaceAll("_", " ")}. It departs from normal now, but not surely enough for a case; nothing is done.`;
+  if (agent.baseline.state === "suspect") return "Its baseline is suspect: it has been at another level for long. Say below which is right.";
   if (agent.baseline.state === "stale") return "Its baseline is stale: what was normal for it is too long ago.";
   return "Well: its recent executions are within its baseline.";
 }
@@ -145,7 +148,7 @@ function Facts({ agent }) {
     <dt>Executions</dt><dd>${count(agent.executions)}</dd>
     <dt>First seen</dt><dd>${first == null ? "never" : html`${time(first)} <span class="muted">${span(now.value / 1_000 - first)} ago</span>`}</dd>
     <dt>Last seen</dt><dd><${When} at=${last} /></dd>
-    <dt>Baseline</dt><dd><${Progress} baseline=${baseline} /> <span class="muted">${count(baseline.samples)} executions taught it</span>${baseline.version && html`<br /><span class="muted">Version ${baseline.version.epoch + 1} since <${When} at=${baseline.version.since} />: another ${baseline.version.changed.join(", ")}</span>`}</dd>
+    <dt>Baseline</dt><dd><${Progress} baseline=${baseline} /> <span class="muted">${count(baseline.samples)} executions taught it</span>${baseline.version && html`<br /><span class="muted">Version ${baseline.version.epoch + 1} since <${When} at=${baseline.version.since} />: ${origin(baseline.version)}</span>`}</dd>
     <dt>Anomaly from</dt><dd>${agent.threshold_stddev} standard deviations</dd>
     <dt>May it act?</dt><dd>${load.value ? (load.value.allowed ? html`<span class="good">✓ yes</span>` : html`<span class="bad">✕ no</span>: ${load.value.reason}`) : load.error ? html`<span class="warn">not known: ${load.error.detail}</span>` : "…"}</dd>
   </dl>`;

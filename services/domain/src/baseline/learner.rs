@@ -128,9 +128,14 @@ impl Learner {
 
     /// Starts from numbers that someone else measured.
     pub fn of(profile: &Profile) -> Self {
+        Learner::of_numbers(profile.sample_count, profile.moments)
+    }
+
+    /// The same, from the numbers alone.
+    pub(super) fn of_numbers(samples: u64, moments: [Moments; 3]) -> Self {
         Learner {
-            samples: profile.sample_count,
-            metrics: profile.moments.map(Accumulator::of),
+            samples,
+            metrics: moments.map(Accumulator::of),
         }
     }
 
@@ -152,6 +157,8 @@ impl Learner {
             moments: self.metrics.map(|metric| metric.moments()),
             updated_at,
             of: Version::default(),
+            is_frozen: false,
+            known: None,
         }
     }
 

@@ -53,6 +53,8 @@ mod tests {
             moments,
             updated_at: Timestamp::EPOCH,
             of: Default::default(),
+            is_frozen: false,
+            known: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Versions of an agent: another model, prompt or set of tools makes another agent of it, whose normal is its own.
 
+use super::Origin;
 use crate::Timestamp;
 use crate::vitals::Vitals;
 use serde::{Deserialize, Serialize};
@@ -38,10 +39,14 @@ pub struct Changed {
 pub struct Version {
     /// 0 for the first that was seen; grows by one with each.
     pub epoch: u32,
-    /// When its first execution began; the epoch of time for the first version.
+    /// When its first execution began; the epoch of time for the first version. Where a person has set the baseline, when
+    /// that was.
     pub since: Timestamp,
     /// What made it another.
     pub changed: Changed,
+    /// Where its baseline comes from.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 impl Default for Version {
@@ -50,6 +55,7 @@ impl Default for Version {
             epoch: 0,
             since: Timestamp::EPOCH,
             changed: Changed::default(),
+            origin: Origin::Seen,
         }
     }
 }
@@ -109,9 +115,30 @@ impl Make {
 }
 
 impl Lineage {
+    /// Goes on from a version whose makes are not known.
+    pub fn of(current: Version) -> Self {
+        Lineage {
+            current,
+            ..Lineage::default()
+        }
+    }
+
     /// The present version.
     pub fn current(&self) -> Version {
         self.current
+    }
+
+    /// A person sets the baseline: what the agent is made with from now on is the version that it is of.
+    pub fn begin(&mut self, origin: Origin, now: Timestamp) {
+        *self = Lineage {
+            current: Version {
+                epoch: self.current.epoch.saturating_add(1),
+                since: now,
+                changed: Changed::default(),
+                origin,
+            },
+            ..Lineage::default()
+        };
     }
 
     /// Takes a healthy execution in; whether a new version begins with it.
@@ -148,6 +175,7 @@ impl Lineage {
             epoch: self.current.epoch.saturating_add(1),
             since: candidate.since,
             changed: candidate.make.changes(latest),
+            origin: Origin::Seen,
         };
         true
     }

@@ -2,23 +2,34 @@
 //!
 //! - [`Learner`] accumulates mean and spread of healthy executions, one at a time.
 //! - [`Lineage`] tells when another version of the agent begins.
+//! - [`Lasting`] tells when it has been at another level for long, so that its baseline is suspect.
+//! - [`Learned`] is a baseline learned at once, from executions that a person names.
 //! - [`Late`] says how long an execution waits before it teaches.
+//! - [`Reason`] is the word on which an execution teaches or not.
 //! - [`Profile`] is what others see of it: the numbers that judge.
 //! - [`running_limits`] says from when on an execution that still runs is worth reporting.
 
+mod lasting;
 mod late;
+mod learned;
 mod learner;
 mod limits;
 mod lineage;
+mod reason;
 
+pub use lasting::Lasting;
 pub use late::{Late, Ticket};
+pub use learned::{Impossible, Learned, Origin};
 pub use learner::{Learner, Sample, WEIGHT_MAX};
 pub use limits::{Limits, running_limits};
 pub use lineage::{Changed, Lineage, Make, Version};
+pub use reason::Reason;
 
+use crate::detection::guarded::Known;
 use crate::vitals::Metric;
 use crate::{AgentKey, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Mean and spread of one metric over the samples that taught it.
@@ -50,6 +61,12 @@ pub struct Profile {
     /// Of which version of the agent.
     #[serde(default)]
     pub of: Version,
+    /// Whether a person has stopped it from learning.
+    #[serde(default)]
+    pub is_frozen: bool,
+    /// What the guarded detector begins from when it meets the agent anew; `None` where nothing is known.
+    #[serde(default)]
+    pub known: Option<Arc<Known>>,
 }
 
 /// Whether a profile may judge.
@@ -62,6 +79,9 @@ pub enum State {
     Active,
     /// Has not learned for longer than the setting; still judges, and says so.
     Stale,
+    /// The agent has been at another level for long ([`Lasting`]). It still judges by what it knows, and learns nothing of
+    /// that level; a person says which is right, the agent (accept) or the baseline (heal).
+    Suspect,
 }
 
 impl State {
@@ -82,10 +102,19 @@ impl State {
         }
     }
 
+    /// The state where the agent has been at another level for long, which is no question while nothing judges.
+    #[must_use]
+    pub const fn or_suspect(self, is_suspect: bool) -> State {
+        match self {
+            State::Active | State::Stale | State::Suspect if is_suspect => State::Suspect,
+            State::Active | State::Stale | State::Suspect | State::Learning => self,
+        }
+    }
+
     /// Whether a profile in this state judges.
     pub const fn is_ready(self) -> bool {
         match self {
-            State::Active | State::Stale => true,
+            State::Active | State::Stale | State::Suspect => true,
             State::Learning => false,
         }
     }
@@ -96,6 +125,7 @@ impl State {
             State::Learning => "learning",
             State::Active => "active",
             State::Stale => "stale",
+            State::Suspect => "suspect",
         }
     }
 }

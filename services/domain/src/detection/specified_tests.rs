@@ -21,6 +21,8 @@ fn profile() -> Profile {
         }; 3],
         updated_at: Timestamp::EPOCH,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     }
 }
 

@@ -58,6 +58,8 @@ fn judged(seen: Seen) -> (Vec<Hypothesis>, Vec<RuledOut>) {
         ],
         updated_at: Timestamp::EPOCH,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     };
     let recent = Recent {
         executions: 5,

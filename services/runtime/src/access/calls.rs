@@ -24,6 +24,8 @@ const CALLS: &[Service] = &[
             ("GetProfiles", &[Dashboard]),
             ("WatchProfiles", &[Ingestion, Sentinel]),
             ("ResetProfile", &[Dashboard]),
+            ("FreezeProfile", &[Dashboard]),
+            ("SetProfile", &[Dashboard]),
             ("CountReadyProfiles", &[Dashboard]),
         ],
     ),

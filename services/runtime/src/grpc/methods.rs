@@ -73,6 +73,8 @@ mod tests {
             "/immune.v1.SentinelService/ReportAgentInfected",
             "/immune.v1.HealerService/ForgetMemory",
             "/immune.v1.BaselineService/ResetProfile",
+            "/immune.v1.BaselineService/FreezeProfile",
+            "/immune.v1.BaselineService/SetProfile",
         ] {
             assert!(!find(path).expect(path).is_repeatable, "{path}");
         }

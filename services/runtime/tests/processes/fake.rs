@@ -153,6 +153,22 @@ impl BaselineService for Fake {
         Ok(Response::new(Default::default()))
     }
 
+    async fn freeze_profile(
+        &self,
+        request: Request<v1::FreezeProfileRequest>,
+    ) -> Result<Response<v1::FreezeProfileResponse>, Status> {
+        self.take(&request).await?;
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn set_profile(
+        &self,
+        request: Request<v1::SetProfileRequest>,
+    ) -> Result<Response<v1::SetProfileResponse>, Status> {
+        self.take(&request).await?;
+        Ok(Response::new(Default::default()))
+    }
+
     async fn count_ready_profiles(
         &self,
         request: Request<v1::CountReadyProfilesRequest>,
@@ -283,6 +299,7 @@ pub async fn get(client: &Client) -> Result<(), Status> {
 pub async fn reset(client: &Client) -> Result<(), Status> {
     let request = v1::ResetProfileRequest {
         key: Some((&key()).into()),
+        reason: String::new(),
     };
     client.clone().reset_profile(request).await.map(|_| ())
 }

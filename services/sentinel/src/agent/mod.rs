@@ -1,17 +1,19 @@
 //! One agent as the sentinel sees it: its window, its case, and what follows from a record or a second that passes.
-//! Pure: values and times in, values out. [`case`]: what follows from a case.
+//! Pure: values and times in, values out. [`case`]: what follows from a case; `following`: from its baseline.
 
 pub mod case;
+mod following;
 
 pub use case::{News, OpenCase};
+pub(crate) use following::Followed;
 
 use crate::fleet::Member;
 use crate::guarding::Guarding;
 use crate::notes::Notes;
-use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
 use crate::silence::Presence;
 use immune_domain::baseline::Profile;
+use immune_domain::baseline::Reason;
 use immune_domain::detection::window::{is_late, recent_of};
 use immune_domain::detection::{Entered, Judgement, Rule, Sample, Window, judge};
 use immune_domain::diagnosis::Clues;
@@ -42,7 +44,10 @@ pub struct Agent {
     pub last_seen: Timestamp,
     /// Whether a report is under way.
     pub reporting: Reporting,
-    /// Executions that began earlier say nothing about the agent as it is: it was healed or released then.
+    /// What is known of its baseline beside the numbers.
+    pub(crate) followed: Followed,
+    /// Executions that began earlier say nothing about the agent as it is: it was healed or released then, or its baseline
+    /// was set.
     pub(crate) fresh_after: Timestamp,
     /// The case that was closed last, so that a late answer to a report does not open it again here.
     closed_case: Option<CaseId>,
@@ -93,6 +98,7 @@ impl Agent {
             case: None,
             last_seen: Timestamp::EPOCH,
             reporting: Reporting::Idle,
+            followed: Followed::default(),
             fresh_after: Timestamp::EPOCH,
             closed_case: None,
             has_asked: false,
@@ -142,7 +148,7 @@ impl Agent {
             }
             Entered::Late => return Taken::only(Reason::Late),
         };
-        self.observe(vitals);
+        self.observe(vitals, profile.map(Arc::as_ref));
         let is_contained = self.case.as_ref().is_some_and(|case| case.is_contained);
         if let Some(word) = &vitals.context.platform_infected {
             self.platform_word = Some(word.as_str().into());
@@ -187,7 +193,8 @@ impl Agent {
         }
     }
 
-    /// Whether an execution says something about the agent as it is: it began after the last healing or release.
+    /// Whether an execution says something about the agent as it is: it began after the last healing or release, and
+    /// after its baseline was set.
     pub(crate) fn counts(&self, vitals: &Vitals) -> bool {
         vitals.began_at() >= self.fresh_after
     }
@@ -209,6 +216,13 @@ impl Agent {
         }
         if self.is_infected_by_evidence() {
             return Reason::Infected;
+        }
+        if self
+            .guarding
+            .as_ref()
+            .is_some_and(|guarding| guarding.is_elsewhere())
+        {
+            return Reason::OtherLevel;
         }
         match vitals.completeness {
             Completeness::Running => Reason::Running,

@@ -30,6 +30,8 @@ pub(crate) fn profile() -> Arc<Profile> {
         moments: [latency, Moments::default(), Moments::default()],
         updated_at: at(0.0),
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     })
 }
 
@@ -364,5 +366,7 @@ fn a_changed_prompt_is_a_clue() {
     );
 }
 
+#[path = "following_tests.rs"]
+mod following;
 #[path = "guarded_tests.rs"]
 mod guarded;

@@ -21,11 +21,11 @@ use crate::agent::{Agent, Taken};
 use crate::changes::{Changes, Judged};
 use crate::fleet::{self, Fleet};
 use crate::metrics::Metrics;
-use crate::reason::Reason;
 use crate::report::{Draft, Reporting};
 use crate::silence::{Hearing, Telemetry};
 use crate::standing::Standing;
 use immune_domain::baseline::Profile;
+use immune_domain::baseline::Reason;
 use immune_domain::policy::LivePolicies;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, RunId, Timestamp};
@@ -138,15 +138,19 @@ impl Directory {
             .changes
             .is_watched()
             .then(|| agents.get(&vitals.key).map(Judged::of));
-        let agent = agents
-            .entry(vitals.key.clone())
-            .or_insert_with(|| Agent::new(self.policy(&vitals.key, None, None)));
+        let profile = profiles.get(&vitals.key).map(|known| &known.profile);
+        let agent = agents.entry(vitals.key.clone()).or_insert_with(|| {
+            let mut agent = Agent::new(self.policy(&vitals.key, None, None));
+            if let Some(profile) = profile {
+                agent.follow(profile);
+            }
+            agent
+        });
         self.note_attributes(agent, vitals);
         if agent.telemetry() == Telemetry::Silent {
             silent.remove(&vitals.key);
         }
         agent.hear_from(vitals, &self.hearing(), now);
-        let profile = profiles.get(&vitals.key).map(|known| &known.profile);
         let mut taken = agent.take(vitals, profile, self.growth, now);
         if !knows_profiles && profile.is_none() && taken.reason == Some(Reason::Healthy) {
             taken.reason = Some(Reason::ProfilesUnknown);

@@ -61,17 +61,25 @@ impl Directory {
         if is_full || !self.holds(key) {
             return false;
         }
-        shard
-            .agents
+        let Shard { agents, profiles, .. } = &mut *shard;
+        let agent = agents
             .entry(key.clone())
-            .or_insert_with(|| Agent::new(self.policy(key, None, None)))
-            .begin_history()
+            .or_insert_with(|| Agent::new(self.policy(key, None, None)));
+        if let Some(known) = profiles.get(key) {
+            agent.follow(&known.profile);
+        }
+        agent.begin_history()
     }
 
     /// The executions on record of an agent, oldest first. Those received at or after `live_from` count as live.
     pub fn end_history(&self, key: &AgentKey, history: &[Vitals], live_from: Timestamp) {
         let mut shard = self.shard(key);
-        let Shard { agents, active, .. } = &mut *shard;
+        let Shard {
+            agents,
+            profiles,
+            active,
+            ..
+        } = &mut *shard;
         let Some(agent) = agents.get_mut(key) else {
             return;
         };
@@ -84,7 +92,8 @@ impl Directory {
                 &agent.policy.silence,
             );
         }
-        agent.end_history(history, live_from);
+        let profile = profiles.get(key).map(|known| &*known.profile);
+        agent.end_history(profile, history, live_from);
         keep_active(agent, key, active);
     }
 }

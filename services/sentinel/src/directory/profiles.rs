@@ -26,12 +26,8 @@ impl Directory {
         };
         let is_watched = self.changes.is_watched() && self.holds(&key);
         let mut shard = self.shard(&key);
-        if let Some(guarding) = shard
-            .agents
-            .get_mut(&key)
-            .and_then(|agent| agent.guarding.as_mut())
-        {
-            guarding.follow_version(known.profile.of.epoch);
+        if let Some(agent) = shard.agents.get_mut(&key) {
+            agent.follow(&known.profile);
         }
         let Some(agent) = shard.agents.get(&key).filter(|_| is_watched) else {
             shard.profiles.insert(key, known);
@@ -43,12 +39,6 @@ impl Directory {
         if progress(before.as_ref().map(|known| &*known.profile), samples_min) != after {
             self.changes.mark(&key);
         }
-    }
-
-    /// A profile was forgotten.
-    pub fn remove_profile(&self, key: &AgentKey) {
-        self.shard(key).profiles.remove(key);
-        self.changes.mark(key);
     }
 
     /// A telling has named every profile of these partitions: their others were forgotten while nobody watched.
@@ -99,6 +89,8 @@ mod tests {
             moments: [Moments::default(); 3],
             updated_at: Timestamp::EPOCH,
             of: Default::default(),
+            is_frozen: false,
+            known: None,
         }
     }
 

@@ -3,7 +3,6 @@
 use super::Pause;
 use crate::directory::Directory;
 use immune_bus::Partition;
-use immune_domain::AgentKey;
 use immune_domain::baseline::Profile;
 use immune_proto::convert::WireError;
 use immune_proto::v1;
@@ -43,10 +42,6 @@ async fn watch_once(peer: &Peer, directory: &Directory, pause: &mut Pause) -> Re
         match message.change {
             Some(Change::Stored(profile)) => match Profile::try_from(profile) {
                 Ok(profile) => directory.set_profile(profile, generation),
-                Err(error) => unreadable(&error),
-            },
-            Some(Change::Removed(key)) => match AgentKey::try_from(key) {
-                Ok(key) => directory.remove_profile(&key),
                 Err(error) => unreadable(&error),
             },
             Some(Change::SnapshotDone(snapshot)) => {

@@ -32,6 +32,8 @@ pub fn profile_of(key: &AgentKey) -> Profile {
         moments: [latency, Moments::default(), Moments::default()],
         updated_at: Timestamp::EPOCH,
         of: Default::default(),
+        is_frozen: false,
+        known: None,
     }
 }
 

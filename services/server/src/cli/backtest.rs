@@ -39,13 +39,16 @@ pub struct Args {
     server: Server,
 }
 
+/// A time on the command line.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Moment {
+pub(super) enum Moment {
+    /// Epoch seconds.
     At(f64),
+    /// So long ago.
     Ago(Duration),
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Moment::At(seconds)),
         Ok(_) => Err("must not be negative".to_owned()),
@@ -54,7 +57,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 }
 
 impl Moment {
-    fn epoch_seconds(self, now: Timestamp) -> f64 {
+    pub(super) fn epoch_seconds(self, now: Timestamp) -> f64 {
         match self {
             Moment::At(seconds) => seconds,
             Moment::Ago(ago) => now.minus(ago).as_epoch_seconds(),

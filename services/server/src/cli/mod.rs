@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 failed or refused, 2 wrong usage or configuration.
 
 pub mod backtest;
+pub mod baseline;
 pub mod check_config;
 pub mod client;
 pub mod completions;
@@ -52,6 +53,8 @@ enum Command {
     Replay(replay::Args),
     /// Judge the executions that a running server has on record once more, under another policy as well.
     Backtest(backtest::Args),
+    /// Look at what is normal for an agent, and reset, freeze, pin, accept, export or import it.
+    Baseline(baseline::Args),
     /// Bring the store to the newest schema.
     Migrate(migrate::Args),
     /// Check a configuration and print it whole, defaults included, secrets masked.
@@ -132,6 +135,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Backtest(args) => backtest::run(args).await,
+        Command::Baseline(args) => baseline::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi(args) => openapi::run(&args),

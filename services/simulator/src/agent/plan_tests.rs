@@ -121,6 +121,8 @@ impl World {
             moments: self.learner.moments(),
             updated_at: self.now,
             of: Default::default(),
+            is_frozen: false,
+            known: None,
         }
     }
 

@@ -3,9 +3,10 @@
 use super::at_once;
 use super::samples::{agent, odd_ids, profile};
 use crate::Stores;
+use crate::action_log::{LogFilter, LogRow};
 use crate::baselines::{Put, StoredProfile, Tenure};
-use immune_domain::AgentKey;
 use immune_domain::baseline::State;
+use immune_domain::{AgentKey, Timestamp};
 use serde_json::json;
 
 /// Scenario: a profile whose numbers have no short decimal form, with a large learner.
@@ -75,7 +76,7 @@ pub async fn pages_follow_the_keys(stores: &Stores) {
     assert_eq!(stores.baselines.page(None, 0).await.unwrap(), vec![]);
 }
 
-/// Scenario: learning, active and stale profiles in two runs; one of them changes its state.
+/// Scenario: learning, active, stale and suspect profiles in two runs; one of them changes its state.
 /// Guarantees: those that may judge are counted, per run.
 pub async fn ready_profiles_are_counted(stores: &Stores) {
     let with = |key: AgentKey, version: u64, state: State| {
@@ -87,29 +88,53 @@ pub async fn ready_profiles_are_counted(stores: &Stores) {
         with(agent("learning"), 1, State::Learning),
         with(agent("active"), 1, State::Active),
         with(agent("stale"), 1, State::Stale),
+        with(agent("suspect"), 1, State::Suspect),
         with(AgentKey::new("other", "active"), 1, State::Active),
     ];
     stores.baselines.put(&batch, &[]).await.unwrap();
     let run = agent("any").run;
-    assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 2);
+    assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 3);
     stores
         .baselines
         .put(&[with(agent("learning"), 2, State::Active)], &[])
         .await
         .unwrap();
-    assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 3);
+    assert_eq!(stores.baselines.count_ready(&run).await.unwrap(), 4);
 }
 
-/// Scenario: a profile is forgotten and learned anew from version 1.
-/// Guarantees: removal says whether there was one, and leaves nothing that stands in the way.
-pub async fn a_removed_profile_may_start_again(stores: &Stores) {
-    let key = agent("removed");
-    stores.baselines.put(&[profile(&key, 9)], &[]).await.unwrap();
-    assert!(stores.baselines.remove(&key).await.unwrap());
-    assert!(!stores.baselines.remove(&key).await.unwrap());
-    assert_eq!(stores.baselines.get(&key).await.unwrap(), None);
-    stores.baselines.put(&[profile(&key, 1)], &[]).await.unwrap();
+/// Scenario: a person changes a profile; the same by a replica that was overtaken.
+/// Guarantees: the row that says so is written with the profile, and not without it.
+pub async fn a_change_and_its_row_are_written_together(stores: &Stores) {
+    let key = agent("recorded");
+    let row = |payload: &str| LogRow {
+        run: key.run.clone(),
+        at: Timestamp::from_micros(1_700_000_000_000_000),
+        kind: "baseline_reset".to_owned(),
+        agent: Some(key.agent.clone()),
+        actor: "alice".to_owned(),
+        outcome: "done".to_owned(),
+        payload: serde_json::json!({ "reason": payload }),
+    };
+    let late = stores.baselines.take_over(31).await.unwrap();
+    let ours = stores.baselines.take_over(31).await.unwrap();
+    let put = |version: u64, tenure: Tenure, row: LogRow| {
+        let (store, stored) = (stores.baselines.clone(), profile(&key, version));
+        async move { store.put_with(&[stored], &[tenure], &[row]).await.unwrap() }
+    };
+    assert_eq!(put(1, ours, row("first")).await, Put::Done);
+    assert_eq!(
+        put(2, late, row("second")).await,
+        Put::Overtaken { partition: 31 }
+    );
     assert_eq!(stores.baselines.get(&key).await.unwrap(), Some(profile(&key, 1)));
+    let filter = LogFilter {
+        agent: Some(key.agent.clone()),
+        limit: 10,
+        ..LogFilter::default()
+    };
+    let rows = stores.action_log.list(&key.run, &filter).await.unwrap();
+    let rows: Vec<LogRow> = rows.into_iter().map(|stored| stored.row).collect();
+    assert_eq!(rows, [row("first")]);
 }
 
 /// Scenario: sixteen writers store versions of one profile at the same time.

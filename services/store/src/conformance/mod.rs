@@ -91,7 +91,7 @@ macro_rules! conformance {
             only_a_higher_version_replaces,
             pages_follow_the_keys,
             ready_profiles_are_counted,
-            a_removed_profile_may_start_again,
+            a_change_and_its_row_are_written_together,
             the_highest_of_many_versions_stays,
             a_place_is_stored_with_its_profiles,
             who_was_overtaken_stores_nothing,

@@ -97,6 +97,8 @@ pub fn profile(key: &AgentKey, version: u64) -> StoredProfile {
             moments: [moments(0.1 + 0.2), moments(1_000.0), moments(3.0)],
             updated_at: at(version as i64),
             of: Default::default(),
+            is_frozen: false,
+            known: None,
         },
         learner: json!({ "v": 1, "version": version, "m2": 1.0 / 3.0 }),
     }

@@ -1,21 +1,42 @@
 //! Profiles in memory.
 
+use super::Limits;
 use super::listing::page_limit;
 use super::locked;
+use super::workflow::Workflow;
+use crate::action_log::LogRow;
 use crate::baselines::{BaselineStore, Put, StoredProfile, Tenure};
 use crate::error::Result;
 use async_trait::async_trait;
 use immune_domain::{AgentKey, RunId};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The in-memory [`BaselineStore`]; holds one profile per agent.
-#[derive(Default)]
 pub struct MemoryBaselines {
     profiles: Mutex<BTreeMap<AgentKey, StoredProfile>>,
     /// The latest tenure of each partition. Locked before the profiles where both are needed.
     tenures: Mutex<HashMap<u16, Tenure>>,
+    /// Has the action log. Locked last.
+    workflow: Arc<Mutex<Workflow>>,
+}
+
+impl MemoryBaselines {
+    pub(super) fn new(workflow: Arc<Mutex<Workflow>>) -> Self {
+        MemoryBaselines {
+            profiles: Mutex::default(),
+            tenures: Mutex::default(),
+            workflow,
+        }
+    }
+}
+
+impl Default for MemoryBaselines {
+    /// With an action log of its own.
+    fn default() -> Self {
+        MemoryBaselines::new(Arc::new(Mutex::new(Workflow::new(Limits::default()))))
+    }
 }
 
 #[async_trait]
@@ -31,7 +52,7 @@ impl BaselineStore for MemoryBaselines {
         Ok(tenure.clone())
     }
 
-    async fn put(&self, batch: &[StoredProfile], tenures: &[Tenure]) -> Result<Put> {
+    async fn put_with(&self, batch: &[StoredProfile], tenures: &[Tenure], rows: &[LogRow]) -> Result<Put> {
         let mut latest = locked(&self.tenures);
         let is_overtaken = |tenure: &&Tenure| {
             latest
@@ -56,6 +77,7 @@ impl BaselineStore for MemoryBaselines {
         for tenure in tenures.iter().filter(|tenure| tenure.place.is_some()) {
             latest.insert(tenure.partition, tenure.clone());
         }
+        locked(&self.workflow).log(rows);
         Ok(Put::Done)
     }
 
@@ -76,9 +98,5 @@ impl BaselineStore for MemoryBaselines {
         let profiles = locked(&self.profiles);
         let ready = profiles.values().filter(|stored| stored.profile.key.run == *run);
         Ok(ready.filter(|stored| stored.profile.state.is_ready()).count() as u64)
-    }
-
-    async fn remove(&self, key: &AgentKey) -> Result<bool> {
-        Ok(locked(&self.profiles).remove(key).is_some())
     }
 }

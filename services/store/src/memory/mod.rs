@@ -69,7 +69,7 @@ pub fn stores_with(limits: Limits) -> Stores {
     let workflow = Arc::new(Mutex::new(workflow::Workflow::new(limits)));
     Stores {
         vitals: Arc::new(MemoryVitals::new(limits)),
-        baselines: Arc::new(MemoryBaselines::default()),
+        baselines: Arc::new(MemoryBaselines::new(workflow.clone())),
         cases: Arc::new(MemoryCases::new(workflow.clone())),
         healings: Arc::new(MemoryHealings::new(limits)),
         client_records: Arc::new(MemoryClientRecords::new(limits)),

@@ -7,6 +7,7 @@ mod admission;
 mod agents;
 mod approvals;
 mod backtest;
+mod baseline;
 mod cases;
 pub(crate) mod chat;
 mod events;
@@ -62,6 +63,13 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cases::reject))
         .routes(routes!(cases::heal_now))
         .routes(routes!(cases::release))
+        .routes(routes!(baseline::get))
+        .routes(routes!(baseline::reset))
+        .routes(routes!(baseline::freeze))
+        .routes(routes!(baseline::unfreeze))
+        .routes(routes!(baseline::pin))
+        .routes(routes!(baseline::accept))
+        .routes(routes!(baseline::import))
         .routes(routes!(memory::list))
         .routes(routes!(memory::pin))
         .routes(routes!(memory::forget))

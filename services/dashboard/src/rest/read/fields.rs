@@ -48,6 +48,13 @@ impl<'a> Fields<'a> {
         });
     }
 
+    /// Notes the mistakes of an object within the body.
+    pub fn within(&mut self, name: &str, other: Fields<'_>) {
+        for mistake in other.mistakes {
+            self.mistake(format!("{name}.{}", mistake.field), mistake.problem);
+        }
+    }
+
     /// A field's value; null counts as absent.
     fn value(&self, name: &str) -> Option<&'a Value> {
         self.body.get(name).filter(|value| !value.is_null())

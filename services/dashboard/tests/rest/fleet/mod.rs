@@ -206,8 +206,20 @@ impl BaselineService for Fleet {
         unused()
     }
 
+    // People's acts on baselines are tried with the real role, in the flows; here nobody has one.
     async fn reset_profile(&self, _: Request<v1::ResetProfileRequest>) -> Answer<v1::ResetProfileResponse> {
-        unused()
+        ok(v1::ResetProfileResponse { existed: false })
+    }
+
+    async fn freeze_profile(
+        &self,
+        _: Request<v1::FreezeProfileRequest>,
+    ) -> Answer<v1::FreezeProfileResponse> {
+        Err(Status::not_found("nothing is known of the agent"))
+    }
+
+    async fn set_profile(&self, _: Request<v1::SetProfileRequest>) -> Answer<v1::SetProfileResponse> {
+        Err(Status::not_found("nothing is known of the agent"))
     }
 
     async fn count_ready_profiles(

@@ -11,11 +11,13 @@
 //! back; only a person makes it the reference. O(1) per execution, no allocation, one flat value per agent.
 
 mod evidence;
+mod known;
 mod reference;
 mod running;
 mod tasks;
 
 pub use evidence::{DIAGNOSED, Evidence, Peak};
+pub use known::{Known, Told};
 pub use running::RUNNING_ALARM;
 
 use crate::vitals::{Metric, Vitals};
@@ -81,6 +83,10 @@ pub struct Guard {
     ring: [Seen; RING],
     /// Executions seen.
     count: u32,
+    /// Executions that seed the reference; none where it was known before.
+    seed: u32,
+    /// Whether nothing is learned.
+    is_frozen: bool,
     /// Executions that the windows may reach back.
     reach: u32,
     /// Bit per execution, the newest lowest: in alarm or not.
@@ -100,6 +106,8 @@ impl Default for Guard {
             tasks: Tasks::default(),
             ring: [NOTHING; RING],
             count: 0,
+            seed: SEED,
+            is_frozen: false,
             reach: 0,
             history: 0,
             calm: 0,
@@ -112,7 +120,7 @@ impl Default for Guard {
 impl Guard {
     /// Judges one execution, then learns an earlier one. Executions must come in the order in which they ended.
     pub fn observe(&mut self, vitals: &Vitals) -> Evidence {
-        let usual = self.tasks.usual(vitals);
+        let usual = self.tasks.usual(Tasks::kind(vitals));
         self.ring[self.count as usize % RING] = Seen {
             logs: Metric::ALL.map(|metric| log_of(vitals.value(metric)) - usual.offsets[metric.index()]),
             spread: usual.spread,
@@ -122,7 +130,7 @@ impl Guard {
         };
         self.count = self.count.saturating_add(1);
         self.reach = (self.reach + 1).min(RING as u32);
-        if self.count <= SEED {
+        if self.count <= self.seed {
             self.known.learn(self.back(0), self.previous(0));
             self.learn_task(0);
             return self.last;
@@ -139,6 +147,12 @@ impl Guard {
         self.quiet.is_some()
     }
 
+    /// Whether the agent has been at another level for long. It is judged by that level, too, so that it is not accused
+    /// for ever, but what it does there must teach nobody what is normal.
+    pub fn is_elsewhere(&self) -> bool {
+        self.provisional.is_some()
+    }
+
     /// The evidence after the last execution.
     pub fn evidence(&self) -> Evidence {
         self.last
@@ -151,7 +165,7 @@ impl Guard {
 
     /// Whether enough executions were seen to judge.
     pub fn is_ready(&self) -> bool {
-        self.count > SEED
+        self.count > self.seed
     }
 
     /// Ends the episode: after a healing the agent is judged anew against what was known to be good.
@@ -222,7 +236,7 @@ impl Guard {
     }
 
     fn learn_late(&mut self) {
-        let is_due = self.count > SEED + LEARN_LATE;
+        let is_due = self.count > self.seed + LEARN_LATE && !self.is_frozen;
         if !is_due || (0..=LEARN_LATE).any(|back| self.back(back).is_alarming) {
             return;
         }
@@ -239,10 +253,7 @@ impl Guard {
     fn learn_task(&mut self, back: u32) {
         let seen = self.back(back);
         if seen.task != 0 {
-            let mean =
-                Metric::ALL.map(|metric| self.known.scale(metric).map_or(f32::NAN, |scale| scale.mean));
-            let residuals = std::array::from_fn(|i| seen.logs[i] - mean[i]);
-            self.tasks.learn(seen.task, residuals);
+            self.tasks.learn(seen.task, self.known.residuals(seen.logs));
         }
     }
 
@@ -276,3 +287,5 @@ fn log_of(value: Option<f64>) -> f32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::execution;

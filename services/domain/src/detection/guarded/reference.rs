@@ -1,6 +1,7 @@
 //! What is normal for an agent, in logarithms, robust against single outliers and few samples.
 
 use super::Seen;
+use super::known::take;
 use crate::vitals::Metric;
 
 /// Executions that a reference remembers; older ones fade.
@@ -86,6 +87,67 @@ impl Reference {
                 rate.count = max;
             }
         }
+    }
+
+    /// How far logarithms lie from the means; NaN where there is no mean yet.
+    pub(super) fn residuals(&self, logs: [f32; 3]) -> [f32; 3] {
+        let mean = Metric::ALL.map(|metric| self.scale(metric).map_or(f32::NAN, |scale| scale.mean));
+        std::array::from_fn(|i| logs[i] - mean[i])
+    }
+
+    /// Executions learned, as far as they are remembered.
+    pub(super) fn weight(&self) -> f32 {
+        self.rates[0].count
+    }
+
+    /// Hands its numbers out.
+    pub(super) fn put(&self, mut put: impl FnMut(&[f32])) {
+        for level in &self.levels {
+            let Level {
+                count,
+                mean,
+                squares,
+                products,
+                residual_squares,
+            } = *level;
+            put(&[count, mean, squares, products, residual_squares]);
+        }
+        for rate in &self.rates {
+            put(&[rate.bad, rate.count]);
+        }
+    }
+
+    /// Takes them back; `None` where they are cut, or could not have been learned.
+    pub(super) fn take(rest: &mut &[u8]) -> Option<Reference> {
+        let mut reference = Reference::default();
+        for level in &mut reference.levels {
+            *level = Level {
+                count: take(rest)?,
+                mean: take(rest)?,
+                squares: take(rest)?,
+                products: take(rest)?,
+                residual_squares: take(rest)?,
+            };
+            let positive = [level.count, level.squares, level.residual_squares];
+            let is_ours = positive.iter().all(|number| number.is_finite() && *number >= 0.0)
+                && level.count <= MEMORY
+                && level.mean.is_finite()
+                && level.products.is_finite();
+            if !is_ours {
+                return None;
+            }
+        }
+        for rate in &mut reference.rates {
+            *rate = Rate {
+                bad: take(rest)?,
+                count: take(rest)?,
+            };
+            // Fading sums round: a little more than all may be bad.
+            if !((0.0..=MEMORY).contains(&rate.count) && (0.0..=rate.count + 0.01).contains(&rate.bad)) {
+                return None;
+            }
+        }
+        Some(reference)
     }
 
     /// `None` until two executions taught this metric.

@@ -2,6 +2,7 @@
 //! too much long before it ends, and never for too little.
 
 use super::evidence::{joined, z};
+use super::tasks::Tasks;
 use super::{Evidence, Guard, Peak, log_of};
 use crate::vitals::{Metric, Vitals};
 
@@ -17,7 +18,7 @@ impl Guard {
         if !self.is_ready() {
             return None;
         }
-        let usual = self.tasks.usual(vitals);
+        let usual = self.tasks.usual(Tasks::kind(vitals));
         let mut peaks = [Peak::default(); 3];
         for metric in Metric::ALL {
             let i = metric.index();

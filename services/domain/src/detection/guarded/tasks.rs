@@ -1,8 +1,8 @@
 //! How the kinds of an agent's work differ: an agent that sums up and an agent that researches are two agents in one,
 //! and each kind is compared with what is usual for it.
 
+use super::known::take;
 use crate::vitals::Vitals;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Kinds of work that are remembered per agent, 3 KiB of them; the one not seen for longest leaves.
 const KINDS_MAX: usize = 128;
@@ -50,11 +50,16 @@ const TOTAL: Usual = Usual {
 };
 
 impl Tasks {
+    /// The kind of an execution; 0 where telemetry names none.
+    pub(super) fn kind(vitals: &Vitals) -> u32 {
+        vitals.context.task_type.as_deref().map_or(0, fingerprint)
+    }
+
     /// What is usual for an execution of this kind.
-    pub(super) fn usual(&mut self, vitals: &Vitals) -> Usual {
-        let Some(kind) = vitals.context.task_type.as_deref().map(fingerprint) else {
+    pub(super) fn usual(&mut self, kind: u32) -> Usual {
+        if kind == 0 {
             return TOTAL;
-        };
+        }
         self.clock = self.clock.wrapping_add(1);
         let Some(known) = self.kinds.iter_mut().find(|known| known.name == kind) else {
             return Usual { kind, ..TOTAL };
@@ -91,6 +96,40 @@ impl Tasks {
         self.kinds.capacity() * size_of::<Kind>()
     }
 
+    /// Adds the bytes of what is known, the kind that was seen longest ago first.
+    pub(super) fn put(&self, bytes: &mut Vec<u8>) {
+        let mut kinds: Vec<&Kind> = self.kinds.iter().collect();
+        kinds.sort_by_key(|kind| std::cmp::Reverse(self.clock.wrapping_sub(kind.seen)));
+        for kind in kinds {
+            bytes.extend(kind.name.to_le_bytes());
+            for number in [kind.count].iter().chain(&kind.offsets) {
+                bytes.extend(number.to_le_bytes());
+            }
+        }
+    }
+
+    /// Reads them, to the end.
+    pub(super) fn take(rest: &mut &[u8]) -> Option<Tasks> {
+        let mut tasks = Tasks::default();
+        while let Some((name, after)) = rest.split_first_chunk() {
+            *rest = after;
+            tasks.clock += 1;
+            let kind = Kind {
+                name: u32::from_le_bytes(*name),
+                seen: tasks.clock,
+                count: take(rest)?,
+                offsets: [take(rest)?, take(rest)?, take(rest)?],
+            };
+            let is_ours =
+                (1.0..=MEMORY).contains(&kind.count) && kind.offsets.iter().all(|offset| offset.is_finite());
+            if !is_ours || tasks.kinds.len() >= KINDS_MAX {
+                return None;
+            }
+            tasks.kinds.push(kind);
+        }
+        Some(tasks)
+    }
+
     fn make_room(&mut self, name: u32) -> usize {
         let kind = Kind {
             name,
@@ -113,8 +152,8 @@ impl Tasks {
 }
 
 /// 0 is for none. Two kinds of one fingerprint would be taken for one, which is what they were before they had names.
+/// FNV-1a (Fowler, Noll, Vo), 32 bits, since it is stored.
 fn fingerprint(name: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    (hasher.finish() as u32).max(1)
+    let fold = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    name.bytes().fold(0x811c_9dc5, fold).max(1)
 }

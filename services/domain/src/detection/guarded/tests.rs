@@ -4,7 +4,7 @@ use super::*;
 use crate::vitals::{Completeness, Context, Source};
 use crate::{AgentKey, ExecutionId, Timestamp};
 
-pub(super) fn execution(latency_ms: f64, tokens: Option<u64>, tools: Option<u32>, success: bool) -> Vitals {
+pub(crate) fn execution(latency_ms: f64, tokens: Option<u64>, tools: Option<u32>, success: bool) -> Vitals {
     Vitals {
         key: AgentKey::new("default", "a"),
         execution: ExecutionId::new("e"),
@@ -26,7 +26,7 @@ pub(super) fn execution(latency_ms: f64, tokens: Option<u64>, tools: Option<u32>
 }
 
 /// A healthy agent with some spread: a fixed zigzag, since chance is none of this test's business.
-fn healthy(i: u32) -> Vitals {
+pub(super) fn healthy(i: u32) -> Vitals {
     let swing = [0.8, 1.1, 0.95, 1.3, 1.0, 0.85, 1.2][i as usize % 7];
     execution(1_000.0 * swing, Some((500.0 * swing) as u64), Some(3), true)
 }

@@ -151,6 +151,17 @@ impl BaselineService for Baseline {
         unexpected()
     }
 
+    async fn freeze_profile(
+        &self,
+        _: Request<v1::FreezeProfileRequest>,
+    ) -> Answer<v1::FreezeProfileResponse> {
+        unexpected()
+    }
+
+    async fn set_profile(&self, _: Request<v1::SetProfileRequest>) -> Answer<v1::SetProfileResponse> {
+        unexpected()
+    }
+
     async fn count_ready_profiles(
         &self,
         _: Request<v1::CountReadyProfilesRequest>,
