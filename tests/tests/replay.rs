@@ -93,6 +93,21 @@ fn the_specified_rule_is_as_it_was() {
     at_least("right diagnoses of hard faults", hard.diagnosis, 0.59);
 }
 
+/// Scenario: the same recordings as records, and as OTLP spans that ingestion reads.
+/// Guarantees: the same executions are in alarm, with the same severities and diagnoses: nothing is lost or added on the way.
+#[test]
+fn spans_and_records_are_judged_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = |through: &str| {
+        let out = directory.path().join(through);
+        replay(&part(), &out, "guarded", &["--through", through]).unwrap();
+        std::fs::read_to_string(out).unwrap()
+    };
+    let records = lines("records");
+    assert!(records.lines().count() > 100);
+    assert_eq!(records, lines("otlp"));
+}
+
 /// Scenario: the streams replayed twice, and once in the other order; then only where alarms begin.
 /// Guarantees: the same input gives the same bytes; streams do not touch each other; fewer lines where only beginnings
 /// are asked for, each of them among all lines.

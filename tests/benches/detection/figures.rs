@@ -1,6 +1,6 @@
 //! Records in numbers.
 
-use super::kinds::{is_hard, is_right, is_severe, is_soft};
+use super::kinds::{is_creeping, is_hard, is_right, is_severe, is_soft};
 use super::score::{Found, Record, WITHIN};
 use std::collections::BTreeMap;
 
@@ -47,6 +47,11 @@ impl Figures {
     /// Of the hard faults in these streams.
     pub fn of_hard(records: &[Record]) -> Self {
         Self::of_faults(records, is_hard)
+    }
+
+    /// Of the hard faults that creep, or of those that do not.
+    pub fn of_creeping(records: &[Record], creeps: bool) -> Self {
+        Self::of_faults(records, |kind| is_hard(kind) && is_creeping(kind) == creeps)
     }
 
     /// Of the soft changes.
@@ -157,7 +162,7 @@ fn share(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-fn quantile(mut values: Vec<f64>, q: f64) -> Option<f64> {
+pub(super) fn quantile(mut values: Vec<f64>, q: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     Some(values[last.min((q * values.len() as f64) as usize)])

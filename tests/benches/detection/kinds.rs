@@ -72,6 +72,11 @@ pub fn is_hard(kind: &str) -> bool {
     is_severe(kind) || ALSO_HARD.contains(&kind)
 }
 
+/// Whether it begins from nothing and grows, so that it cannot be known at once.
+pub fn is_creeping(kind: &str) -> bool {
+    kind == "latency_slow"
+}
+
 /// Whether it is a change that need not be one.
 pub fn is_soft(kind: &str) -> bool {
     SOFT.contains(&kind)

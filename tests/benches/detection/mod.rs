@@ -1,12 +1,14 @@
 //! The score of a detector, from what it wrote about recorded streams alone.
 //!
 //! [`streams`]: the recordings and the alarms. [`kinds`]: what the faults are called. [`score`]: per stream, what was
-//! found and who was accused. [`figures`]: that in numbers. [`table`]: for people.
+//! found and who was accused. [`figures`]: that in numbers. [`table`]: for people. [`oracle`]: how soon a creeping fault
+//! could be found at all.
 
 #![allow(dead_code, reason = "the test and the table look at different parts")]
 
 pub mod figures;
 pub mod kinds;
+pub mod oracle;
 pub mod score;
 pub mod streams;
 pub mod table;

@@ -18,6 +18,8 @@ pub struct Row {
     pub label: u8,
     /// Which.
     pub label_kind: String,
+    /// Wall time, milliseconds.
+    pub latency_ms: Option<f64>,
 }
 
 /// One line of a detector's output.

@@ -29,6 +29,8 @@ pub fn table(title: &str, records: &[Record]) -> String {
     line("hard faults", &Figures::of_hard(records));
     line("  of real agents", &Figures::of_hard(&real(records)));
     line("  synthetic", &Figures::of_hard(&only(records, "synth")));
+    line("  not creeping", &Figures::of_creeping(records, false));
+    line("  creeping", &Figures::of_creeping(records, true));
     line("soft changes", &Figures::of_soft(records));
     for family in families(records) {
         line(&family, &Figures::of(&only(records, &family)));

@@ -1,6 +1,7 @@
 //! `immune replay`: recorded executions judged once more, by the code that judges live, in virtual time. What would a
 //! policy have said about last month?
 
+mod otlp;
 mod output;
 mod rows;
 mod streams;
@@ -49,6 +50,18 @@ pub struct Args {
     /// Which alarms are written.
     #[arg(long, value_enum, default_value_t = Alarms::Each, value_name = "WHICH")]
     alarms: Alarms,
+    /// What a row is before it is judged.
+    #[arg(long, value_enum, default_value_t = Through::Records, value_name = "WHAT")]
+    through: Through,
+}
+
+/// What a row is before it is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Through {
+    /// The record that it is.
+    Records,
+    /// OTLP spans, which ingestion reads.
+    Otlp,
 }
 
 /// A detector, by its name.
@@ -92,6 +105,10 @@ fn replay(args: &Args) -> anyhow::Result<()> {
     let mut streams = Streams::new(Rules {
         run: args.run.as_str().into(),
         policies: policies(args.policy.as_deref())?.compile(),
+        is_otlp: match args.through {
+            Through::Records => false,
+            Through::Otlp => true,
+        },
         detector: args.detector.map(|who| match who {
             Who::Specified => Detector::Specified,
             Who::Guarded => Detector::Guarded,

@@ -1,5 +1,6 @@
 //! The streams of a replay: one agent each, however they are mixed in the files.
 
+use super::otlp::Otlp;
 use super::rows::Row;
 use anyhow::bail;
 use immune_domain::detection::Anomaly;
@@ -49,6 +50,8 @@ pub struct Rules {
     pub policies: Compiled,
     /// Who decides, whatever policy says.
     pub detector: Option<Detector>,
+    /// Whether rows are sent to ingestion as spans.
+    pub is_otlp: bool,
     /// As the roles are configured.
     pub settings: Settings,
 }
@@ -64,6 +67,7 @@ struct Open {
 
 /// All streams of a replay.
 pub struct Streams {
+    otlp: Option<Otlp>,
     rules: Rules,
     open: HashMap<String, Open>,
     over: HashSet<u64>,
@@ -75,6 +79,7 @@ impl Streams {
     /// None yet.
     pub fn new(rules: Rules) -> Self {
         Streams {
+            otlp: rules.is_otlp.then(Otlp::new),
             rules,
             open: HashMap::new(),
             over: HashSet::new(),
@@ -96,7 +101,8 @@ impl Streams {
     /// Judges a row.
     ///
     /// # Errors
-    /// When it comes before the row before it, goes on with a stream that is over, or there are too many streams;
+    /// When it comes before the row before it, goes on with a stream that is over, or there are too many streams; when
+    /// ingestion makes no execution of its spans;
     /// `write`'s errors.
     pub fn take(
         &mut self,
@@ -121,7 +127,10 @@ impl Streams {
         let before = open.t;
         (open.t, open.touched) = (row.t, self.rows);
         open.rows += 1;
-        let vitals = vitals(row, &open.key, open.rows);
+        let vitals = match &mut self.otlp {
+            Some(otlp) => otlp.read(row, &open.key, at(row.t))?,
+            None => vitals(row, &open.key, open.rows),
+        };
         self.alarms.clear();
         open.replay.take(&vitals, &mut self.alarms);
         tell(&row.stream, &self.alarms, &[before, row.t], &mut write)

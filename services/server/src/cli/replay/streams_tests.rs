@@ -10,6 +10,7 @@ fn streams() -> Streams {
     Streams::new(Rules {
         run: "default".into(),
         policies: Policies::default().compile(),
+        is_otlp: false,
         detector: Some(Detector::Specified),
         settings,
     })
