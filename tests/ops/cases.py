@@ -166,6 +166,7 @@ CASES["ImmuneManyAgentsSuspect"] = (
     [(but(WELL, "sentinel", suspect, jump(0, 6)), 23), (but(WELL, "sentinel", suspect, flat(5)), 50)],
 )
 CASES["ImmuneFleetIncident"] = above("sentinel", "immune_sentinel_fleet_incidents", 0, ALL, 2)
+CASES["ImmuneBaselinesSuspect"] = above("baseline", "immune_baseline_agents_suspect", 0, ALL, 31)
 CASES["ImmuneAgentsSilent"] = above("sentinel", "immune_sentinel_agents_silent", 2, ALL, 4)
 CASES["ImmuneAdmissionStale"] = above("quarantine", "immune_quarantine_feed_lag_seconds", 30, ALL, 4)
 CASES["ImmuneAdmissionStale"][0].extend(counter_began("quarantine", "immune_quarantine_admissions_uncertain_total")[0])

@@ -43,6 +43,7 @@ def healthy():
     }
     baseline = {
         "agents": flat(12),
+        "agents_suspect": flat(0),
         "executions_learned_total": rising(50),
         "executions_refused_total": flat(0),
         "store_failures_total": flat(1),

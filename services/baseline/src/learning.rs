@@ -21,8 +21,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Time between two looks for profiles that have become stale.
-const STALE_EVERY: Duration = Duration::from_secs(60);
+/// Time between two looks at all profiles: for those that have become stale, and those that are suspect.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Least time between two requests to repeat verdicts for which there was no room.
 const REPEAT_EVERY: Duration = Duration::from_secs(1);
 /// Verdicts taken at once.
@@ -92,7 +92,7 @@ impl Learning {
         shutdown: CancellationToken,
     ) {
         let mut flush = every(Duration::from_millis(self.parts.rules.config.flush_interval_ms));
-        let mut stale = every(STALE_EVERY);
+        let mut look = every(LOOK_EVERY);
         let mut is_watching = true;
         let mut heard = Vec::with_capacity(VERDICTS_MAX);
         loop {
@@ -126,7 +126,7 @@ impl Learning {
                         verdicts.repeat();
                     }
                 }
-                _ = stale.tick() => self.mark_stale(),
+                _ = look.tick() => self.look_at_all(),
                 () = shutdown.cancelled() => break,
             }
         }
@@ -279,9 +279,11 @@ impl Learning {
         self.set_gauges();
     }
 
-    fn mark_stale(&mut self) {
+    fn look_at_all(&mut self) {
         let now = self.parts.clock.now();
-        self.held.values_mut().for_each(|held| held.mark_stale(now));
+        let held = self.held.values_mut();
+        let suspect = held.map(|held| held.look_at_all(now)).sum::<usize>();
+        self.parts.rules.metrics.suspect.set(suspect as i64);
     }
 
     /// Does what a person wants, and stores it at once.

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub partitions: Gauge,
     /// Agents that have a profile and are held here.
     pub agents: Gauge,
+    /// Those of them that have been at another level for long, counted once a minute.
+    pub suspect: Gauge,
     /// Executions that wait for a verdict, or are remembered.
     pub waiting: Gauge,
 }
@@ -102,6 +104,11 @@ impl Metrics {
             "immune_baseline_agents",
             "Agents that have a profile and are held here",
             metrics.agents.clone(),
+        );
+        registry.register(
+            "immune_baseline_agents_suspect",
+            "Agents held here that have been at another level for long; a person should say which is right",
+            metrics.suspect.clone(),
         );
         registry.register(
             "immune_baseline_partitions",

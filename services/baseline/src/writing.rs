@@ -117,11 +117,13 @@ impl Held {
         }
     }
 
-    /// Notes the agents whose stored state is no longer true, because time has passed.
-    pub(crate) fn mark_stale(&mut self, now: Timestamp) {
+    /// Notes the agents whose stored state is no longer true, because time has passed. Returns how many are suspect.
+    pub(crate) fn look_at_all(&mut self, now: Timestamp) -> usize {
         let stale_after = self.rules.stale_after();
         let is_outdated = |(_, agent): &(&AgentKey, &Agent)| agent.is_outdated(now, stale_after);
         let outdated = self.agents.iter().filter(is_outdated);
         self.stale = outdated.map(|(key, _)| key.clone()).collect();
+        let agents = self.agents.values();
+        agents.filter(|agent| agent.lasting.is_suspect()).count()
     }
 }

@@ -58,6 +58,14 @@ impl Decode for ExportMetricsServiceRequest {
     }
 }
 
+/// Reads the spans of a request.
+///
+/// # Errors
+/// When the body is not JSON, or not of the request's form.
+pub fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, JsonError> {
+    ExportTraceServiceRequest::decode(body)
+}
+
 /// serde would take an array for a request, its elements for the fields.
 fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
     if body

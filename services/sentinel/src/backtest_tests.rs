@@ -1,5 +1,6 @@
 use super::*;
 use immune_domain::case::{Context, open};
+use immune_domain::detection::guarded::ALARM;
 use immune_domain::vitals::{Completeness, Source};
 use immune_domain::{CaseId, InfectionId};
 use std::time::Duration;
@@ -95,7 +96,9 @@ fn alarms_of_a_period() {
         alarms[0].at >= at(onset) && alarms[0].at <= at(onset + 100),
         "{alarms:?}"
     );
-    assert!(alarms[0].evidence.is_some_and(|score| score > 4.0) && !alarms[0].because.is_empty());
+    assert!(
+        alarms[0].evidence.is_some_and(|score| score > f64::from(ALARM)) && !alarms[0].because.is_empty()
+    );
     assert!(outcome(&recorded, (0, onset)).alarms.is_empty());
     assert_eq!(outcome(&recorded, (onset - 10, 10_000)).alarms, alarms);
 }

@@ -296,7 +296,7 @@ pub(super) fn of_last(share: f64, from: f64, what: &str) -> Option<String> {
     (share >= from).then(|| format!("{percent:.0} % of the last {DIAGNOSED} executions {what}"))
 }
 
-/// `the evidence score is 5.2 (4 is an infection), tokens are 5.1 standard deviations above the reference over
+/// `the evidence score is 5.2 (3.5 is an infection), tokens are 5.1 standard deviations above the reference over
 /// the last 8 executions`
 fn evident(evidence: &Evidence) -> String {
     let score = format!(

@@ -379,7 +379,7 @@ fn evidence_alone_is_named() {
     assert_eq!(diagnosis, Diagnosis::Unknown);
     assert_eq!(
         because,
-        "the evidence score is 5.2 (4 is an infection): \
+        "the evidence score is 5.2 (3.5 is an infection): \
          tokens are 5.1 standard deviations below the reference over the last 8 executions"
     );
 }

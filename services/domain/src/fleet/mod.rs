@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Certainty from which on a metric departs. Below [`ALARM`], so that a departure shows in many agents before each of
-/// them is sure to be sick; and every agent in alarm by its metrics has one: two metrics alarm together from 3.3 on.
-pub const DEPARTS_FROM: f32 = 3.0;
+/// them is sure to be sick; and every agent in alarm by its metrics has one: two metrics alarm together from 2.91 on.
+pub const DEPARTS_FROM: f32 = 2.9;
 /// Share of the last five executions that failed, or had a retry, from which on that is what departs.
 const COUNTED_SHARE_MIN: f32 = 0.4;
 

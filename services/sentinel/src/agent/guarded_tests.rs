@@ -1,6 +1,7 @@
 //! An agent about which the guarded detector decides, beside the same agent under the specified rule.
 
 use super::*;
+use immune_domain::detection::guarded::ALARM;
 use immune_domain::policy::Detector;
 
 fn by(detector: Detector) -> Agent {
@@ -58,7 +59,9 @@ fn a_lasting_rise_is_reported() {
             "{infection:?}"
         );
         assert_eq!(infection.anomalies, [Anomaly::LatencySpike]);
-        let is_sure = infection.evidence_score.is_some_and(|score| score > 4.0);
+        let is_sure = infection
+            .evidence_score
+            .is_some_and(|score| score > f64::from(ALARM));
         assert_eq!(is_sure, detector == Detector::Guarded, "{infection:?}");
     }
 }

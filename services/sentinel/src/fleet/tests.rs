@@ -141,7 +141,7 @@ fn many_at_once_are_one_incident() {
         );
         run.accept(&drafts);
         early.extend(drafts);
-        if second == 60 {
+        if second == 50 {
             let [incident] = &run.open()[..] else {
                 panic!("one incident")
             };

@@ -40,6 +40,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether there was no mistake so far.
+    pub fn is_sound(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
     /// Notes a mistake.
     pub fn mistake(&mut self, field: impl Into<String>, problem: impl Into<String>) {
         self.mistakes.push(FieldError {

@@ -5,20 +5,25 @@ use super::reference::{PRIOR_WEIGHT, Reference, Scale};
 use crate::vitals::Metric;
 use serde::{Deserialize, Serialize};
 
-/// Window lengths, executions: about the Fibonacci numbers, so that each is half as long again as the one before.
-const WINDOWS: [u32; 7] = [1, 2, 3, 5, 8, 13, 20];
-/// Weight of a single execution: real agents have lone outliers that mean nothing.
-const LONE: f32 = 0.5;
-/// Spreads beyond which a value is drawn in before it is averaged. More than where it teaches: drawn in as far, a lasting
-/// departure of two or three spreads would hardly ever be certain, and be learned before it is.
-const WINSOR: f32 = 2.4;
-/// Weight of two executions in a row that are both at least so far: a lone outlier does not come twice, and what is drawn in
-/// would take many more executions, during which a young reference would learn a fault of a hundred times the usual.
-const TWICE: f32 = 0.7;
+/// Window lengths, executions: from three on each twice as long as the one before, as far as the ring reaches. The newest
+/// executions of a window weigh most, so that what lies between two lengths is seen well enough by the longer; more
+/// lengths would find nothing more, and accuse by chance.
+const WINDOWS: [u32; 6] = [1, 2, 3, 6, 12, 20];
+/// Weight of a single execution: real agents have lone outliers that mean nothing. Each further one in a row that lies as
+/// far weighs the same once more, since outliers come independently: what is drawn in would take many more executions,
+/// during which a young reference would learn a fault of a hundred times the usual.
+const LONE: f32 = 0.45;
+/// Executions in a row that count so; more of them, less far away, are what an agent's work is like for a while.
+const IN_A_ROW: u32 = 3;
+/// Spreads beyond which a value is drawn in before it is averaged. The lower, the lower can the alarm be: a mean of lasting
+/// departures gets there, one of healthy executions with an outlier among them does not.
+const WINSOR: f32 = 1.9;
 /// Weight of two metrics together: they depart together more often than independent ones would.
 const PAIR: f32 = 0.85;
-/// Weight of failures and retries.
-const COUNTED: f32 = 0.9;
+/// Weight of a latency below the reference: agents that are faster than usual are hardly ever ill.
+const FASTER: f32 = 0.9;
+/// Weight of failures and retries: they come in bursts, where independent ones are counted.
+const COUNTED: f32 = 0.75;
 /// The shortest window in which failures and retries are counted, and how many it takes.
 const COUNTED_FROM: (u32, f32) = (3, 2.0);
 /// The window whose failures and retries a diagnosis looks at, executions.
@@ -53,8 +58,8 @@ pub struct Peak {
 
 /// Weighs the latest executions (`back(0)` is the last) against a reference, reaching back at most `reach`.
 ///
-/// Two in a row count against the known reference only: an agent that comes back from a level that lasted departs from the
-/// provisional one with every execution, and must not be accused of that.
+/// Several in a row count against the known reference only: an agent that comes back from a level that lasted departs from
+/// the provisional one with every execution, and must not be accused of that.
 pub(super) fn score(
     reference: &Reference,
     is_known: bool,
@@ -63,8 +68,8 @@ pub(super) fn score(
 ) -> Evidence {
     let scales = Metric::ALL.map(|metric| reference.scale(metric));
     let mut best = Evidence::default();
-    let (mut sums, mut counts, mut bad, mut taken) = ([0f32; 3], [0f32; 3], [0f32; 2], 0);
-    let mut shifts = [0f32; 3];
+    let (mut sums, mut nearest) = ([Sum::default(); 3], [None; 3]);
+    let (mut bad, mut taken) = ([0f32; 2], 0);
     // An old failure must not accuse the well execution that follows it: what ended would go on in alarm.
     let is_bad = if reach > 0 { back(0).bad } else { [false; 2] };
     for window in WINDOWS.into_iter().take_while(|window| *window <= reach) {
@@ -72,35 +77,35 @@ pub(super) fn score(
             let seen = back(taken);
             for i in 0..3 {
                 let Some(scale) = scales[i] else { continue };
-                if !seen.logs[i].is_nan() {
-                    let shift = seen.logs[i] - scale.mean;
-                    shifts[i] += shift;
-                    let residual = shift / (scale.spread * seen.spread);
-                    sums[i] += if window == 1 {
-                        residual
-                    } else {
-                        residual.clamp(-WINSOR, WINSOR)
-                    };
-                    counts[i] += 1.0;
+                sums[i].age();
+                let shift = seen.logs[i] - scale.mean;
+                let residual = shift / (scale.spread * seen.spread);
+                nearest[i] = nearer(nearest[i], residual);
+                if !shift.is_nan() {
+                    sums[i].add(residual.clamp(-WINSOR, WINSOR), shift);
                 }
             }
             bad[0] += f32::from(u8::from(seen.bad[0]));
             bad[1] += f32::from(u8::from(seen.bad[1]));
             taken += 1;
         }
-        let weight = if window == 1 { LONE } else { 1.0 };
-        let z: [f32; 3] =
-            std::array::from_fn(|i| scales[i].map_or(0.0, |s| weight * z(sums[i], counts[i], s)));
+        let z: [f32; 3] = std::array::from_fn(|i| {
+            let Some(scale) = scales[i] else { return 0.0 };
+            let in_a_row = LONE * window as f32 * z_of_one(nearest[i].unwrap_or(0.0), scale);
+            let of_all = sums[i].z(scale);
+            match window {
+                1 => in_a_row,
+                2..=IN_A_ROW if is_known && in_a_row.abs() > of_all.abs() => in_a_row,
+                _ => of_all,
+            }
+        });
         for (peak, i) in best.peaks.iter_mut().zip(0..) {
             if z[i].abs() > peak.z.abs() {
-                let size = shifts[i] / counts[i];
+                let size = sums[i].shift / sums[i].count;
                 *peak = Peak { z: z[i], size };
             }
         }
-        let score = match window {
-            2 if is_known => joined(z).max(joined(twice(scales, [back(0), back(1)]))),
-            _ => joined(z),
-        };
+        let score = joined(z);
         if score > best.score {
             best = Evidence {
                 score,
@@ -108,10 +113,6 @@ pub(super) fn score(
                 window,
                 ..best
             };
-        }
-        if window == 1 {
-            // A lone execution counts in full; in longer windows it is drawn in like every other.
-            sums = sums.map(|sum| sum.clamp(-WINSOR, WINSOR));
         }
         if window >= COUNTED_FROM.0 {
             for (which, bad) in bad
@@ -124,44 +125,93 @@ pub(super) fn score(
                     .max(counted(bad, window as f32, reference.rate(which)));
             }
         }
-        if window == DIAGNOSED {
-            best.shares = bad.map(|bad| bad / window as f32);
+    }
+    if reach >= DIAGNOSED {
+        for (which, share) in best.shares.iter_mut().enumerate() {
+            let bad = (0..DIAGNOSED).filter(|ago| back(*ago).bad[which]).count();
+            *share = bad as f32 / DIAGNOSED as f32;
         }
     }
     best.score = best.score.max(best.counted);
     best
 }
 
-/// The mean of a window as Student's t, turned into a normal variable of the same tail (Wallace 1959).
-pub(super) fn z(sum: f32, count: f32, scale: Scale) -> f32 {
-    if count == 0.0 {
-        return 0.0;
+/// One metric's executions in a window, taken from the newest to the oldest. The oldest weighs 1, each newer one 1 more: a
+/// fault that began inside the window lies at its newer end, and one that creeps is worst there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    count: f32,
+    /// Of the logarithms above or below the reference, not weighted.
+    shift: f32,
+    /// Of the residuals, not weighted: what every weight's growth by 1 adds.
+    residuals: f32,
+    weighted: f32,
+    weights: f32,
+    /// Of the weights' squares.
+    squares: f32,
+}
+
+impl Sum {
+    /// One execution further back: what was taken weighs 1 more.
+    fn age(&mut self) {
+        self.weighted += self.residuals;
+        self.squares += 2.0 * self.weights + self.count;
+        self.weights += self.count;
     }
-    let spread_of_mean = (scale.inflation.min(count) / count + 1.0 / scale.count).sqrt();
-    let t = sum / count / spread_of_mean;
+
+    fn add(&mut self, residual: f32, shift: f32) {
+        self.count += 1.0;
+        self.shift += shift;
+        self.residuals += residual;
+        self.weighted += residual;
+        self.weights += 1.0;
+        self.squares += 1.0;
+    }
+
+    /// The weighted mean as Student's t, turned into a normal variable.
+    fn z(&self, scale: Scale) -> f32 {
+        if self.count == 0.0 {
+            return 0.0;
+        }
+        let variance =
+            scale.inflation.min(self.count) * self.squares + self.weights * self.weights / scale.count;
+        normal(self.weighted / variance.sqrt(), scale)
+    }
+}
+
+/// A single execution as a normal variable.
+pub(super) fn z_of_one(residual: f32, scale: Scale) -> f32 {
+    normal(residual / (1.0 + 1.0 / scale.count).sqrt(), scale)
+}
+
+/// Student's t turned into a normal variable of the same tail (Wallace 1959).
+fn normal(t: f32, scale: Scale) -> f32 {
     let degrees = scale.count - 1.0 + PRIOR_WEIGHT;
     let magnitude =
         (8.0 * degrees + 1.0) / (8.0 * degrees + 3.0) * (degrees * (t * t / degrees).ln_1p()).sqrt();
     magnitude.copysign(t)
 }
 
-/// The nearer of two executions, where both lie on the same side of the reference: not drawn in, as one execution.
-fn twice(scales: [Option<Scale>; 3], seen: [Seen; 2]) -> [f32; 3] {
-    std::array::from_fn(|i| {
-        let Some(scale) = scales[i] else { return 0.0 };
-        let [one, other] = seen.map(|seen| (seen.logs[i] - scale.mean) / (scale.spread * seen.spread));
-        // Not so where one is NaN: it was not measured.
-        if one * other > 0.0 {
-            TWICE * z(one.abs().min(other.abs()).copysign(one), 1.0, scale)
-        } else {
-            0.0
-        }
+/// The nearest of executions in a row, not drawn in; 0 where they do not all lie on one side of the reference or where one
+/// was not measured.
+fn nearer(nearest: Option<f32>, residual: f32) -> Option<f32> {
+    let is_one_side = nearest.is_none_or(|nearest| nearest * residual > 0.0);
+    let nearest = nearest.map_or(f32::INFINITY, f32::abs);
+    let is_measured = !residual.is_nan();
+    Some(if is_one_side && is_measured {
+        residual.abs().min(nearest).copysign(residual)
+    } else {
+        0.0
     })
 }
 
 /// The largest of one metric and of two together.
 pub(super) fn joined(z: [f32; 3]) -> f32 {
     let mut sizes = z.map(f32::abs);
+    let latency = Metric::Latency.index();
+    if z[latency] < 0.0 {
+        sizes[latency] *= FASTER;
+    }
     sizes.sort_by(f32::total_cmp);
     sizes[2].max(PAIR * sizes[2].hypot(sizes[1]))
 }
@@ -179,4 +229,28 @@ fn counted(bad: f32, count: f32, expected: f32) -> f32 {
         0.0
     };
     COUNTED * (2.0 * (bad * (share / expected).ln() + of_good)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: five executions, the second newest not measured.
+    /// Guarantees: the newest weighs five, the oldest one, and the sums are those of the weights that were given.
+    #[test]
+    fn the_newest_weigh_most() {
+        let mut sum = Sum::default();
+        for residual in [Some(1.0), None, Some(-0.5), Some(2.0), Some(0.25)] {
+            sum.age();
+            if let Some(residual) = residual {
+                sum.add(residual, 2.0 * residual);
+            }
+        }
+        let weights = [(5.0, 1.0), (3.0, -0.5), (2.0, 2.0), (1.0, 0.25)];
+        let of = |f: fn((f32, f32)) -> f32| weights.into_iter().map(f).sum::<f32>();
+        assert_eq!(sum.weighted, of(|(weight, residual)| weight * residual));
+        assert_eq!(sum.weights, of(|(weight, _)| weight));
+        assert_eq!(sum.squares, of(|(weight, _)| weight * weight));
+        assert_eq!((sum.count, sum.shift), (4.0, 5.5));
+    }
 }

@@ -36,7 +36,7 @@ const LEARN_LATE: u32 = 10;
 /// agent is infected, but its executions may be the tail of its own normal, and refusing them would freeze it.
 const LEARN_BELOW: f32 = 4.6;
 /// Score above which the agent is infected; on the recorded agents it accuses about one healthy execution in 1,000.
-pub const ALARM: f32 = 4.0;
+pub const ALARM: f32 = 3.5;
 /// Quiet executions that end an alarm.
 const HOLD: u32 = 10;
 /// When the last [`RETURN_EXECUTIONS`] executions of an agent in alarm score below this, it has come back: older

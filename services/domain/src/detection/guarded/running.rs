@@ -1,7 +1,7 @@
 //! An execution that still runs: what it has used so far is the least that it will have used, so it can be known for
 //! too much long before it ends, and never for too little.
 
-use super::evidence::{joined, z};
+use super::evidence::{joined, z_of_one};
 use super::tasks::Tasks;
 use super::{Evidence, Guard, Peak, log_of};
 use crate::vitals::{Metric, Vitals};
@@ -27,7 +27,7 @@ impl Guard {
                 && size > scale.mean
             {
                 let size = size - scale.mean;
-                let z = z(size / (scale.spread * usual.spread), 1.0, scale);
+                let z = z_of_one(size / (scale.spread * usual.spread), scale);
                 peaks[i] = Peak { z, size };
             }
         }

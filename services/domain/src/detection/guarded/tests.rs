@@ -277,3 +277,23 @@ fn twice_in_a_row_is_no_outlier() {
     guard.observe(&looping);
     assert!(guard.is_infected(), "{:?}", guard.evidence());
 }
+
+/// Scenario: an agent takes twice its usual latency, which it never did, for three executions; beside it one that does
+/// so for three executions with a usual one in between.
+/// Guarantees: three in a row are an infection at once; those with a usual one among them are not.
+#[test]
+fn three_in_a_row_are_found_at_once() {
+    let is_found = |slow: [bool; 4]| {
+        let mut guard = learned();
+        slow.map(|is_slow| {
+            let usual = healthy(4);
+            guard.observe(&Vitals {
+                latency_ms: if is_slow { 2_200.0 } else { usual.latency_ms },
+                ..usual
+            });
+            guard.is_infected()
+        })
+    };
+    assert!(is_found([false, true, true, true])[3]);
+    assert_eq!(is_found([true, true, false, true]), [false; 4]);
+}

@@ -1,4 +1,5 @@
-//! Rows as the telemetry of which they are records: each becomes a trace, and what ingestion reads from its bytes is judged.
+//! Rows as the telemetry of which they are records: each becomes a trace, first in OTLP/JSON and then in protobuf, and what
+//! ingestion reads from it is judged.
 
 use super::rows::Row;
 use anyhow::{Context, bail, ensure};
@@ -7,11 +8,9 @@ use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, Timestamp};
 use immune_ingestion::assemble::{Assembler, Config, Emitted, Runs};
 use immune_ingestion::dialect::Dialect;
-use immune_ingestion::view::wire;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, status::StatusCode};
+use immune_ingestion::{json, view::wire};
 use prost::Message;
+use serde_json::{Value, json};
 
 /// Tool calls of one execution that become spans. More than any recording has; beyond it nothing is judged otherwise.
 const CALLS_MAX: usize = 1_000;
@@ -39,8 +38,9 @@ impl Otlp {
     /// When it does not make one whole execution of it.
     pub fn read(&mut self, row: &Row, key: &AgentKey, ended: Timestamp) -> anyhow::Result<Vitals> {
         self.traces += 1;
-        let body = Bytes::from(request(row, key, self.traces, ended).encode_to_vec());
-        let checked = wire::check(body, usize::MAX)
+        let sent = request(row, key, self.traces, ended).to_string();
+        let sent = json::traces(sent.as_bytes()).context("ingestion refuses the spans of a row")?;
+        let checked = wire::check(Bytes::from(sent.encode_to_vec()), usize::MAX)
             .ok()
             .context("ingestion refuses the spans of a row")?;
         let runs = Runs {
@@ -68,18 +68,18 @@ impl Otlp {
     }
 }
 
-/// The spans of a row: the agent's own, and one for each tool call; where nobody counted those, a model's alone.
-fn request(row: &Row, key: &AgentKey, trace: u64, ended: Timestamp) -> ExportTraceServiceRequest {
+/// The spans of a row, as OTLP/JSON: the agent's own, and one for each tool call; where nobody counted those, a model's
+/// alone.
+fn request(row: &Row, key: &AgentKey, trace: u64, ended: Timestamp) -> Value {
     let end = ended.as_micros().unsigned_abs() * 1_000;
     let latency = (row.latency_ms.unwrap_or(0.0) * 1e6).round().max(0.0) as u64;
-    let span = |id: u64, name: &str, attributes: Vec<KeyValue>| Span {
-        trace_id: u128::from(trace).to_be_bytes().to_vec(),
-        span_id: id.to_be_bytes().to_vec(),
-        name: name.to_owned(),
-        start_time_unix_nano: end.saturating_sub(latency),
-        end_time_unix_nano: end,
-        attributes,
-        ..Span::default()
+    let span = |id: usize, parent: Option<usize>, name: &str, attributes: Vec<Value>, is_error: bool| {
+        json!({
+            "traceId": format!("{trace:032x}"), "spanId": format!("{id:016x}"),
+            "parentSpanId": parent.map(|parent| format!("{parent:016x}")).unwrap_or_default(), "name": name,
+            "startTimeUnixNano": end.saturating_sub(latency).to_string(), "endTimeUnixNano": end.to_string(),
+            "attributes": attributes, "status": { "code": if is_error { 2 } else { 0 } },
+        })
     };
     let mut own = vec![text("immune.agent.id", key.agent.as_str())];
     own.extend(row.task.as_deref().map(|task| text("immune.task_type", task)));
@@ -92,64 +92,30 @@ fn request(row: &Row, key: &AgentKey, trace: u64, ended: Timestamp) -> ExportTra
         Some(_) => "invoke_agent",
         None => {
             // It stopped for a tool, and nothing says how many it asked for.
-            let reasons = ArrayValue {
-                values: vec![value(Value::StringValue("tool_calls".to_owned()))],
-            };
-            own.push(attribute(
-                "gen_ai.response.finish_reasons",
-                Value::ArrayValue(reasons),
-            ));
+            let reasons = json!({ "arrayValue": { "values": [{ "stringValue": "tool_calls" }] } });
+            own.push(json!({ "key": "gen_ai.response.finish_reasons", "value": reasons }));
             "chat"
         }
     };
     own.push(text("gen_ai.operation.name", operation));
-    let mut spans = vec![Span {
-        status: (row.success == Some(false)).then(|| Status {
-            message: String::new(),
-            code: StatusCode::Error.into(),
-        }),
-        ..span(1, operation, own)
-    }];
-    let calls = row.tool_calls.unwrap_or(0.0) as usize;
-    spans.extend((0..calls.min(CALLS_MAX)).map(|call| Span {
-        parent_span_id: 1_u64.to_be_bytes().to_vec(),
-        ..span(
-            2 + call as u64,
-            "execute_tool",
-            vec![text("gen_ai.operation.name", "execute_tool")],
-        )
-    }));
-    let scope_spans = ScopeSpans {
-        spans,
-        ..ScopeSpans::default()
+    let calls = (row.tool_calls.unwrap_or(0.0) as usize).min(CALLS_MAX);
+    let call = |call: usize| {
+        let attributes = vec![text("gen_ai.operation.name", "execute_tool")];
+        span(2 + call, Some(1), "execute_tool", attributes, false)
     };
-    let resource_spans = ResourceSpans {
-        scope_spans: vec![scope_spans],
-        ..ResourceSpans::default()
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![resource_spans],
-    }
+    let spans: Vec<Value> = [span(1, None, operation, own, row.success == Some(false))]
+        .into_iter()
+        .chain((0..calls).map(call))
+        .collect();
+    json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] })
 }
 
-fn text(key: &str, text: &str) -> KeyValue {
-    attribute(key, Value::StringValue(text.to_owned()))
+fn text(key: &str, text: &str) -> Value {
+    json!({ "key": key, "value": { "stringValue": text } })
 }
 
-fn whole(key: &str, count: f64) -> KeyValue {
-    attribute(key, Value::IntValue(count as i64))
-}
-
-fn attribute(key: &str, of: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(value(of)),
-        ..KeyValue::default()
-    }
-}
-
-fn value(value: Value) -> AnyValue {
-    AnyValue { value: Some(value) }
+fn whole(key: &str, count: f64) -> Value {
+    json!({ "key": key, "value": { "intValue": count as i64 } })
 }
 
 #[cfg(test)]
