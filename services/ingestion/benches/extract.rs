@@ -17,6 +17,10 @@ use prost::Message;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let bodies = bodies();
     let bytes: usize = bodies.iter().map(Bytes::len).sum();

@@ -1,13 +1,13 @@
 //! From when on an execution that still runs is worth reporting, by agent: taken from the profiles of every replica
 //! of baseline, as they change.
 
+use foldhash::HashMap;
 use immune_domain::AgentKey;
 use immune_domain::baseline::{Limits, Profile, running_limits};
 use immune_proto::v1;
 use immune_proto::v1::baseline_service_client::BaselineServiceClient;
 use immune_proto::v1::watch_profiles_response::Change;
 use immune_runtime::grpc::{Peer, Peers};
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

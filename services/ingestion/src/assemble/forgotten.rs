@@ -2,8 +2,10 @@
 
 use super::span::{Span, SpanId};
 use super::trace::TraceKey;
-use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use foldhash::HashSet;
+use foldhash::fast::FixedState;
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 
 /// How many are remembered, 16 bytes each and their table.
 const FORGOTTEN_MAX: usize = 65_536;
@@ -40,7 +42,5 @@ impl Forgotten {
 }
 
 fn name(trace: &TraceKey, span: SpanId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (trace, span).hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one((trace, span))
 }

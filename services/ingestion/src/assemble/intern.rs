@@ -1,7 +1,7 @@
 //! Names that many spans of a request share are kept once.
 
 use super::span::{NAME_BYTES_MAX, Name, TEXT_BYTES_MAX};
-use std::collections::HashSet;
+use foldhash::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Names of one request.

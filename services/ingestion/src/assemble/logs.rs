@@ -64,7 +64,8 @@ impl Assembler {
         let told = found.len() as u64;
         let mut touched = BTreeSet::new();
         for (key, span, fingerprint, input, output) in found {
-            let serial = self.open(key, now);
+            let known = self.by_key.get(&key).copied();
+            let serial = known.unwrap_or_else(|| self.open(&key, now));
             self.with(serial, |trace, _, _| {
                 if trace.spans.add_logged(span, fingerprint, input, output) {
                     trace.changed();

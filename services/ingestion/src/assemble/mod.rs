@@ -35,12 +35,13 @@ pub use reading::Refusal;
 
 use crate::dialect::{Dialect, Table};
 use crate::view::{RequestView, ResourceView, ScopeView};
+use foldhash::{HashMap, HashMapExt as _};
 use forgotten::Forgotten;
 use immune_domain::vitals::Vitals;
 use immune_domain::{AgentKey, ExecutionId, RunId, Timestamp};
 use reading::Reader;
 use span::Span;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use trace::{Added, OpenTrace, TraceKey};
 
 /// What goes out.
@@ -123,12 +124,20 @@ impl Assembler {
         let mut accepted = Accepted::default();
         let mut kept: Vec<(TraceKey, Span)> = Vec::new();
         self.read(runs, request, now, &mut accepted, &mut kept);
-        let mut touched = BTreeSet::new();
-        for (key, span) in kept {
-            if let Some(serial) = self.add(key, span, now, &mut accepted) {
-                touched.insert(serial);
+        let mut touched = Vec::new();
+        let mut kept = kept.into_iter().peekable();
+        while let Some((key, span)) = kept.next() {
+            // A request mostly has the spans of a trace one after the other: the trace is looked up once for them.
+            let Some(serial) = self.add(&key, span, now, &mut accepted) else {
+                continue;
+            };
+            touched.push(serial);
+            while let Some((_, span)) = kept.next_if(|(next, _)| *next == key) {
+                self.add_to(serial, span, &mut accepted);
             }
         }
+        touched.sort_unstable();
+        touched.dedup();
         self.settle(touched, now, out);
         accepted
     }
@@ -176,14 +185,25 @@ impl Assembler {
         }
     }
 
-    fn add(&mut self, key: TraceKey, span: Span, now: Timestamp, accepted: &mut Accepted) -> Option<u64> {
-        if !self.by_key.contains_key(&key) && self.forgotten.holds(&key, &span) {
-            accepted.accepted += 1;
-            accepted.too_late += 1;
-            return None;
-        }
-        let serial = self.open(key, now);
-        let trace = self.traces.get_mut(&serial)?;
+    fn add(&mut self, key: &TraceKey, span: Span, now: Timestamp, accepted: &mut Accepted) -> Option<u64> {
+        let serial = match self.by_key.get(key) {
+            Some(serial) => *serial,
+            None if self.forgotten.holds(key, &span) => {
+                accepted.accepted += 1;
+                accepted.too_late += 1;
+                return None;
+            }
+            None => self.open(key, now),
+        };
+        self.add_to(serial, span, accepted);
+        Some(serial)
+    }
+
+    /// Adds a span to an open trace.
+    fn add_to(&mut self, serial: u64, span: Span, accepted: &mut Accepted) {
+        let Some(trace) = self.traces.get_mut(&serial) else {
+            return;
+        };
         let before = (trace.bytes(), trace.spans.all().len());
         let added = trace.add(span, &self.config);
         self.totals.bytes = self.totals.bytes + trace.bytes() - before.0;
@@ -195,14 +215,10 @@ impl Assembler {
             Added::Folded => accepted.folded += 1,
             Added::Full => accepted.refuse(Refusal::TraceFull, 1),
         }
-        Some(serial)
     }
 
-    /// The trace of a key, opened if need be.
-    fn open(&mut self, key: TraceKey, now: Timestamp) -> u64 {
-        if let Some(serial) = self.by_key.get(&key) {
-            return *serial;
-        }
+    /// Opens the trace of a key that has none.
+    fn open(&mut self, key: &TraceKey, now: Timestamp) -> u64 {
         let serial = self.next;
         self.next += 1;
         let trace = OpenTrace::new(key.clone(), now);
@@ -210,13 +226,13 @@ impl Assembler {
         self.due.insert((trace.wake_at, serial));
         self.silent.insert((trace.last, serial));
         self.traces.insert(serial, trace);
-        self.by_key.insert(key, serial);
+        self.by_key.insert(key.clone(), serial);
         self.totals.traces = self.traces.len();
         serial
     }
 
     /// Reports what the traces that got something now give, and keeps within the limits.
-    fn settle(&mut self, touched: BTreeSet<u64>, now: Timestamp, out: &mut Vec<Emitted>) {
+    fn settle(&mut self, touched: impl IntoIterator<Item = u64>, now: Timestamp, out: &mut Vec<Emitted>) {
         for serial in touched {
             self.with(serial, |trace, words, totals| {
                 trace.after_spans(words, now, totals, out)

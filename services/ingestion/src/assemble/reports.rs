@@ -4,9 +4,10 @@ use super::Emitted;
 use super::counts::Totals;
 use super::span::SpanId;
 use crate::extract;
+use foldhash::fast::FixedState;
 use immune_domain::AgentKey;
 use immune_domain::vitals::{Completeness, Vitals};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher as _};
 
 /// The reports of one trace.
 #[derive(Debug, Default)]
@@ -111,7 +112,7 @@ impl Reports {
 
 /// 64 bits for what a record says, its revision and time of arrival aside.
 fn fingerprint(vitals: &Vitals) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FixedState::default().build_hasher();
     (&vitals.key, vitals.completeness, vitals.success).hash(&mut hasher);
     (
         vitals.started_at.as_micros(),

@@ -9,9 +9,9 @@ use super::tree::{Spans, Tree};
 use super::{Emitted, Words};
 use crate::dialect::Class;
 use crate::extract::{self, Folded};
+use foldhash::{HashSet, HashSetExt as _};
 use immune_domain::vitals::{Completeness, Vitals};
 use immune_domain::{RunId, Timestamp};
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// What names a trace. Two runs may send the same trace id.

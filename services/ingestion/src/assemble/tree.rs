@@ -1,15 +1,20 @@
 //! The spans of one trace, linked.
 
 use super::span::{Span, SpanId, Usage};
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 /// Index of a span in its trace.
 pub type Index = usize;
+
+/// Spans that are looked through one by one. Most traces have fewer, and a table of ids for each would take longer to make
+/// than all its look-ups save.
+const LISTED_MAX: usize = 16;
 
 /// The spans of a trace in order of arrival, found by id.
 #[derive(Debug, Default)]
 pub struct Spans {
     list: Vec<Span>,
+    /// Where each is, once there are more than [`LISTED_MAX`].
     by_id: HashMap<SpanId, Index>,
     logged: HashMap<SpanId, Logged>,
     bytes: usize,
@@ -32,11 +37,18 @@ pub const LOGGED_MAX: usize = 1_000;
 impl Spans {
     /// Adds a span; false when one with its id is there already, as when a sender repeats a batch.
     pub fn add(&mut self, span: Span) -> bool {
-        if self.by_id.contains_key(&span.id) {
+        if self.find(span.id).is_some() {
             return false;
         }
         self.bytes += span.bytes();
-        self.by_id.insert(span.id, self.list.len());
+        if self.list.len() == LISTED_MAX {
+            self.by_id = HashMap::with_capacity(2 * LISTED_MAX);
+            let each = self.list.iter().enumerate();
+            self.by_id.extend(each.map(|(index, span)| (span.id, index)));
+        }
+        if self.list.len() >= LISTED_MAX {
+            self.by_id.insert(span.id, self.list.len());
+        }
         self.list.push(span);
         true
     }
@@ -48,6 +60,9 @@ impl Spans {
 
     /// The span of an id.
     pub fn find(&self, id: SpanId) -> Option<Index> {
+        if self.list.len() <= LISTED_MAX {
+            return self.list.iter().position(|span| span.id == id);
+        }
         self.by_id.get(&id).copied()
     }
 

@@ -7,7 +7,7 @@ use super::{Folded, Members, Trace};
 use crate::assemble::span::Usage;
 use crate::assemble::tree::Index;
 use crate::dialect::Class;
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 /// Tokens of an execution; what no span tells is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

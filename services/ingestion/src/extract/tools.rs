@@ -3,8 +3,8 @@
 use super::{Members, Trace, list};
 use crate::assemble::tree::Index;
 use crate::dialect::Class;
+use foldhash::{HashMap, HashMapExt as _};
 use immune_domain::vitals::RepeatedCall;
-use std::collections::HashMap;
 
 /// Different calls that are told apart in one execution. A loop shows among the first; beyond, new ones are not counted.
 const CALLS_MAX: usize = 64;

@@ -23,6 +23,12 @@ use tower::ServiceExt;
 
 /// Streams of HTTP/2 per connection: a sender that opens more waits its turn.
 const STREAMS_MAX: u32 = 64;
+/// Bytes that a sender may have under way before it is heard: a request of 512 spans has about 400 kB, so that it comes in
+/// one go, and a connection has two of them beside each other.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The largest frame that a sender may send; each costs a look-up and a wake-up, whatever its size.
+const FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// How often a silent peer of HTTP/2 is asked whether it is still there, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_WAIT: Duration = Duration::from_secs(20);
@@ -144,6 +150,9 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT);
     builder
