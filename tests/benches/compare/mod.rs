@@ -1,0 +1,81 @@
+//! `make bench-compare`: the product beside bare servers, peers and the limits of the machine, in turn, in one table.
+//!
+//! Processor time is compared in minima over the rounds: on a shared machine single runs differ by a factor of two, the
+//! smallest of seven agree within a few per cent. Servers have one core, the load the other.
+
+mod bare;
+mod client;
+mod load;
+mod pinned;
+mod requests;
+mod spans;
+mod table;
+mod walk;
+
+use std::path::PathBuf;
+
+/// How to measure.
+pub struct Settings {
+    /// Rounds of everything that is measured in turn; at least 7 for figures that are told to others.
+    rounds: usize,
+    /// Where peers from PyPI are installed.
+    tools: Option<PathBuf>,
+    /// Parts that were asked for; none: all.
+    parts: Vec<String>,
+}
+
+impl Settings {
+    fn read(arguments: impl Iterator<Item = String>) -> Self {
+        let mut settings = Settings {
+            rounds: 7,
+            tools: None,
+            parts: Vec::new(),
+        };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                // cargo says it to every bench.
+                "--bench" => {}
+                "--rounds" => {
+                    let rounds = arguments.next().and_then(|text| text.parse().ok());
+                    settings.rounds = rounds.expect("--rounds takes a number");
+                }
+                "--tools" => settings.tools = arguments.next().map(PathBuf::from),
+                part if PARTS.contains(&part) => settings.parts.push(part.to_owned()),
+                other => panic!("{other:?} is no part of the comparison; there are {PARTS:?}"),
+            }
+        }
+        settings
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+    }
+}
+
+const PARTS: [&str; 1] = ["spans"];
+
+pub fn run() {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|word| word == "sink").is_some() {
+        let [kind, port] = [arguments.next(), arguments.next()].map(|word| word.expect("sink KIND PORT"));
+        return bare::run(&kind, &port);
+    }
+    let settings = Settings::read(arguments);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let rows = runtime.block_on(all(&settings));
+    table::print(&rows);
+}
+
+async fn all(settings: &Settings) -> Vec<table::Row> {
+    let mut rows = Vec::new();
+    if settings.wants("spans") {
+        spans::measure(settings, &mut rows).await;
+    }
+    rows
+}
+
+/// The smallest of what was measured.
+fn smallest(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(f64::INFINITY, f64::min)
+}
