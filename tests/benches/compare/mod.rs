@@ -4,9 +4,14 @@
 //! smallest of seven agree within a few per cent. Servers have one core, the load the other.
 
 mod bare;
+mod bus;
 mod client;
+mod fleet;
+mod judging;
 mod load;
 mod pinned;
+mod posted;
+mod records;
 mod requests;
 mod spans;
 mod table;
@@ -53,7 +58,7 @@ impl Settings {
     }
 }
 
-const PARTS: [&str; 1] = ["spans"];
+const PARTS: [&str; 6] = ["spans", "posted", "judging", "bus", "records", "fleet"];
 
 pub fn run() {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -71,6 +76,21 @@ async fn all(settings: &Settings) -> Vec<table::Row> {
     let mut rows = Vec::new();
     if settings.wants("spans") {
         spans::measure(settings, &mut rows).await;
+    }
+    if settings.wants("posted") {
+        posted::measure(settings, &mut rows).await;
+    }
+    if settings.wants("judging") {
+        judging::measure(settings, &mut rows);
+    }
+    if settings.wants("bus") {
+        bus::measure(settings, &mut rows).await;
+    }
+    if settings.wants("records") {
+        records::measure(settings, &mut rows).await;
+    }
+    if settings.wants("fleet") {
+        fleet::measure(settings, &mut rows).await;
     }
     rows
 }

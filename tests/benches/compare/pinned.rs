@@ -31,9 +31,12 @@ pub fn on_server_core<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-/// Lets this process and its children to come use every core again.
-pub fn anywhere() {
-    move_to(&CORES.join(","));
+/// As [`on_server_core`], for what takes a while to start.
+pub async fn started_on_server_core<T>(start: impl Future<Output = T>) -> T {
+    move_to(CORES[0]);
+    let started = start.await;
+    move_to(CORES[1]);
+    started
 }
 
 /// A program on the servers' core; killed when dropped.
@@ -73,32 +76,54 @@ impl Drop for Server {
     }
 }
 
-/// Processor time that processes and their descendants have used, those that have ended included; seconds.
-pub fn cpu_seconds(ids: &[u32]) -> f64 {
-    let processes: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
+/// A process as `/proc` shows it.
+struct Stat {
+    id: u32,
+    parent: u32,
+    name: String,
+    /// Processor time of it and of those children that it has waited for.
+    seconds: f64,
+}
+
+/// Processor time that a process has used; seconds.
+pub fn cpu_seconds(id: u32) -> f64 {
+    stat(id).map_or(0.0, |stat| stat.seconds)
+}
+
+/// Processor time of all programs of a name that this process has started, itself or through others; seconds.
+pub fn cpu_seconds_of(name: &str) -> f64 {
+    let processes: Vec<Stat> = std::fs::read_dir("/proc")
         .expect("/proc is there")
         .flatten()
         .filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?))
         .collect();
-    let mut family = ids.to_vec();
+    let mut family = vec![std::process::id()];
     let mut at = 0;
     while at < family.len() {
         let parent = family[at];
-        family.extend(processes.iter().filter(|(_, of, _)| *of == parent).map(|(id, ..)| *id));
+        let children = processes.iter().filter(|child| child.parent == parent);
+        family.extend(children.map(|child| child.id));
         at += 1;
     }
-    processes
+    let named = processes
         .iter()
-        .filter(|(id, ..)| family.contains(id))
-        .map(|(.., seconds)| seconds)
-        .sum()
+        .filter(|process| process.name == name && family.contains(&process.id));
+    named.map(|process| process.seconds).sum()
 }
 
-/// A process, its parent, and what it and those children used that it has waited for.
-fn stat(id: u32) -> Option<(u32, u32, f64)> {
+fn stat(id: u32) -> Option<Stat> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The program's name is in parentheses and may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<f64>().unwrap_or(0.0));
-    Some((id, fields.get(1)?.parse().ok()?, ticks.sum::<f64>() / TICKS))
+    let (head, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = fields
+        .get(11..15)?
+        .iter()
+        .map(|field| field.parse::<f64>().unwrap_or(0.0));
+    Some(Stat {
+        id,
+        parent: fields.get(1)?.parse().ok()?,
+        name: head.split_once('(')?.1.to_owned(),
+        seconds: ticks.sum::<f64>() / TICKS,
+    })
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Spans of a request, as OpenTelemetry's batch processors send by default.
 pub const SPANS: usize = 512;
 
-/// Requests that are encoded; agents are spread over them.
+/// Requests that are encoded at least; agents are spread over them, and each has its place in one.
 const TEMPLATES: usize = 40;
 
 /// What stands in the place of a trace id: this, then the execution's number within the request.
@@ -59,13 +59,14 @@ impl Request {
 impl Requests {
     pub fn new(agents: usize) -> Self {
         let mut first = 0;
-        let templates = (0..TEMPLATES).map(|_| {
+        let mut templates = Vec::new();
+        while templates.len() < TEMPLATES || first < agents {
             let template = Template::new(first, agents);
             first += template.executions as usize;
-            template
-        });
+            templates.push(template);
+        }
         Requests {
-            templates: templates.collect(),
+            templates,
             run: rand::rng().random(),
             sent: 0,
         }

@@ -63,8 +63,9 @@ impl Row {
             .iter()
             .map(|target| {
                 let verdict = match self.ours / target.at_most {
-                    ratio if ratio <= 1.0 => "met".to_owned(),
-                    ratio => format!("missed, {} times that", short(ratio)),
+                    _ if self.ours <= target.at_most => "met".to_owned(),
+                    ratio if ratio.is_finite() => format!("missed, {} times that", short(ratio)),
+                    _ => "missed".to_owned(),
                 };
                 format!("{} = {}: {verdict}", target.text, short(target.at_most))
             })
