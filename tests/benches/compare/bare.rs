@@ -10,7 +10,9 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use prost::Message;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -68,7 +70,10 @@ pub fn run(word: &str, port: &str) {
             let service = TraceServiceServer::new(Dropping).max_decoding_message_size(64 << 20);
             let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
             let server = tonic::transport::Server::builder().add_service(service);
-            server.serve_with_incoming(incoming).await.expect("the sink serves");
+            server
+                .serve_with_incoming(incoming)
+                .await
+                .expect("the sink serves");
             return;
         }
         loop {

@@ -8,7 +8,7 @@ use immune_bus::{Batch, Record};
 use immune_bus_redis::{Config, Metrics, RedisBus};
 use immune_test_servers::Redis;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Executions of a request of 512 spans, and requests of a round, several of them under way.
 const EXECUTIONS: usize = 128;
@@ -51,18 +51,31 @@ pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
     }
     let best = |figures: &[f64]| figures.iter().copied().fold(0.0, f64::max);
     rows.push(
-        Row::new("bus, processor time of Redis", "us per execution", smallest(&costs))
-            .beside("executions/s published", best(&rates))
-            .beside("redis-benchmark XADD of 16 kB, MB/s", best(&bare))
-            .at_most("one", 1.0),
+        Row::new(
+            "bus, processor time of Redis",
+            "us per execution",
+            smallest(&costs),
+        )
+        .beside("executions/s published", best(&rates))
+        .beside("redis-benchmark XADD of 16 kB, MB/s", best(&bare))
+        .at_most("one", 1.0),
     );
-    bus.close().await;
+    bus.close(Duration::from_secs(5)).await;
 }
 
 /// Megabytes per second.
 fn benchmark(port: u16) -> f64 {
     let mut child = Command::new("redis-benchmark")
-        .args(["-p", &port.to_string(), "-n", &ENTRIES.to_string(), "-c", "8", "--csv", "-x"])
+        .args([
+            "-p",
+            &port.to_string(),
+            "-n",
+            &ENTRIES.to_string(),
+            "-c",
+            "8",
+            "--csv",
+            "-x",
+        ])
         .args(["XADD", "bench", "MAXLEN", "~", "2000", "*", "d"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -145,6 +145,8 @@ async fn grpc(sender: &mut h2::client::SendRequest<Bytes>, uri: &http::Uri, fram
 
 fn refused(body: &[u8]) -> u64 {
     let response = ExportTraceServiceResponse::decode(body).expect("the answer is one of OTLP");
-    let refused = response.partial_success.map_or(0, |partial| partial.rejected_spans);
+    let refused = response
+        .partial_success
+        .map_or(0, |partial| partial.rejected_spans);
     u64::try_from(refused).unwrap_or_default()
 }

@@ -90,7 +90,11 @@ fn fleet<T>(ids: &[String], make: impl Fn(&str) -> T) -> HashMap<String, T> {
 }
 
 /// Nanoseconds per execution.
-fn time<T>(ids: &[String], fleet: &mut HashMap<String, T>, mut judge: impl FnMut(&mut T, usize) -> bool) -> f64 {
+fn time<T>(
+    ids: &[String],
+    fleet: &mut HashMap<String, T>,
+    mut judge: impl FnMut(&mut T, usize) -> bool,
+) -> f64 {
     let started = Instant::now();
     for n in 0..EXECUTIONS {
         let id = &ids[n * STRIDE % ids.len()];

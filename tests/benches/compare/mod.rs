@@ -18,6 +18,7 @@ mod table;
 mod walk;
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How to measure.
 pub struct Settings {
@@ -93,6 +94,13 @@ async fn all(settings: &Settings) -> Vec<table::Row> {
         fleet::measure(settings, &mut rows).await;
     }
     rows
+}
+
+/// The time of day, since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "agents have clocks of their own")]
+fn now() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("the clock is set")
 }
 
 /// The smallest of what was measured.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 const CONNECTIONS: usize = 4;
@@ -57,7 +57,6 @@ async fn cost(port: u16, id: u32) -> f64 {
 }
 
 fn body(n: u64) -> Bytes {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set");
     let body = json!({
         "agent_id": format!("agent-{}", n % AGENTS),
         "agent_type": "assistant",
@@ -66,7 +65,7 @@ fn body(n: u64) -> Bytes {
         "tool_calls": 3,
         "retries": 0,
         "success": true,
-        "timestamp": now.as_secs_f64(),
+        "timestamp": super::now().as_secs_f64(),
     });
     Bytes::from(body.to_string())
 }

@@ -20,13 +20,12 @@ const RECORDS: usize = 50_000;
 const FLEETS: [usize; 3] = [100, 10_000, 100_000];
 
 pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
-    let (postgres, influx) = started_on_server_core(async {
-        tokio::join!(Postgres::start_with(&[]), Influx::start())
-    })
-    .await;
+    let (postgres, influx) =
+        started_on_server_core(async { tokio::join!(Postgres::start_with(&[]), Influx::start_as_shipped()) })
+            .await;
     // Stores grow with every round; three are enough to see what one costs.
     let rounds = settings.rounds.min(3);
-    let mut costs = [[const { Vec::new() }; FLEETS.len()]; 2];
+    let mut costs: [[Vec<f64>; FLEETS.len()]; 2] = Default::default();
     let mut next = 0;
     for round in 0..rounds {
         eprintln!("stores of vitals: round {} of {rounds}", round + 1);
@@ -75,7 +74,9 @@ async fn influx_store(server: &Influx, database: &str) -> InfluxStore {
         password: Some(Secret::new(password)),
         ..Config::default()
     };
-    let store = InfluxStore::open(config, Metrics::default()).await.expect("a store");
+    let store = InfluxStore::open(config, Metrics::default())
+        .await
+        .expect("a store");
     store.create_database().await.expect("a database can be made");
     store
 }

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use rand::RngExt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Spans of a request, as OpenTelemetry's batch processors send by default.
 pub const SPANS: usize = 512;
@@ -86,9 +86,7 @@ impl Requests {
             message[at + 4..at + 8].copy_from_slice(&self.sent.to_be_bytes());
             message[at + 12..at + 16].copy_from_slice(&execution.to_be_bytes());
         }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("the clock is set");
+        let now = super::now();
         for (at, before) in &template.times {
             let nanos = (now - *before).as_nanos() as u64;
             message[*at..at + 8].copy_from_slice(&nanos.to_le_bytes());
@@ -201,7 +199,10 @@ fn root(agent: usize, children: usize) -> Vec<KeyValue> {
         text("gen_ai.agent.name", format!("agent-{agent}")),
         text("gen_ai.agent.description", "answers questions about orders"),
         text("gen_ai.request.model", "gpt-4.1-mini"),
-        text("gen_ai.conversation.id", format!("conversation-{:08}", agent * 31)),
+        text(
+            "gen_ai.conversation.id",
+            format!("conversation-{:08}", agent * 31),
+        ),
         number("gen_ai.usage.input_tokens", 900 * calls),
         number("gen_ai.usage.output_tokens", 120 * calls),
         text("gen_ai.output.type", "text"),
@@ -219,7 +220,10 @@ fn chat(agent: usize) -> Vec<KeyValue> {
         text("gen_ai.request.model", "gpt-4.1-mini"),
         text("gen_ai.response.model", "gpt-4.1-mini-2025-04-14"),
         text("gen_ai.response.id", format!("chatcmpl-{:020}", agent * 7_919)),
-        text("gen_ai.conversation.id", format!("conversation-{:08}", agent * 31)),
+        text(
+            "gen_ai.conversation.id",
+            format!("conversation-{:08}", agent * 31),
+        ),
         number("gen_ai.usage.input_tokens", 900),
         number("gen_ai.usage.output_tokens", 120),
         number("gen_ai.usage.cache_read.input_tokens", 512),

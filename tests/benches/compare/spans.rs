@@ -50,7 +50,11 @@ pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
         let sinks = [sink(walk).await, sink(prost).await];
         let port = |(grpc, http): (u16, u16)| if wire == Wire::Grpc { grpc } else { http };
         let mut parties = vec![
-            party("ours", port((ours.otlp_grpc, ours.otlp_http)), ours.id().unwrap_or(0)),
+            party(
+                "ours",
+                port((ours.otlp_grpc, ours.otlp_http)),
+                ours.id().unwrap_or(0),
+            ),
             party("bare walk", sinks[0].port, sinks[0].id()),
             party("bare prost", sinks[1].port, sinks[1].id()),
         ];
@@ -72,14 +76,10 @@ pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
     let mut done = load::open(ours.otlp_grpc, &requests, COLLECTOR_RATE, Duration::from_secs(10)).await;
     executions += done.executions;
     rows.push(
-        Row::new(
-            "OTLP gRPC, answers at 148,000 spans/s, p99",
-            "ms",
-            done.at(0.99),
-        )
-        .beside("p50", done.at(0.5))
-        .beside("requests put off", done.shed as f64)
-        .at_most("the Collector at that rate", COLLECTOR_P99),
+        Row::new("OTLP gRPC, answers at 148,000 spans/s, p99", "ms", done.at(0.99))
+            .beside("p50", done.at(0.5))
+            .beside("requests put off", done.shed as f64)
+            .at_most("the Collector at that rate", COLLECTOR_P99),
     );
     rows.push(honesty(&ours, executions).await);
     ours.kill();
@@ -101,7 +101,11 @@ async fn honesty(ours: &Process, acknowledged: u64) -> Row {
 /// A counter of the system, all labels together.
 async fn counter(port: u16, name: &str) -> u64 {
     let page = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await;
-    let page = page.expect("metrics are served").text().await.expect("metrics are text");
+    let page = page
+        .expect("metrics are served")
+        .text()
+        .await
+        .expect("metrics are text");
     let values = page
         .lines()
         .filter(|line| line.starts_with(name))
