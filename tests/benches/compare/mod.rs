@@ -16,6 +16,7 @@ mod requests;
 mod spans;
 mod table;
 mod walk;
+mod whole;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -59,7 +60,16 @@ impl Settings {
     }
 }
 
-const PARTS: [&str; 6] = ["spans", "posted", "judging", "bus", "records", "fleet"];
+const PARTS: [&str; 8] = [
+    "spans",
+    "posted",
+    "judging",
+    "bus",
+    "records",
+    "fleet",
+    "alarms",
+    "approvals",
+];
 
 pub fn run() {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -92,6 +102,14 @@ async fn all(settings: &Settings) -> Vec<table::Row> {
     }
     if settings.wants("fleet") {
         fleet::measure(settings, &mut rows).await;
+    }
+    // These take both cores, as in `make bench`.
+    pinned::anywhere();
+    if settings.wants("alarms") {
+        whole::alarms(&mut rows).await;
+    }
+    if settings.wants("approvals") {
+        whole::approvals(&mut rows).await;
     }
     rows
 }

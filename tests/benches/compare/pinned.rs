@@ -39,6 +39,11 @@ pub async fn started_on_server_core<T>(start: impl Future<Output = T>) -> T {
     started
 }
 
+/// Lets this process and its children to come use every core again.
+pub fn anywhere() {
+    move_to(&CORES.join(","));
+}
+
 /// A program on the servers' core; killed when dropped.
 pub struct Server {
     child: Child,
