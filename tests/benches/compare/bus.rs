@@ -1,7 +1,7 @@
 //! The bus over Redis beside `redis-benchmark`, both with an append-only file that is synchronised every second.
 
 use super::pinned::{cpu_seconds_of, started_on_server_core};
-use super::table::Row;
+use super::table::{Row, Table};
 use super::{Settings, smallest};
 use immune_bus::conformance::vitals;
 use immune_bus::{Batch, Record};
@@ -19,7 +19,7 @@ const UNDER_WAY: usize = 8;
 const ENTRY: usize = 16_384;
 const ENTRIES: usize = 6_000;
 
-pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
+pub async fn measure(settings: &Settings, rows: &mut Table) {
     let options = ["--appendonly", "yes", "--appendfsync", "everysec"];
     let redis = started_on_server_core(Redis::start_with(&options)).await;
     let address = redis.url().parse().expect("a URL of Redis");

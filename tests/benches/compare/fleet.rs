@@ -5,14 +5,14 @@ use super::client::Wire;
 use super::load;
 use super::requests::Requests;
 use super::spans::system;
-use super::table::Row;
+use super::table::{Row, Table};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const AGENTS: usize = 10_000;
 const QUESTIONS: usize = 200;
 
-pub async fn measure(_: &Settings, rows: &mut Vec<Row>) {
+pub async fn measure(_: &Settings, rows: &mut Table) {
     let ours = system().await;
     let requests = Arc::new(Mutex::new(Requests::new(AGENTS)));
     eprintln!("the fleet: {AGENTS} agents");

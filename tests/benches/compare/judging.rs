@@ -1,6 +1,6 @@
 //! One execution of one of many agents, found by its id and judged, beside a bare window: in this process, one thread.
 
-use super::table::Row;
+use super::table::{Row, Table};
 use super::{Settings, smallest};
 use immune_domain::baseline::{Moments, Profile, State};
 use immune_domain::detection::guarded::{ALARM, Guard};
@@ -39,7 +39,7 @@ impl Bare {
     }
 }
 
-pub fn measure(settings: &Settings, rows: &mut Vec<Row>) {
+pub fn measure(settings: &Settings, rows: &mut Table) {
     let ids: Vec<String> = (0..AGENTS).map(|n| format!("agent-{n:07}")).collect();
     let mut bare = fleet(&ids, |_| Bare::default());
     let mut specified = fleet(&ids, |id| (Window::default(), profile(id)));

@@ -80,11 +80,11 @@ pub fn run() {
     let settings = Settings::read(arguments);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let rows = runtime.block_on(all(&settings));
-    table::print(&rows);
+    rows.print();
 }
 
-async fn all(settings: &Settings) -> Vec<table::Row> {
-    let mut rows = Vec::new();
+async fn all(settings: &Settings) -> table::Table {
+    let mut rows = table::Table::default();
     if settings.wants("spans") {
         spans::measure(settings, &mut rows).await;
     }

@@ -4,7 +4,7 @@ use super::bare::Kind;
 use super::client::{Answer, Client};
 use super::pinned::cpu_seconds;
 use super::spans::{sink, system};
-use super::table::Row;
+use super::table::{Row, Table};
 use super::{Settings, smallest};
 use bytes::Bytes;
 use serde_json::json;
@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 4;
 const AGENTS: u64 = 1_000;
 const LOADED: Duration = Duration::from_secs(2);
 
-pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
+pub async fn measure(settings: &Settings, rows: &mut Table) {
     let ours = system().await;
     let bare = sink(Kind::Json).await;
     let (mut costs, mut limits) = (Vec::new(), Vec::new());

@@ -1,7 +1,7 @@
 //! The stores of vitals: PostgreSQL and InfluxDB, by the number of agents.
 
 use super::pinned::{cpu_seconds_of, started_on_server_core};
-use super::table::Row;
+use super::table::{Row, Table};
 use super::{Settings, smallest};
 use immune_domain::AgentKey;
 use immune_domain::Timestamp;
@@ -19,7 +19,7 @@ const RECORDS: usize = 50_000;
 /// Numbers of agents.
 const FLEETS: [usize; 3] = [100, 10_000, 100_000];
 
-pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
+pub async fn measure(settings: &Settings, rows: &mut Table) {
     let (postgres, influx) =
         started_on_server_core(async { tokio::join!(Postgres::start_with(&[]), Influx::start_as_shipped()) })
             .await;

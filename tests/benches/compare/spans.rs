@@ -5,7 +5,7 @@ use super::client::Wire;
 use super::load::{self, Done};
 use super::pinned::{Server, cpu_seconds, on_server_core};
 use super::requests::Requests;
-use super::table::Row;
+use super::table::{Row, Table};
 use super::{Settings, smallest};
 use immune_test_servers::free_port;
 use immune_tests::process::Process;
@@ -38,7 +38,7 @@ struct Party {
     costs: Vec<f64>,
 }
 
-pub async fn measure(settings: &Settings, rows: &mut Vec<Row>) {
+pub async fn measure(settings: &Settings, rows: &mut Table) {
     let mut ours = system().await;
     let requests = Arc::new(Mutex::new(Requests::new(AGENTS)));
     let rotel = rotel(settings).await;

@@ -92,10 +92,21 @@ pub fn short(figure: f64) -> String {
     format!("{figure:.digits$}")
 }
 
-pub fn print(rows: &[Row]) {
-    println!("\n| path | unit | ours | beside | at most |");
-    println!("|---|---|---|---|---|");
-    for row in rows {
-        println!("{}", row.line());
+/// The lines so far. Each is shown as it comes, for a later part may fail.
+#[derive(Default)]
+pub struct Table(Vec<Row>);
+
+impl Table {
+    pub fn push(&mut self, row: Row) {
+        eprintln!("{}", row.line());
+        self.0.push(row);
+    }
+
+    pub fn print(&self) {
+        println!("\n| path | unit | ours | beside | at most |");
+        println!("|---|---|---|---|---|");
+        for row in &self.0 {
+            println!("{}", row.line());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What people wait for: from a bad execution to the quarantine, and from a decision to its commit.
 
-use super::table::Row;
+use super::table::{Row, Table};
 use immune_tests::measure;
 use immune_tests::wiring::Wiring;
 
@@ -8,7 +8,7 @@ use immune_tests::wiring::Wiring;
 /// no group wait), from change to notification; milliseconds.
 const PROMETHEUS_BEST: f64 = 1_070.0;
 
-pub async fn alarms(rows: &mut Vec<Row>) {
+pub async fn alarms(rows: &mut Table) {
     eprintln!("from a bad span to the quarantine");
     let took = measure::detection(Wiring::OneProcess).await;
     rows.push(
@@ -22,7 +22,7 @@ pub async fn alarms(rows: &mut Vec<Row>) {
     );
 }
 
-pub async fn approvals(rows: &mut Vec<Row>) {
+pub async fn approvals(rows: &mut Table) {
     eprintln!("approvals");
     for of in measure::approvals().await {
         // Of 32 clients the rate is asked, which is what their median says.
