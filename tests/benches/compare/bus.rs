@@ -10,7 +10,7 @@ use immune_test_servers::Redis;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Executions of a request of 512 spans, and requests of a round, several of them under way.
+/// Executions of a request of 512 spans (with no context, so a little small), and requests of a round, several of them under way.
 const EXECUTIONS: usize = 128;
 const REQUESTS: usize = 400;
 const UNDER_WAY: usize = 8;

@@ -23,15 +23,15 @@ pub struct Done {
     pub refused: u64,
     /// Requests that the server put off, or that were not sent because too many were under way.
     pub shed: u64,
-    /// Of every request, from when it was due to its answer.
+    /// Of every request that was taken, from when it was due to its answer.
     pub took: Vec<Duration>,
 }
 
 impl Done {
     fn count(&mut self, answer: Answer, executions: u64, took: Duration) {
-        self.took.push(took);
         match answer {
             Answer::Taken { refused } => {
+                self.took.push(took);
                 self.spans += SPANS as u64 - refused;
                 self.executions += executions;
                 self.refused += refused;

@@ -45,7 +45,8 @@ impl Settings {
                 "--bench" => {}
                 "--rounds" => {
                     let rounds = arguments.next().and_then(|text| text.parse().ok());
-                    settings.rounds = rounds.expect("--rounds takes a number");
+                    let rounds = rounds.filter(|rounds| *rounds > 0);
+                    settings.rounds = rounds.expect("--rounds takes a number from 1");
                 }
                 "--tools" => settings.tools = arguments.next().map(PathBuf::from),
                 part if PARTS.contains(&part) => settings.parts.push(part.to_owned()),

@@ -92,7 +92,7 @@ struct Stat {
 
 /// Processor time that a process has used; seconds.
 pub fn cpu_seconds(id: u32) -> f64 {
-    stat(id).map_or(0.0, |stat| stat.seconds)
+    stat(id).expect("the process runs").seconds
 }
 
 /// Processor time of all programs of a name that this process has started, itself or through others; seconds.

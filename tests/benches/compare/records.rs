@@ -1,4 +1,5 @@
-//! The stores of vitals: PostgreSQL and InfluxDB, by the number of agents.
+//! The stores of vitals: PostgreSQL and InfluxDB, by the number of agents, each through our own store for it: what is
+//! compared is our choice between them, and not what the servers could do. Records have no context.
 
 use super::pinned::{cpu_seconds_of, started_on_server_core};
 use super::table::{Row, Table};
@@ -48,8 +49,8 @@ pub async fn measure(settings: &Settings, rows: &mut Table) {
             "CPU s of the server per million records",
             ours[1],
         )
-        .beside("vitals in InfluxDB", influx[1])
-        .at_most_times(0.5, "vitals in InfluxDB"),
+        .beside("ours in InfluxDB", influx[1])
+        .at_most_times(0.5, "ours in InfluxDB"),
     );
     rows.push(
         Row::new(

@@ -22,13 +22,11 @@ const AGENTS: usize = 2_000;
 const LOADED: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_millis(700);
 
-/// What an OpenTelemetry Collector takes at most on one core of such a machine (1e6 / 6.73 us), spans per second, and
-/// the 99th percentile of its answers there in milliseconds: without and with its batch processor's queue full.
+/// What an OpenTelemetry Collector 0.153 took at most on one core of another machine of this kind (6.73 us a span), spans
+/// per second, and the 99th percentile of its answers there, milliseconds. Its cost is no target here: where that was
+/// measured the bare walk took 0.84 us, and a quarter of the Collector's is twice that.
 const COLLECTOR_RATE: f64 = 148_000.0;
 const COLLECTOR_P99: f64 = 51.0;
-
-/// What the Collector 0.153 took on another machine of this kind, CPU seconds per million spans.
-const COLLECTOR_COST: f64 = 6.73;
 
 /// One server under test.
 struct Party {
@@ -53,7 +51,7 @@ pub async fn measure(settings: &Settings, rows: &mut Table) {
             party(
                 "ours",
                 port((ours.otlp_grpc, ours.otlp_http)),
-                ours.id().unwrap_or(0),
+                ours.id().expect("it runs"),
             ),
             party("bare walk", sinks[0].port, sinks[0].id()),
             party("bare prost", sinks[1].port, sinks[1].id()),
@@ -79,7 +77,7 @@ pub async fn measure(settings: &Settings, rows: &mut Table) {
         Row::new("OTLP gRPC, answers at 148,000 spans/s, p99", "ms", done.at(0.99))
             .beside("p50", done.at(0.5))
             .beside("requests put off", done.shed as f64)
-            .at_most("the Collector at that rate", COLLECTOR_P99),
+            .at_most("the Collector elsewhere", COLLECTOR_P99),
     );
     rows.push(honesty(&ours, executions).await);
     ours.kill();
@@ -146,11 +144,7 @@ fn row(wire: Wire, parties: &[Party]) -> Row {
             row = row.beside(name, cost);
         }
     }
-    row = row.at_most_times(2.0, "bare walk");
-    if wire == Wire::Grpc {
-        row = row.at_most("a quarter of the Collector's", COLLECTOR_COST / 4.0);
-    }
-    row
+    row.at_most_times(2.0, "bare walk")
 }
 
 /// All roles in one process on the servers' core, everything in memory, nobody to act.
@@ -175,9 +169,13 @@ pub async fn sink(kind: Kind) -> Server {
     Server::start(&program, &arguments, port).await
 }
 
-/// rotel, if `make bench-compare` has installed it, and its port for HTTP.
+/// rotel, if it is said where it is, and its port for HTTP.
 async fn rotel(settings: &Settings) -> Option<(Server, u16)> {
-    let program = agent_of(settings.tools.as_deref()?)?;
+    let Some(tools) = &settings.tools else {
+        eprintln!("rotel is left out: --tools says where `make bench-compare` has installed it");
+        return None;
+    };
+    let program = agent_of(tools).unwrap_or_else(|| panic!("no rotel in {}", tools.display()));
     let (grpc, http) = (free_port(), free_port());
     let arguments = [
         "start",

@@ -35,9 +35,7 @@ impl Row {
     /// Ours should be at most so many times a figure of the row.
     pub fn at_most_times(self, times: f64, name: &str) -> Self {
         let found = self.beside.iter().find(|(known, _)| known == name);
-        let Some((_, figure)) = found else {
-            return self;
-        };
+        let (_, figure) = found.expect("what a row is held against is in the row");
         let at_most = times * figure;
         self.at_most(format!("{times} x {name}"), at_most)
     }

@@ -143,29 +143,19 @@ fn attribute(bytes: &[u8]) -> Walked<()> {
         | b"gen_ai.tool.name"
         | b"gen_ai.request.model"
         | b"gen_ai.operation.name"
-        | b"gen_ai.conversation.id" => text(value),
-        b"gen_ai.usage.input_tokens" | b"gen_ai.usage.output_tokens" => number(value),
+        | b"gen_ai.conversation.id" => read(value, tag::MESSAGE_1, Cursor::chunk),
+        b"gen_ai.usage.input_tokens" | b"gen_ai.usage.output_tokens" => read(value, tag::INT, Cursor::varint),
         _ => Ok(()),
     }
 }
 
-fn text(value: &[u8]) -> Walked<()> {
+/// The field of a value that holds what it is.
+#[inline]
+fn read<'a, T>(value: &'a [u8], wanted: u64, take: impl Fn(&mut Cursor<'a>) -> Walked<T>) -> Walked<()> {
     let mut cursor = Cursor::new(value);
     while let Some(found) = cursor.next_tag()? {
-        if found == tag::MESSAGE_1 {
-            black_box(cursor.chunk()?);
-        } else {
-            cursor.skip(found)?;
-        }
-    }
-    Ok(())
-}
-
-fn number(value: &[u8]) -> Walked<()> {
-    let mut cursor = Cursor::new(value);
-    while let Some(found) = cursor.next_tag()? {
-        if found == tag::INT {
-            black_box(cursor.varint()?);
+        if found == wanted {
+            black_box(take(&mut cursor)?);
         } else {
             cursor.skip(found)?;
         }

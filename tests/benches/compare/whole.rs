@@ -4,7 +4,7 @@ use super::table::{Row, Table};
 use immune_tests::measure;
 use immune_tests::wiring::Wiring;
 
-/// The best that Prometheus 2.42 with Alertmanager did on a machine of this kind (scrape and evaluation every second,
+/// The best that Prometheus with Alertmanager did on another machine of this kind (scrape and evaluation every second,
 /// no group wait), from change to notification; milliseconds.
 const PROMETHEUS_BEST: f64 = 1_070.0;
 
