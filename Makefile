@@ -88,7 +88,7 @@ bench: servers chromium tests/browser/node_modules/done ## figures on this machi
 	$(CARGO) bench --locked -p immune-ingestion --bench extract
 	$(CARGO) bench --locked -p immune-gate --bench checks
 
-# About a quarter of an hour on a quiet machine with two cores; ROUNDS=1 looks whether it runs.
+# Eight minutes on a quiet machine with two cores, once built; ROUNDS=1 looks whether it runs, PARTS="spans bus" runs a part.
 ROUNDS ?= 7
 bench-compare: servers $(COMPARED)/done ## the system beside bare servers, rotel, Redis, InfluxDB and pgbench, in turn, in one table
 	$(CARGO) build --locked --release -p immune-server
